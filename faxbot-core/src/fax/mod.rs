@@ -1,0 +1,11 @@
+//! Faxes: the request, how far it is, how it ended, and whether it is dialled again.
+
+mod call;
+mod failure;
+mod job;
+mod outcome;
+mod request;
+mod retry;
+
+pub use call::{CancelFuture, FaxCall, FaxPhase, FaxProgress, FaxUpdate};
+pub use request::{FaxRequest, HEADER_MAX, HeaderText, STATION_ID_MAX, StationId, T38Mode};

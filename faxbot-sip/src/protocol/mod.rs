@@ -1,0 +1,3 @@
+//! Bytes to frames to meaning, sans-IO.
+
+pub mod session;
