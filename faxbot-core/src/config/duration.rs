@@ -30,11 +30,11 @@ pub fn parse(text: &str) -> Option<Duration> {
 pub fn format(duration: Duration) -> String {
     let millis = duration.as_millis();
     let (number, unit) = match duration.as_secs() {
-        _ if millis % 1000 != 0 => (millis, "ms"),
+        _ if !millis.is_multiple_of(1000) => (millis, "ms"),
         0 => (0, "s"),
-        s if s % 86_400 == 0 => (millis / 86_400_000, "d"),
-        s if s % 3_600 == 0 => (millis / 3_600_000, "h"),
-        s if s % 60 == 0 => (millis / 60_000, "m"),
+        s if s.is_multiple_of(86_400) => (millis / 86_400_000, "d"),
+        s if s.is_multiple_of(3_600) => (millis / 3_600_000, "h"),
+        s if s.is_multiple_of(60) => (millis / 60_000, "m"),
         _ => (millis / 1000, "s"),
     };
     format!("{number}{unit}")
