@@ -272,7 +272,7 @@ module_dir() {
 }
 
 configure() {
-  local version=$1 name=$2 dir base slot trunk='' peer='' option sip template user group
+  local version=$1 name=$2 dir base slot trunk='' peer='' option sip template user group modules
   shift 2
   dir=$(outside_of "$version" "$name")
   if (($# == 0)) && [[ -e $dir/configured ]]; then
@@ -296,9 +296,10 @@ configure() {
   slot=$(<"$dir/slot")
   base=$((first_port + slot * ports_per_slot))
   sip=$((base + 2))
+  modules=$(module_dir "$version")
   for template in "$templates"/*.conf; do
     sed -e "s|@DIR@|$inside/$name|g" \
-      -e "s|@MODULES@|$(module_dir "$version")|g" \
+      -e "s|@MODULES@|$modules|g" \
       -e "s|@AMI@|$base|g" -e "s|@AMI_TLS@|$((base + 1))|g" -e "s|@SIP@|$sip|g" \
       -e "s|@UDPTL_FIRST@|$((base + 10))|g" -e "s|@UDPTL_LAST@|$((base + 109))|g" \
       -e "s|@RTP_FIRST@|$((base + 110))|g" -e "s|@RTP_LAST@|$((base + 599))|g" \
@@ -324,7 +325,12 @@ configure() {
 }
 
 run_asterisk() {
-  local version=$1 name=$2
+  local version=$1 name=$2 log
+  log=$(outside_of "$version" "$name")/log/full
+  if [[ -e $log ]]; then
+    cat "$log" >>"$log.old"
+    : >"$log"
+  fi
   # -f does not fork and nothing between here and Asterisk forks either, so the process id of the
   # caller is Asterisk's own.
   exec chroot "$(root_of "$version")" /usr/sbin/asterisk -f -n -U asterisk -G asterisk \
@@ -354,6 +360,10 @@ wait_booted() {
     # A socket that a SIGKILL left behind exists too, so only an answer counts.
     if [[ -S $dir/run/asterisk.ctl ]] &&
       console "$version" "$name" core waitfullybooted 2>/dev/null | grep -q 'fully booted'; then
+      # Asterisk boots without the modules that it cannot load, and says so only in its log.
+      if grep -E 'Error loading module|declined to load' "$dir/log/full" >&2; then
+        fail "Asterisk $version $name lacks modules"
+      fi
       return 0
     fi
     sleep 0.05
