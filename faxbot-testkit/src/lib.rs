@@ -1,1 +1,6 @@
-//! .
+//! Mock servers, recordings of real servers and faults for tests of the Faxbot SDK.
+
+pub mod fault;
+pub mod fixtures;
+pub mod random;
+pub mod replay;
