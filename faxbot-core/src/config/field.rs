@@ -7,7 +7,7 @@ use serde_json::{Map, Number, Value};
 use super::duration;
 
 /// What a field's value is.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Kind {
     /// Text without control characters.
@@ -52,6 +52,13 @@ pub enum Kind {
     List,
     /// Names with a text each.
     Map,
+    /// A value of the owner's own form, kept as it is.
+    Checked {
+        /// What a right value is, for error texts and documentation.
+        expected: &'static str,
+        /// Whether a value is right.
+        accepts: fn(&Value) -> bool,
+    },
     /// Anything, checked by its owner.
     Any,
 }
@@ -91,6 +98,7 @@ impl Kind {
             Self::Url => "an absolute URL".into(),
             Self::List => "a list of texts".into(),
             Self::Map => "an object whose values are texts".into(),
+            Self::Checked { expected, .. } => (*expected).into(),
             Self::Any => "a value".into(),
         }
     }
@@ -102,9 +110,7 @@ impl Kind {
             Self::Secret => "secret".into(),
             Self::Bool => "true or false".into(),
             Self::Port => "port".into(),
-            Self::Integer { max: u64::MAX, .. } | Self::Number { .. } | Self::Integer { .. } => {
-                self.expected()
-            }
+            Self::Integer { .. } | Self::Number { .. } | Self::Checked { .. } => self.expected(),
             Self::Duration { .. } => "duration".into(),
             Self::Enum(words) => words
                 .iter()
@@ -153,7 +159,8 @@ impl Kind {
             }
             Self::List => list(value),
             Self::Map => map(value),
-            Self::Any => Ok(value.clone()),
+            Self::Checked { accepts, .. } if !accepts(value) => Err("not accepted".into()),
+            Self::Checked { .. } | Self::Any => Ok(value.clone()),
         }
     }
 }
@@ -168,7 +175,7 @@ impl Kind {
 ///     .required();
 /// assert_eq!(USERNAME.name(), "username");
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Field {
     pub(super) path: &'static str,
     pub(super) aliases: &'static [&'static str],
@@ -256,6 +263,26 @@ impl Field {
         self.path.split_once('.').map_or("", |(section, _)| section)
     }
 
+    /// A field whose value is text that `T` parses, such as a dial template or a number format.
+    pub const fn parsed<T: std::str::FromStr>(
+        path: &'static str,
+        expected: &'static str,
+        doc: &'static str,
+    ) -> Self {
+        let accepts: fn(&Value) -> bool = parses::<T>;
+        Self::new(path, Kind::Checked { expected, accepts }, doc)
+    }
+
+    /// As [`parsed`](Self::parsed), for a value that `T` deserialises.
+    pub const fn deserialised<T: serde::de::DeserializeOwned>(
+        path: &'static str,
+        expected: &'static str,
+        doc: &'static str,
+    ) -> Self {
+        let accepts: fn(&Value) -> bool = deserialises::<T>;
+        Self::new(path, Kind::Checked { expected, accepts }, doc)
+    }
+
     /// What its value is.
     pub const fn kind(&self) -> Kind {
         self.kind
@@ -313,6 +340,14 @@ impl Field {
             cells.map(|cell| cell.replace('|', "\\|")).join(" | ")
         )
     }
+}
+
+fn parses<T: std::str::FromStr>(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.parse::<T>().is_ok())
+}
+
+fn deserialises<T: serde::de::DeserializeOwned>(value: &Value) -> bool {
+    T::deserialize(value).is_ok()
 }
 
 fn text(value: &Value) -> Result<&str, String> {

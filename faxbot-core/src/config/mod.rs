@@ -29,6 +29,8 @@ mod error;
 mod field;
 mod nearest;
 mod table;
+#[cfg(test)]
+mod tests;
 mod url;
 
 pub use self::{
