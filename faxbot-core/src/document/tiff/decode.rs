@@ -1,0 +1,119 @@
+//! Decoding pages to rows.
+
+use std::io::{Read, Seek};
+
+use super::{Compression, FillOrder, PageInfo, Photometric, TiffError, TiffReader};
+use crate::document::ccitt::{CcittError, T6Decoder, row_bytes};
+
+impl<R: Read + Seek> TiffReader<R> {
+    /// Decodes a page and gives each row, top first, to `on_row`: packed, most significant bit
+    /// first, `1` is black whatever the page's `Photometric` and `FillOrder` are, bits behind the
+    /// width are 0. One strip is held at a time.
+    ///
+    /// [`Compression::T6`] and [`Compression::None`] are decoded.
+    ///
+    /// # Errors
+    ///
+    /// [`TiffError::Unsupported`] for a page that is not bilevel or has another compression;
+    /// [`TiffError::Damaged`] or [`TiffError::MissingRows`] for damaged data, after the rows that
+    /// could be decoded: there is never a white row in place of a missing one. What
+    /// [`read_strip`](Self::read_strip) gives.
+    pub fn decode_page(
+        &mut self,
+        page: &PageInfo,
+        mut on_row: impl FnMut(&[u8]),
+    ) -> Result<(), TiffError> {
+        let inverted = check(page)?;
+        let mut row = vec![0; row_bytes(page.width)];
+        let mut done = 0;
+        for strip in &page.strips {
+            let rows = page.rows_per_strip.min(page.rows - done);
+            let mut data = self.read_strip(*strip)?;
+            if page.fill_order == FillOrder::LsbFirst {
+                for byte in &mut data {
+                    *byte = byte.reverse_bits();
+                }
+            }
+            let mut emit = |row: &mut [u8]| {
+                if inverted {
+                    for byte in row.iter_mut() {
+                        *byte = !*byte;
+                    }
+                }
+                clear_padding(row, page.width);
+                on_row(row);
+            };
+            let found = if page.compression == Compression::T6 {
+                decode_t6(&data, page.width, rows, &mut row, &mut emit).map_err(|source| {
+                    TiffError::Damaged {
+                        page: page.index,
+                        first_row: done,
+                        source,
+                    }
+                })?
+            } else {
+                let mut found = 0;
+                for packed in data.chunks_exact(row.len()).take(rows as usize) {
+                    row.copy_from_slice(packed);
+                    emit(&mut row);
+                    found += 1;
+                }
+                found
+            };
+            done += found;
+            if found < rows {
+                return Err(TiffError::MissingRows {
+                    page: page.index,
+                    announced: page.rows,
+                    found: done,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the page can be decoded, and whether its bits are inverted.
+fn check(page: &PageInfo) -> Result<bool, TiffError> {
+    let unsupported = |reason| TiffError::Unsupported {
+        page: page.index,
+        reason,
+    };
+    if page.bits_per_sample != 1 || page.samples_per_pixel != 1 {
+        return Err(unsupported("not one bit a pixel"));
+    }
+    match page.compression {
+        Compression::T6 | Compression::None => {}
+        Compression::ModifiedHuffman | Compression::T4 => {
+            return Err(unsupported("t.4 compression is not decoded"));
+        }
+        Compression::Other(_) => return Err(unsupported("not a fax compression")),
+    }
+    match page.photometric {
+        Photometric::MinIsWhite => Ok(false),
+        Photometric::MinIsBlack => Ok(true),
+        Photometric::Other(_) => Err(unsupported("not a bilevel image")),
+    }
+}
+
+fn decode_t6(
+    data: &[u8],
+    width: u32,
+    rows: u32,
+    row: &mut [u8],
+    emit: &mut impl FnMut(&mut [u8]),
+) -> Result<u32, CcittError> {
+    let mut decoder = T6Decoder::new(data, width, rows)?;
+    while decoder.next_row(row)? {
+        emit(row);
+    }
+    Ok(decoder.rows())
+}
+
+fn clear_padding(row: &mut [u8], width: u32) {
+    if !width.is_multiple_of(8)
+        && let Some(last) = row.last_mut()
+    {
+        *last &= !(0xff >> (width % 8));
+    }
+}
