@@ -76,24 +76,24 @@ impl fmt::Debug for Causes {
 const SIP: &[(u16, FailureClass)] = &[
     // The account or our request is wrong. 401 and 407 count as failures only after credentials
     // were sent; before that they are the challenge, and no adapter reports them.
-    (401, FailureClass::LocalConfig), // Unauthorized
-    (403, FailureClass::Rejected),    // Forbidden: number not allowed, no credit, too many calls
+    (401, FailureClass::LocalConfig),   // Unauthorized
+    (403, FailureClass::Rejected),      // Forbidden: number not allowed, no credit, too many calls
     (404, FailureClass::InvalidNumber), // Not Found
-    (405, FailureClass::LocalConfig), // Method Not Allowed
-    (407, FailureClass::LocalConfig), // Proxy Authentication Required
-    (408, FailureClass::NoAnswer),    // Request Timeout
+    (405, FailureClass::LocalConfig),   // Method Not Allowed
+    (407, FailureClass::LocalConfig),   // Proxy Authentication Required
+    (408, FailureClass::NoAnswer),      // Request Timeout
     (410, FailureClass::InvalidNumber), // Gone
-    (413, FailureClass::Document),    // Request Entity Too Large (MESSAGE)
+    (413, FailureClass::Document),      // Request Entity Too Large (MESSAGE)
     (414, FailureClass::InvalidNumber), // Request-URI Too Long
-    (415, FailureClass::T38),         // Unsupported Media Type
-    (420, FailureClass::LocalConfig), // Bad Extension
-    (421, FailureClass::LocalConfig), // Extension Required
-    (422, FailureClass::LocalConfig), // Session Interval Too Small, RFC 4028
-    (433, FailureClass::Rejected),    // Anonymity Disallowed, RFC 5079
-    (480, FailureClass::NoAnswer),    // Temporarily Unavailable
+    (415, FailureClass::T38),           // Unsupported Media Type
+    (420, FailureClass::LocalConfig),   // Bad Extension
+    (421, FailureClass::LocalConfig),   // Extension Required
+    (422, FailureClass::LocalConfig),   // Session Interval Too Small, RFC 4028
+    (433, FailureClass::Rejected),      // Anonymity Disallowed, RFC 5079
+    (480, FailureClass::NoAnswer),      // Temporarily Unavailable
     (484, FailureClass::InvalidNumber), // Address Incomplete
     (485, FailureClass::InvalidNumber), // Ambiguous
-    (486, FailureClass::Busy),        // Busy Here
+    (486, FailureClass::Busy),          // Busy Here
     // The answer to our own CANCEL. Who cancelled because of a ring time-out says NoAnswer
     // itself; without that knowledge a cancelled fax must not ring again.
     (487, FailureClass::Cancelled),     // Request Terminated
@@ -149,7 +149,10 @@ const Q850: &[(u16, FailureClass)] = &[
 ];
 
 fn find(table: &[(u16, FailureClass)], code: u16) -> Option<FailureClass> {
-    table.iter().find(|(row, _)| *row == code).map(|(_, class)| *class)
+    table
+        .iter()
+        .find(|(row, _)| *row == code)
+        .map(|(_, class)| *class)
 }
 
 /// The class of a SIP final response; `None` for 1xx and 2xx, and for what is no SIP status.
@@ -183,7 +186,7 @@ pub fn class_of_q850(cause: u16) -> Option<FailureClass> {
 
 /// The Q.850 cause that Asterisk makes of a SIP status
 /// (`ast_sip_hangup_sip2cause`, `res/res_pjsip.c`).
-pub fn asterisk_fold(status: u16) -> Option<u16> {
+fn asterisk_fold(status: u16) -> Option<u16> {
     let cause = match status {
         401 | 403 | 407 | 603 => 21,
         404 | 485 | 604 => 1,
@@ -211,7 +214,7 @@ pub fn asterisk_fold(status: u16) -> Option<u16> {
 ///
 /// A Q.850 cause wins over the SIP status, because a `Reason` header (RFC 3326) comes from nearer
 /// to the far end. It does not win where it is only Asterisk's fold of that very status
-/// ([`asterisk_fold`]: 483 looks like no answer, 401 like a refusal), nor where the table does not
+/// (`ast_sip_hangup_sip2cause`: 483 looks like no answer, 401 like a refusal), nor where the table does not
 /// know it.
 pub fn class_of(causes: &Causes) -> Option<FailureClass> {
     let sip = causes.sip_status.and_then(class_of_sip);
@@ -250,7 +253,10 @@ mod tests {
                 assert_eq!(class_of_sip(*code), Some(*class), "SIP {code}");
             }
         }
-        assert_eq!(rows.iter().map(|(_, codes)| codes.len()).sum::<usize>(), SIP.len());
+        assert_eq!(
+            rows.iter().map(|(_, codes)| codes.len()).sum::<usize>(),
+            SIP.len()
+        );
     }
 
     #[test]
@@ -269,7 +275,10 @@ mod tests {
                 assert_eq!(class_of_q850(*cause), Some(*class), "Q.850 {cause}");
             }
         }
-        assert_eq!(rows.iter().map(|(_, causes)| causes.len()).sum::<usize>(), Q850.len());
+        assert_eq!(
+            rows.iter().map(|(_, causes)| causes.len()).sum::<usize>(),
+            Q850.len()
+        );
     }
 
     #[test]
@@ -288,14 +297,21 @@ mod tests {
             assert_eq!(class_of_q850(cause), None, "Q.850 {cause}");
         }
         assert_eq!(class_of(&Causes::new()), None);
-        assert_eq!(class_of(&Causes::new().with_sip_status(200).with_q850(16)), None);
+        assert_eq!(
+            class_of(&Causes::new().with_sip_status(200).with_q850(16)),
+            None
+        );
     }
 
     #[test]
     fn an_unlisted_status_is_taken_by_its_hundreds() {
-        for (status, class) in
-            [(302, Unknown), (400, Unknown), (499, Unknown), (513, Congestion), (699, Rejected)]
-        {
+        for (status, class) in [
+            (302, Unknown),
+            (400, Unknown),
+            (499, Unknown),
+            (513, Congestion),
+            (699, Rejected),
+        ] {
             assert_eq!(class_of_sip(status), Some(class), "SIP {status}");
         }
         assert_eq!(class_of_q850(127), Some(Unknown));
@@ -314,7 +330,11 @@ mod tests {
             (486, 127, Busy),
             (404, 999, InvalidNumber),
         ] {
-            assert_eq!(class_of(&causes(status, cause)), Some(class), "{status} with {cause}");
+            assert_eq!(
+                class_of(&causes(status, cause)),
+                Some(class),
+                "{status} with {cause}"
+            );
         }
         assert_eq!(class_of(&Causes::new().with_q850(17)), Some(Busy));
         assert_eq!(class_of(&Causes::new().with_sip_status(486)), Some(Busy));
@@ -340,7 +360,9 @@ mod tests {
 
     #[test]
     fn debug_hides_the_native_text() {
-        let causes = Causes::new().with_q850(1).with_native("no such number +15550100");
+        let causes = Causes::new()
+            .with_q850(1)
+            .with_native("no such number +15550100");
         assert!(!format!("{causes:?}").contains("0100"));
     }
 }
