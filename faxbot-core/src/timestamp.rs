@@ -131,7 +131,7 @@ impl FromStr for Timestamp {
         text.parse().map(Self).map_err(|_| {
             Error::new(
                 ErrorKind::InvalidRequest,
-                "timestamp",
+                "parse_timestamp",
                 "not a time such as 2026-11-21T08:00:00Z",
             )
         })

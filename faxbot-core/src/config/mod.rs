@@ -32,6 +32,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod url;
+mod value;
 
 pub use self::{
     error::{ConfigError, ConfigErrors},

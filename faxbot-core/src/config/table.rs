@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::{ConfigError, ConfigErrors, Field, field::wrong_type, nearest::nearest};
+use super::{ConfigError, ConfigErrors, Field, nearest::nearest, value::wrong_type};
 
 /// Keys that some type uses and that every other type accepts and ignores, so that one file can
 /// describe servers of all types alike.
@@ -39,6 +39,7 @@ pub struct FieldTable {
 ///
 /// The value holds secrets as plain text: deserialise it, and do not print it. That is why this
 /// type's `Debug` shows the problems only.
+#[non_exhaustive]
 pub struct Examined {
     /// The value in the canonical shape: canonical names and places, defaults filled in,
     /// durations as text, ignored keys left out. Fields with a problem are absent.

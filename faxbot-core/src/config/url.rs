@@ -7,6 +7,7 @@ use super::{ConfigError, ConfigErrors};
 
 /// What one scheme of a URL means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct UrlScheme {
     /// The scheme: `amis`.
     pub scheme: &'static str,
