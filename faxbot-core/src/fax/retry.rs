@@ -202,6 +202,8 @@ pub struct AttemptHistory {
     pub congestions: u32,
     /// Calls that something else than a fax answered.
     pub not_a_faxes: u32,
+    /// Calls where T.38 could not be agreed on.
+    pub t38_troubles: u32,
     /// Changes to other trunks.
     pub route_changes: u32,
     /// What was changed so far.
@@ -238,6 +240,7 @@ impl AttemptHistory {
             Some(FailureClass::NoAnswer) => bump(&mut self.no_answers),
             Some(FailureClass::Congestion) => bump(&mut self.congestions),
             Some(FailureClass::NotAFax) => bump(&mut self.not_a_faxes),
+            Some(FailureClass::T38) => bump(&mut self.t38_troubles),
             _ => {}
         }
     }
@@ -322,7 +325,11 @@ pub fn decide(
             alt: Alternative::G711,
         },
         FailureClass::T38 | FailureClass::LocalConfig => elsewhere(),
-        FailureClass::NotAFax if history.not_a_faxes <= policy.not_a_fax_retries => {
+        // A person who picks up refuses T.38 first, so that call counts as one of theirs.
+        FailureClass::NotAFax
+            if history.not_a_faxes.saturating_add(history.t38_troubles)
+                <= policy.not_a_fax_retries =>
+        {
             policy.wait(policy.not_a_fax, failure, random)
         }
         FailureClass::Document

@@ -163,6 +163,18 @@ fn a_person_is_rung_at_most_once_more() {
 }
 
 #[test]
+fn a_person_who_refused_t38_is_not_rung_a_third_time() {
+    let outcomes = [
+        failed(FailureClass::T38, Negotiation),
+        failed(FailureClass::NotAFax, Negotiation),
+    ];
+    let g711 = RetryDecision::Now {
+        alt: Alternative::G711,
+    };
+    assert_eq!(play(&policy(), &outcomes), [g711, RetryDecision::Never]);
+}
+
+#[test]
 fn t38_trouble_goes_to_audio_once_then_elsewhere() {
     let outcomes = vec![failed(FailureClass::T38, Negotiation); 2];
     let g711 = RetryDecision::Now {

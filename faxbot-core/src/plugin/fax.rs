@@ -1,6 +1,6 @@
 //! The fax role.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -271,8 +271,8 @@ impl SendResult {
     }
 }
 
-/// What is known of a job.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// What is known of a job. `Debug` leaves the raw answer out.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StatusResult {
     /// The job.
@@ -304,6 +304,18 @@ impl StatusResult {
             raw_response: None,
             detail: StatusDetail::default(),
         }
+    }
+}
+
+impl fmt::Debug for StatusResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StatusResult")
+            .field("job_id", &self.job_id)
+            .field("status", &self.status)
+            .field("pages", &self.pages)
+            .field("error", &self.error)
+            .field("detail", &self.detail)
+            .finish_non_exhaustive()
     }
 }
 
