@@ -227,11 +227,6 @@ mod whole_seconds {
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    // The signature is serde's.
-    #[allow(
-        clippy::ref_option,
-        reason = "serde hands over a reference to the field"
-    )]
     pub(super) fn serialize<S: Serializer>(
         value: &Option<Duration>,
         serializer: S,
