@@ -11,7 +11,7 @@
 //!
 //! # How an adapter uses it
 //!
-//! ```ignore
+//! ```text
 //! let tasks = TaskSet::current("connect")?;
 //! let (link, mut events) = Link::start(
 //!     LinkOptions::new("asterisk"),
