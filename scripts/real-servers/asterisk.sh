@@ -353,12 +353,13 @@ console() {
 }
 
 wait_booted() {
-  local version=$1 name=$2 deadline=$((SECONDS + 60)) dir
+  local version=$1 name=$2 child=${3:-} deadline=$((SECONDS + 60)) dir
   dir=$(outside_of "$version" "$name")
   while ((SECONDS < deadline)); do
-    running_pid "$version" "$name" >/dev/null || break
+    # Until it has become Asterisk the child does not count as running, so only its end tells.
+    if [[ -n $child ]] && ! kill -0 "$child" 2>/dev/null; then break; fi
     # A socket that a SIGKILL left behind exists too, so only an answer counts.
-    if [[ -S $dir/run/asterisk.ctl ]] &&
+    if [[ -S $dir/run/asterisk.ctl ]] && running_pid "$version" "$name" >/dev/null &&
       console "$version" "$name" core waitfullybooted 2>/dev/null | grep -q 'fully booted'; then
       # Asterisk boots without the modules that it cannot load, and says so only in its log.
       if grep -E 'Error loading module|declined to load' "$dir/log/full" >&2; then
@@ -379,12 +380,13 @@ cmd_start() {
   configure "$@"
   local dir
   dir=$(outside_of "$1" "$2")
-  # A new session, no inherited pipe: the caller may read our output to its end, or be killed.
+  # No inherited pipe and no hangup signal: the caller may read our output to its end, or be killed.
   (
-    echo "$BASHPID" >"$dir/pid"
+    trap '' HUP
     run_asterisk "$1" "$2"
   ) </dev/null >"$dir/log/console" 2>&1 &
-  wait_booted "$1" "$2"
+  echo $! >"$dir/pid"
+  wait_booted "$1" "$2" $!
   cmd_env "$1" "$2"
 }
 
