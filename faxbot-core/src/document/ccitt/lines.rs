@@ -39,23 +39,19 @@ fn partial_word(chunk: &[u8]) -> u64 {
     u64::from_be_bytes(bytes)
 }
 
-/// Paints a packed row from its changes; bits behind the width become 0.
-///
-/// `words` is scratch memory of at least `width.div_ceil(64)` words.
-pub(super) fn paint(changes: &[u32], width: u32, words: &mut [u64], row: &mut [u8]) {
+/// Paints a row of `width` pixels into words from its changes; bits behind the width become 0.
+pub(super) fn paint(changes: &[u32], width: u32, words: &mut [u64]) {
+    words.fill(0);
     if changes.is_empty() {
-        row.fill(0);
         return;
     }
-    words.fill(0);
     for &change in changes {
         if let Some(word) = words.get_mut((change / 64) as usize) {
             *word |= TOP >> (change % 64);
         }
     }
     let mut carry = 0;
-    let mut left = width;
-    for (chunk, word) in row.chunks_mut(8).zip(words) {
+    for word in words.iter_mut() {
         // Each bit becomes the parity of the marks up to it: the inverse of `find_changes`.
         let mut fill = *word;
         fill ^= fill >> 1;
@@ -66,17 +62,26 @@ pub(super) fn paint(changes: &[u32], width: u32, words: &mut [u64], row: &mut [u
         fill ^= fill >> 32;
         fill ^= carry;
         carry = 0_u64.wrapping_sub(fill & 1);
-        if left < 64 {
-            fill &= !(u64::MAX >> left);
-        }
-        left = left.saturating_sub(64);
-        match chunk.first_chunk_mut::<8>() {
-            Some(bytes) => *bytes = fill.to_be_bytes(),
-            None => {
-                for (to, from) in chunk.iter_mut().zip(fill.to_be_bytes()) {
-                    *to = from;
-                }
-            }
+        *word = fill;
+    }
+    let used = width % 64;
+    if used > 0
+        && let Some(last) = words.last_mut()
+    {
+        *last &= !(u64::MAX >> used);
+    }
+}
+
+/// Packs painted words into a row; `words` has `width.div_ceil(64)` of them.
+pub(super) fn write_row(words: &[u64], row: &mut [u8]) {
+    let (chunks, rest) = row.as_chunks_mut::<8>();
+    let mut words = words.iter();
+    for (chunk, word) in chunks.iter_mut().zip(words.by_ref()) {
+        *chunk = word.to_be_bytes();
+    }
+    if let Some(last) = words.next() {
+        for (to, from) in rest.iter_mut().zip(last.to_be_bytes()) {
+            *to = from;
         }
     }
 }
@@ -89,12 +94,9 @@ mod tests {
         let mut changes = vec![7];
         find_changes(row, width, &mut changes);
         let mut painted = vec![0xaa; row.len()];
-        paint(
-            &changes,
-            width,
-            &mut vec![1; width.div_ceil(64) as usize],
-            &mut painted,
-        );
+        let mut words = vec![1; width.div_ceil(64) as usize];
+        paint(&changes, width, &mut words);
+        write_row(&words, &mut painted);
         (changes, painted)
     }
 

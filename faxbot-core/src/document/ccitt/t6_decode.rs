@@ -4,7 +4,7 @@ use super::{
     CcittError,
     bits::{BitReader, OutOfBits},
     check_row, check_width,
-    lines::paint,
+    lines::{paint, write_row},
     runs::{RunError, read_run},
     t6_encode::{EOFB, EOFB_BITS},
 };
@@ -67,6 +67,7 @@ pub struct T6Decoder<'a> {
     state: State,
     reference: Vec<u32>,
     coding: Vec<u32>,
+    /// The pixels of the row above.
     words: Vec<u64>,
 }
 
@@ -80,6 +81,8 @@ enum State {
 /// What a row's code words were.
 enum Coded {
     Row,
+    /// The same as the row above.
+    Repeat,
     EndOfBlock,
 }
 
@@ -166,8 +169,14 @@ impl<'a> T6Decoder<'a> {
             self.width,
         ) {
             Ok(Coded::Row) => {
-                paint(&self.coding, self.width, &mut self.words, row);
+                paint(&self.coding, self.width, &mut self.words);
+                write_row(&self.words, row);
                 std::mem::swap(&mut self.reference, &mut self.coding);
+                self.rows += 1;
+                Ok(true)
+            }
+            Ok(Coded::Repeat) => {
+                write_row(&self.words, row);
                 self.rows += 1;
                 Ok(true)
             }
@@ -203,6 +212,11 @@ fn decode_row(
     let b = |place: usize| reference.get(place).copied().unwrap_or(width);
     let (mut a0, mut above) = (0, 0);
     let mut started = false;
+    bits.refill();
+    if bits.leading_ones() as usize > reference.len() {
+        bits.consume(u32::try_from(reference.len() + 1).unwrap_or(u32::MAX))?;
+        return Ok(Coded::Repeat);
+    }
     loop {
         bits.refill();
         let ones = bits.leading_ones();
