@@ -2,15 +2,17 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use faxbot_core::{Error, Result, Timestamp, clock::SharedClock, task::TaskSet};
+use faxbot_core::{
+    Error, Result, Timestamp, clock::SharedClock, retry::RetryPolicy, task::TaskSet,
+};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::protocol::session::Session;
 
 use super::{
-    Connect, Handle, LinkError, LinkPhase, LinkStatus, ReconnectPolicy, RoundTripObserver, Setup,
-    SharedRandom, connection::CloseBy, handle::Shared, supervisor::Supervisor,
+    Connect, Handle, LinkError, LinkPhase, LinkStatus, RoundTripObserver, Setup, SharedRandom,
+    connection::CloseBy, handle::Shared, supervisor::Supervisor,
 };
 
 /// Events that wait for the pump: two seconds of what a server says while it sets up 100 calls a
@@ -30,8 +32,8 @@ pub struct LinkOptions {
     pub connect_timeout: Duration,
     /// Whether a first attempt that fails is repeated like a later one. Default `false`.
     pub wait_for_server: bool,
-    /// When to connect again.
-    pub reconnect: ReconnectPolicy,
+    /// When to connect again. Default [`RetryPolicy::connection`].
+    pub reconnect: RetryPolicy,
     /// How long the peer may take no byte while we have some for it. Default 10 s.
     pub write_stall: Duration,
     /// How long the pump may take no event while its queue is full. Default 10 s, below the
@@ -48,7 +50,7 @@ impl LinkOptions {
             name,
             connect_timeout: Duration::from_secs(15),
             wait_for_server: false,
-            reconnect: ReconnectPolicy::default(),
+            reconnect: RetryPolicy::connection(),
             write_stall: Duration::from_secs(10),
             pump_stall: Duration::from_secs(10),
             observer: None,
@@ -71,7 +73,7 @@ impl LinkOptions {
 
     /// Sets [`reconnect`](Self::reconnect).
     #[must_use]
-    pub fn with_reconnect(mut self, policy: ReconnectPolicy) -> Self {
+    pub fn with_reconnect(mut self, policy: RetryPolicy) -> Self {
         self.reconnect = policy;
         self
     }

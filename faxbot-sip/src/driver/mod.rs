@@ -4,7 +4,7 @@
 //!
 //! - [`Connect`] and [`Endpoint`] open a transport (TCP, TLS with the feature `tls`);
 //! - a connection moves bytes, frames, requests and deadlines in one `select!`;
-//! - [`Link`] keeps a connection up by a [`ReconnectPolicy`] and tells the adapter's pump about it
+//! - [`Link`] keeps a connection up by a [`RetryPolicy`](faxbot_core::retry::RetryPolicy) and tells the adapter's pump about it
 //!   ([`LinkEvent`]); what a lost link means for each request is the table in the source of the
 //!   supervisor, repeated at [`Link`];
 //! - [`Handle`] is what an adapter asks through.
@@ -62,7 +62,6 @@ pub use endpoint::{Connect, Endpoint, Io, Transport};
 pub use error::{LinkError, RequestError};
 pub use handle::{Handle, LinkPhase, LinkStatus, RoundTripObserver, Setup};
 pub use link::{CloseReport, Link, LinkEvent, LinkEvents, LinkOptions, SessionFactory};
-pub use policy::{Decision, History, ReconnectPolicy};
 pub use random::{Random, SeededRandom, SharedRandom, SystemRandom};
 #[cfg(feature = "tls")]
 pub use tls::TlsOptions;

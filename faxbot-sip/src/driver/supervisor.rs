@@ -20,11 +20,11 @@ use tokio_util::sync::CancellationToken;
 use crate::protocol::session::Session;
 
 use super::{
-    CloseReport, Connect, Decision, History, LinkError, LinkEvent, LinkOptions, LinkPhase,
-    SessionFactory,
+    CloseReport, Connect, LinkError, LinkEvent, LinkOptions, LinkPhase, SessionFactory,
     connection::{Closing, Connection, Ended},
     desk::Desk,
     handle::Shared,
+    policy::{Decision, History, decide},
 };
 
 pub(super) struct Supervisor<S: Session, F> {
@@ -84,17 +84,19 @@ impl<S: Session, F: SessionFactory<S>> Supervisor<S, F> {
             history.ever_logged_in = state.ever_logged_in;
             history.supervised |= state.ever_up;
             let now = self.shared.clock.now();
-            let stable = self.options.reconnect.stability;
+            let stable = self.options.reconnect.stable_after;
             if ended
                 .up_since
                 .is_some_and(|since| now.saturating_duration_since(since) >= stable)
             {
                 history.attempts = 1;
             }
-            let decision =
-                self.options
-                    .reconnect
-                    .decide(history, &reason, self.shared.random.bits());
+            let decision = decide(
+                &self.options.reconnect,
+                history,
+                &reason,
+                self.shared.random.bits(),
+            );
             self.shared.enter(
                 if decision == Decision::GiveUp {
                     LinkPhase::Closing

@@ -1,15 +1,20 @@
 //! First connect, reconnects, refused credentials, set-up.
 
-use faxbot_core::{Error, ErrorKind};
+use faxbot_core::{
+    Error, ErrorKind,
+    retry::{Backoff, RetryPolicy},
+};
 use tokio::time::Instant;
 
-use super::{super::ReconnectPolicy, *};
+use super::*;
+
+fn policy() -> RetryPolicy {
+    let waits = Backoff::new(SECOND, 8 * SECOND).with_jitter(0.0);
+    RetryPolicy::new(waits)
+}
 
 fn steady() -> LinkOptions {
-    let policy = ReconnectPolicy::default()
-        .with_jitter(0.0)
-        .with_waits(SECOND, 8 * SECOND);
-    LinkOptions::new("toy").with_reconnect(policy)
+    LinkOptions::new("toy").with_reconnect(policy())
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,7 +108,8 @@ async fn credentials_refused_after_a_success_are_retried_at_the_cap_and_critical
 
 #[tokio::test(start_paused = true)]
 async fn a_busy_server_is_tried_again_without_an_end() {
-    let policy = steady().reconnect.with_attempts(Some(2));
+    let mut policy = policy();
+    policy.backoff.attempts = Some(1);
     let options = steady().with_reconnect(policy).with_wait_for_server(true);
     let (mut rig, mut notes) = started([], options);
     rig.link.connected().await.unwrap();
@@ -167,7 +173,8 @@ async fn waits_double_until_a_connection_was_stable() {
 
 #[tokio::test(start_paused = true)]
 async fn attempts_that_are_used_up_end_the_link() {
-    let policy = steady().reconnect.with_attempts(Some(2));
+    let mut policy = policy();
+    policy.backoff.attempts = Some(1);
     let plans = [Plan::Pipe(64), Plan::Refused, Plan::Refused];
     let (mut rig, mut notes) = started(plans, steady().with_reconnect(policy));
     let mut peer = rig.peers.recv().await.unwrap();
