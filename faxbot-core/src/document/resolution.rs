@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// The vertical resolution of a fax page. Horizontally every page has 204 pixels per inch.
 ///
-/// Source: ITU-T T.4 §2 (3.85, 7.7 and 15.4 lines per millimetre), written in TIFF as 98, 196 and
-/// 391 lines per inch (RFC 3949 §3.2).
+/// Source: ITU-T T.4 (3.85, 7.7 and 15.4 lines per millimetre), written in TIFF as 98, 196 and
+/// 391 lines per inch (RFC 3949).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -58,7 +58,7 @@ impl Resolution {
     /// The resolution that a file with so many lines per inch means, if it means one.
     ///
     /// Files say 98, 100 or 96 for standard, 196 or 200 for fine and 391 or 400 for superfine
-    /// (RFC 3949 §4.2 allows both families), so anything within five per cent counts.
+    /// (RFC 3949 knows both families), so anything within five per cent counts.
     pub fn from_lines_per_inch(lines: f64) -> Option<Self> {
         Self::ALL
             .into_iter()

@@ -304,7 +304,7 @@ mod tests {
         for (table, bits) in [(&WHITE_RUNS[..], WHITE_BITS), (&BLACK_RUNS[..], BLACK_BITS)] {
             for (index, run) in table.iter().enumerate() {
                 let zeros = u32::try_from(index).unwrap().leading_zeros() - (32 - bits);
-                // Eight zeros or more start only end-of-line codes (ITU-T T.4 §4.1.2).
+                // Eight zeros or more start only end-of-line codes (ITU-T T.4).
                 assert_eq!(
                     run.len == 0,
                     zeros >= 8,

@@ -201,7 +201,7 @@ impl<'a> T6Decoder<'a> {
 
 /// Decodes one row's changes into the empty list `coding`.
 ///
-/// The names are those of ITU-T T.6 §2.2.1. The place of `b1` has the parity of the length of
+/// The names are those of ITU-T T.6 The place of `b1` has the parity of the length of
 /// `coding`, which is the colour of `a0`.
 fn decode_row(
     bits: &mut BitReader<'_>,

@@ -4,7 +4,7 @@ use super::{
     CcittError, bits::BitWriter, check_row, check_width, lines::find_changes, runs::append_run,
 };
 
-/// End of facsimile block: twice the end-of-line code (ITU-T T.6 §2.4.1.1).
+/// End of facsimile block: twice the end-of-line code (ITU-T T.6).
 pub(super) const EOFB: u64 = 0x00_1001;
 /// Bits of [`EOFB`].
 pub(super) const EOFB_BITS: u32 = 24;
@@ -47,7 +47,7 @@ impl T6Encoder {
             width,
             rows: 0,
             out: BitWriter::default(),
-            // The imaginary row above the first one is white (ITU-T T.6 §2.2).
+            // The imaginary row above the first one is white (ITU-T T.6).
             previous: vec![0; super::row_bytes(width)],
             reference: Vec::new(),
             coding: Vec::new(),
@@ -94,7 +94,7 @@ impl T6Encoder {
 
 /// Codes the row with the changes `coding` below the one with the changes `reference`.
 ///
-/// The names are those of ITU-T T.6 §2.2.1. The place of `b1` in its list has the parity of the
+/// The names are those of ITU-T T.6 The place of `b1` in its list has the parity of the
 /// place of `a1`, which makes it the change to the opposite colour of `a0`.
 fn code_row(out: &mut BitWriter, reference: &[u32], coding: &[u32], width: u32) {
     let b = |place: usize| reference.get(place).copied().unwrap_or(width);

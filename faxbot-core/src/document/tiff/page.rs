@@ -38,7 +38,7 @@ pub struct PageInfo {
     pub t4_options: u32,
     /// `T6Options`: bit 1 uncompressed mode.
     pub t6_options: u32,
-    /// Rows that the receiver could not decode, if it counted (RFC 2306 §4.3).
+    /// Rows that the receiver could not decode, if it counted (RFC 2306).
     pub bad_rows: Option<u32>,
     /// 0 no bad rows, 1 bad rows were repaired, 2 they are in the data.
     pub clean_fax_data: Option<u16>,

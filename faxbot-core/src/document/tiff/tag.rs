@@ -1,4 +1,4 @@
-//! Tag numbers (TIFF 6.0 part 1, RFC 2306 §3 and §4 for the fax ones).
+//! Tag numbers (TIFF 6.0 part 1, RFC 2306 for the fax ones).
 
 pub(super) const NEW_SUBFILE_TYPE: u16 = 254;
 pub(super) const IMAGE_WIDTH: u16 = 256;

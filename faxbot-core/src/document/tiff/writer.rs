@@ -11,7 +11,7 @@ use super::{
 };
 use crate::document::Resolution;
 
-/// The page widths of fax in pixels: A4 and Letter, B4, A3 (RFC 3949 §3.2).
+/// The page widths of fax in pixels: A4 and Letter, B4, A3 (RFC 3949).
 const WIDTHS: [u32; 3] = [1728, 2048, 2432];
 
 /// What copied pages are numbered with.
