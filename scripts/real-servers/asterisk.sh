@@ -16,6 +16,7 @@
 # VERSION is 16 or 22. NAME is letters, digits, `-` and `_`. Options, on start and run:
 #   trunk=HOST:PORT   where the endpoint `trunk` sends its calls (default: this instance)
 #   peer=HOST:PORT    where the endpoint `peer` sends its calls (default: nobody listens there)
+#   pace=N            fax media N times as fast, 1 to 20 (default 1: the real time; see pace.c)
 # Without options an existing instance starts with the configuration it has.
 #
 # Everything lives under ${FAXBOT_REAL_SERVERS:-<repository>/.real-servers}. FAXBOT_DEBIAN_MIRROR
@@ -24,7 +25,9 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 repository=$(cd "$here/../.." && pwd)
-cache=${FAXBOT_REAL_SERVERS:-$repository/.real-servers}
+cache=$(realpath -m "${FAXBOT_REAL_SERVERS:-$repository/.real-servers}")
+# Asterisk runs as another user and must be able to walk to its files.
+umask 022
 templates=$here/asterisk
 # Where instances live as Asterisk sees it. Outside, the chroot's path stands before it: the tests
 # of path mapping depend on these two being different.
@@ -272,7 +275,7 @@ module_dir() {
 }
 
 configure() {
-  local version=$1 name=$2 dir base slot trunk='' peer='' option sip template user group modules
+  local version=$1 name=$2 dir base slot trunk='' peer='' pace=1 option sip template user group modules
   shift 2
   dir=$(outside_of "$version" "$name")
   if (($# == 0)) && [[ -e $dir/configured ]]; then
@@ -282,6 +285,7 @@ configure() {
     case $option in
       trunk=*:*) trunk=${option#trunk=} ;;
       peer=*:*) peer=${option#peer=} ;;
+      pace=[1-9] | pace=1[0-9] | pace=20) pace=${option#pace=} ;;
       *) fail "unknown option '$option'" ;;
     esac
   done
@@ -312,6 +316,11 @@ configure() {
       -addext 'basicConstraints=critical,CA:FALSE' \
       -keyout "$dir/keys/ami.key" -out "$dir/keys/ami.pem" 2>/dev/null
   fi
+  rm -f "$dir/pace.so"
+  if ((pace > 1)); then
+    cc -O2 -Wall -Werror -fPIC -shared "-DPACE=$pace" -o "$dir/pace.so" "$templates/pace.c" ||
+      fail "pace=$pace needs a C compiler"
+  fi
   user=$(chroot "$(root_of "$version")" id -u asterisk)
   group=$(chroot "$(root_of "$version")" id -g asterisk)
   chown -R "$user:$group" "$dir"/{etc,db,log,run,keys}
@@ -325,15 +334,18 @@ configure() {
 }
 
 run_asterisk() {
-  local version=$1 name=$2 log
+  local version=$1 name=$2 log preload=()
   log=$(outside_of "$version" "$name")/log/full
   if [[ -e $log ]]; then
     cat "$log" >>"$log.old"
     : >"$log"
   fi
+  if [[ -e $(outside_of "$version" "$name")/pace.so ]]; then
+    preload=("LD_PRELOAD=$inside/$name/pace.so")
+  fi
   # -f does not fork and nothing between here and Asterisk forks either, so the process id of the
   # caller is Asterisk's own.
-  exec chroot "$(root_of "$version")" /usr/sbin/asterisk -f -n -U asterisk -G asterisk \
+  exec chroot "$(root_of "$version")" /usr/bin/env "${preload[@]}" /usr/sbin/asterisk -f -n -U asterisk -G asterisk \
     -C "$inside/$name/etc/asterisk.conf"
 }
 
