@@ -28,7 +28,10 @@ pub struct TokioClock {
 impl TokioClock {
     /// A clock that starts at the real wall time.
     pub fn new() -> Self {
-        Self { started: tokio::time::Instant::now(), wall: Timestamp::now() }
+        Self {
+            started: tokio::time::Instant::now(),
+            wall: Timestamp::now(),
+        }
     }
 
     /// The same, shared.

@@ -136,11 +136,19 @@ impl Error {
 
     /// The operation is not offered; nothing was sent.
     pub fn unsupported(operation: &'static str) -> Self {
-        Self::new(ErrorKind::Unsupported, operation, "not supported by this adapter or plugin")
+        Self::new(
+            ErrorKind::Unsupported,
+            operation,
+            "not supported by this adapter or plugin",
+        )
     }
 
     /// A document that cannot be faxed, and why.
-    pub fn document(operation: &'static str, reason: DocumentReason, message: impl Into<String>) -> Self {
+    pub fn document(
+        operation: &'static str,
+        reason: DocumentReason,
+        message: impl Into<String>,
+    ) -> Self {
         let mut error = Self::new(ErrorKind::Document, operation, message);
         error.0.document = Some(reason);
         error
@@ -286,11 +294,9 @@ impl ErrorKind {
     /// Whether the same call may succeed later, given that it had no effect.
     fn may_pass(self) -> bool {
         match self {
-            Self::NotConnected
-            | Self::Timeout
-            | Self::Overloaded
-            | Self::ServerBusy
-            | Self::Io => true,
+            Self::NotConnected | Self::Timeout | Self::Overloaded | Self::ServerBusy | Self::Io => {
+                true
+            }
             Self::Config
             | Self::InvalidRequest
             | Self::Unsupported
@@ -347,7 +353,10 @@ impl fmt::Debug for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+        self.0
+            .source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
     }
 }
 

@@ -27,7 +27,10 @@ macro_rules! uuid_id {
             const PREFIX: &'static str = $prefix;
 
             /// A random id (UUID version 4).
-            #[expect(clippy::new_without_default, reason = "each call gives another id: a default would hide that")]
+            #[expect(
+                clippy::new_without_default,
+                reason = "each call gives another id: a default would hide that"
+            )]
             pub fn new() -> Self {
                 Self(Uuid::new_v4())
             }
@@ -82,7 +85,9 @@ macro_rules! uuid_id {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+                String::deserialize(deserializer)?
+                    .parse()
+                    .map_err(serde::de::Error::custom)
             }
         }
     };
@@ -99,13 +104,19 @@ impl CallId {
     /// The call of attempt `n` (1-based) of a job: UUIDv5 of the job id and `n`, so that a new
     /// process can ask for a call that an earlier one dialled.
     pub fn for_attempt(job: &JobId, n: u32) -> Self {
-        Self(Uuid::new_v5(&ATTEMPTS, format!("{}/{n}", job.as_str()).as_bytes()))
+        Self(Uuid::new_v5(
+            &ATTEMPTS,
+            format!("{}/{n}", job.as_str()).as_bytes(),
+        ))
     }
 }
 
 impl JobId {
     /// A random id.
-    #[expect(clippy::new_without_default, reason = "each call gives another id: a default would hide that")]
+    #[expect(
+        clippy::new_without_default,
+        reason = "each call gives another id: a default would hide that"
+    )]
     pub fn new() -> Self {
         Self(Uuid::new_v4().to_string())
     }
@@ -149,7 +160,9 @@ impl fmt::Debug for JobId {
 
 impl<'de> Deserialize<'de> for JobId {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -171,7 +184,10 @@ pub struct CallRef {
 impl CallRef {
     /// A reference by the server's own text.
     pub fn native(text: impl Into<String>) -> Self {
-        Self { native: Some(text.into()), ..Self::default() }
+        Self {
+            native: Some(text.into()),
+            ..Self::default()
+        }
     }
 
     /// Adds the time of the request.
@@ -184,7 +200,10 @@ impl CallRef {
 
 impl From<CallId> for CallRef {
     fn from(id: CallId) -> Self {
-        Self { id: Some(id), ..Self::default() }
+        Self {
+            id: Some(id),
+            ..Self::default()
+        }
     }
 }
 
@@ -227,17 +246,31 @@ mod tests {
     #[test]
     fn a_call_id_shows_and_parses_with_its_scheme() {
         let id = CallId::from_uuid(Uuid::from_u128(7));
-        assert_eq!(id.to_string(), "if://call/00000000-0000-0000-0000-000000000007");
+        assert_eq!(
+            id.to_string(),
+            "if://call/00000000-0000-0000-0000-000000000007"
+        );
         assert_eq!(id.to_string().parse::<CallId>().unwrap(), id);
-        assert!("00000000-0000-0000-0000-000000000007".parse::<CallId>().is_err());
-        assert!("if://request/00000000-0000-0000-0000-000000000007".parse::<CallId>().is_err());
+        assert!(
+            "00000000-0000-0000-0000-000000000007"
+                .parse::<CallId>()
+                .is_err()
+        );
+        assert!(
+            "if://request/00000000-0000-0000-0000-000000000007"
+                .parse::<CallId>()
+                .is_err()
+        );
     }
 
     #[test]
     fn the_call_of_an_attempt_is_the_same_in_every_process() {
         let job: JobId = "job-1".parse().unwrap();
         // A golden value: a change would orphan the outcomes of running jobs.
-        assert_eq!(CallId::for_attempt(&job, 1), CallId::for_attempt(&"job-1".parse().unwrap(), 1));
+        assert_eq!(
+            CallId::for_attempt(&job, 1),
+            CallId::for_attempt(&"job-1".parse().unwrap(), 1)
+        );
         assert_ne!(CallId::for_attempt(&job, 1), CallId::for_attempt(&job, 2));
         assert_eq!(
             CallId::for_attempt(&job, 1).to_string(),
@@ -248,11 +281,24 @@ mod tests {
     #[test]
     fn a_call_ref_takes_ids_and_the_servers_own_names() {
         let id = CallId::new();
-        assert_eq!(id.to_string().parse::<CallRef>().unwrap(), CallRef::from(id));
-        assert_eq!("CA12345xyz".parse::<CallRef>().unwrap(), CallRef::native("CA12345xyz"));
-        assert_eq!("chan-001".parse::<CallRef>().unwrap(), CallRef::native("chan-001"));
+        assert_eq!(
+            id.to_string().parse::<CallRef>().unwrap(),
+            CallRef::from(id)
+        );
+        assert_eq!(
+            "CA12345xyz".parse::<CallRef>().unwrap(),
+            CallRef::native("CA12345xyz")
+        );
+        assert_eq!(
+            "chan-001".parse::<CallRef>().unwrap(),
+            CallRef::native("chan-001")
+        );
         for bad in ["", "a\r\nb", "if://call/nope"] {
-            assert_eq!(bad.parse::<CallRef>().unwrap_err().kind(), ErrorKind::InvalidRequest, "{bad:?}");
+            assert_eq!(
+                bad.parse::<CallRef>().unwrap_err().kind(),
+                ErrorKind::InvalidRequest,
+                "{bad:?}"
+            );
         }
     }
 

@@ -35,7 +35,11 @@ impl TaskSet {
     /// [`ErrorKind::NoRuntime`] outside of a tokio runtime.
     pub fn current(operation: &'static str) -> Result<Self> {
         let runtime = Handle::try_current().map_err(|_| {
-            Error::new(ErrorKind::NoRuntime, operation, "call this inside a tokio runtime")
+            Error::new(
+                ErrorKind::NoRuntime,
+                operation,
+                "call this inside a tokio runtime",
+            )
         })?;
         Ok(Self {
             inner: Arc::new(Inner {
@@ -52,12 +56,32 @@ impl TaskSet {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let handle = self.inner.runtime.spawn(self.inner.tracker.track_future(task)).abort_handle();
-        let mut aborts = self.inner.aborts.lock().unwrap_or_else(PoisonError::into_inner);
+        let handle = self
+            .inner
+            .runtime
+            .spawn(self.inner.tracker.track_future(task))
+            .abort_handle();
+        let mut aborts = self
+            .inner
+            .aborts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         // Ended tasks leave their handle behind: sweep them as the list grows, so that a set that
         // lives for months stays small.
         aborts.retain(|abort| !abort.is_finished());
         aborts.push(handle);
+    }
+
+    /// As [`spawn`](Self::spawn), for a task that may end at any await: it is dropped as soon as the
+    /// set is asked to stop.
+    pub fn spawn_until_stopped<F>(&self, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let token = self.token();
+        self.spawn(async move {
+            token.run_until_cancelled(task).await;
+        });
     }
 
     /// Is cancelled when the set is asked to stop. Tasks watch it to end in an orderly way.
@@ -83,7 +107,9 @@ impl TaskSet {
     pub async fn stop(&self, within: Duration) -> bool {
         self.inner.token.cancel();
         self.inner.tracker.close();
-        let ended = tokio::time::timeout(within, self.inner.tracker.wait()).await.is_ok();
+        let ended = tokio::time::timeout(within, self.inner.tracker.wait())
+            .await
+            .is_ok();
         if !ended {
             self.inner.abort_all();
             self.inner.tracker.wait().await;
@@ -92,9 +118,44 @@ impl TaskSet {
     }
 }
 
+/// Runs blocking work (files, rendering) off the async threads.
+///
+/// # Errors
+/// [`ErrorKind::NoRuntime`] outside of a tokio runtime; [`ErrorKind::Internal`] when the work
+/// panicked.
+///
+/// # Cancel safety
+/// Dropping the future does not stop work that has begun.
+pub async fn blocking<T, F>(operation: &'static str, work: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    let runtime = Handle::try_current().map_err(|_| {
+        Error::new(
+            ErrorKind::NoRuntime,
+            operation,
+            "call this inside a tokio runtime",
+        )
+    })?;
+    runtime.spawn_blocking(work).await.map_err(|source| {
+        Error::new(
+            ErrorKind::Internal,
+            operation,
+            "blocking work ended without a result",
+        )
+        .with_source(source)
+    })
+}
+
 impl Inner {
     fn abort_all(&self) {
-        for abort in self.aborts.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for abort in self
+            .aborts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .drain(..)
+        {
             abort.abort();
         }
     }

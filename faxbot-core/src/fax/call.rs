@@ -8,7 +8,9 @@ use tokio::sync::watch;
 use crate::{Error, ErrorKind, Result, fax::FaxOutcome, id::CallId, plugin::CancelOutcome};
 
 /// Where a fax is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FaxPhase {
@@ -44,7 +46,10 @@ pub struct FaxProgress {
 impl FaxProgress {
     /// A fax of `pages_total` pages that is being dialled.
     pub fn new(pages_total: u32) -> Self {
-        Self { pages_total, ..Self::default() }
+        Self {
+            pages_total,
+            ..Self::default()
+        }
     }
 }
 
@@ -61,7 +66,10 @@ pub struct FaxUpdate {
 impl FaxUpdate {
     /// A fax that is not over.
     pub fn new(progress: FaxProgress) -> Self {
-        Self { progress, end: None }
+        Self {
+            progress,
+            end: None,
+        }
     }
 }
 
@@ -85,7 +93,11 @@ impl FaxCall {
         updates: watch::Receiver<FaxUpdate>,
         cancel: impl Fn() -> CancelFuture + Send + Sync + 'static,
     ) -> Self {
-        Self { id, updates, cancel: Arc::new(cancel) }
+        Self {
+            id,
+            updates,
+            cancel: Arc::new(cancel),
+        }
     }
 
     /// The call that the fax runs in.
@@ -122,7 +134,11 @@ impl FaxCall {
     /// Dropping the future changes nothing; call again.
     pub async fn result(&self) -> Result<FaxOutcome> {
         let mut updates = self.updates.clone();
-        let update = updates.wait_for(|update| update.end.is_some()).await.map_err(|_| gone(self.id))?.clone();
+        let update = updates
+            .wait_for(|update| update.end.is_some())
+            .await
+            .map_err(|_| gone(self.id))?
+            .clone();
         update.end.unwrap_or_else(|| Err(gone(self.id)))
     }
 
@@ -142,11 +158,19 @@ impl FaxCall {
 }
 
 fn gone(id: CallId) -> Error {
-    Error::new(ErrorKind::Closed, "fax", "the adapter stopped following this fax; ask with lookup").with_call_id(id)
+    Error::new(
+        ErrorKind::Closed,
+        "fax",
+        "the adapter stopped following this fax; ask with lookup",
+    )
+    .with_call_id(id)
 }
 
 impl fmt::Debug for FaxCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FaxCall").field("id", &self.id).field("progress", &self.progress()).finish_non_exhaustive()
+        f.debug_struct("FaxCall")
+            .field("id", &self.id)
+            .field("progress", &self.progress())
+            .finish_non_exhaustive()
     }
 }

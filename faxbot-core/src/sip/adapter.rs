@@ -14,9 +14,10 @@ use crate::{
     message::MessageResult,
     plugin::Page,
     sip::{
-        AcceptAs, AdapterKind, Call, CallRecord, CallRequest, CallStatus, Capabilities, ConferenceRequest,
-        ConnectionState, Drained, DtmfRequest, HangupOutcome, Health, HistoryQuery, Lookup, RecordRequest, RejectCause,
-        SipEvent, SipMessage, Snapshot, SupportedVersions, TransferRequest,
+        AcceptAs, AdapterKind, Call, CallRecord, CallRequest, CallStatus, Capabilities,
+        ConferenceRequest, ConnectionState, Drained, DtmfRequest, HangupOutcome, Health,
+        HistoryQuery, Lookup, RecordRequest, RejectCause, SipEvent, SipMessage, Snapshot,
+        SupportedVersions, TransferRequest,
     },
 };
 

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::{
@@ -137,7 +136,10 @@ impl fmt::Debug for CallOptions {
         f.debug_struct("CallOptions")
             .field("timeout", &self.timeout)
             .field("caller_id", &self.caller_id)
-            .field("caller_id_name", &self.caller_id_name.as_ref().map(|_| MASK))
+            .field(
+                "caller_id_name",
+                &self.caller_id_name.as_ref().map(|_| MASK),
+            )
             .field("record", &self.record)
             .field("max_duration", &self.max_duration)
             .field("variables", &self.variables.keys().collect::<Vec<_>>())
@@ -149,7 +151,10 @@ impl fmt::Debug for CallOptions {
 impl CallRequest {
     /// A call to one party, which stays up and silent on answer ([`OnAnswer::Park`]).
     pub fn dial(to: Address) -> Self {
-        Self::new(CallPlan::Dial { to, on_answer: OnAnswer::default() })
+        Self::new(CallPlan::Dial {
+            to,
+            on_answer: OnAnswer::default(),
+        })
     }
 
     /// A call that rings `from` and bridges it to `to` on answer.
@@ -158,7 +163,11 @@ impl CallRequest {
     }
 
     fn new(plan: CallPlan) -> Self {
-        Self { id: CallId::new(), plan, options: CallOptions::default() }
+        Self {
+            id: CallId::new(),
+            plan,
+            options: CallOptions::default(),
+        }
     }
 
     /// Chooses the id.
@@ -211,7 +220,11 @@ impl CallRequest {
             (!options.variables.is_empty(), Capability::Variables),
             (!options.headers.is_empty(), Capability::Headers),
         ];
-        needs.extend(optional.into_iter().filter_map(|(asked, need)| asked.then_some(need)));
+        needs.extend(
+            optional
+                .into_iter()
+                .filter_map(|(asked, need)| asked.then_some(need)),
+        );
         needs
     }
 }
@@ -231,7 +244,11 @@ pub struct CallUpdate {
 impl CallUpdate {
     /// A call in `state`, not answered.
     pub fn new(state: CallState) -> Self {
-        Self { state, answered: false, end: None }
+        Self {
+            state,
+            answered: false,
+            end: None,
+        }
     }
 }
 
@@ -283,9 +300,20 @@ impl Call {
         }
         match update.end {
             Some(Err(error)) => Err(error),
-            Some(Ok(record)) => Err(Error::new(ErrorKind::Rejected, "answered", "the call ended without an answer")
-                .with_call_id(self.id)
-                .with_native(record.causes.code(), record.causes.native.clone())),
+            Some(Ok(record)) => Err(Error::new(
+                ErrorKind::Rejected,
+                "answered",
+                "the call ended without an answer",
+            )
+            .with_call_id(self.id)
+            .with_native(
+                record
+                    .causes
+                    .sip_status
+                    .or(record.causes.q850)
+                    .map(|code| code.to_string()),
+                record.causes.native.clone(),
+            )),
             None => Err(self.gone()),
         }
     }
@@ -308,13 +336,20 @@ impl Call {
     }
 
     fn gone(&self) -> Error {
-        Error::new(ErrorKind::Closed, "call", "the adapter stopped following this call; ask with lookup")
-            .with_call_id(self.id)
+        Error::new(
+            ErrorKind::Closed,
+            "call",
+            "the adapter stopped following this call; ask with lookup",
+        )
+        .with_call_id(self.id)
     }
 }
 
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call").field("id", &self.id).field("state", &self.state()).finish()
+        f.debug_struct("Call")
+            .field("id", &self.id)
+            .field("state", &self.state())
+            .finish()
     }
 }

@@ -115,7 +115,13 @@ pub struct CallStateChanged {
 impl CallStateChanged {
     /// A change that was seen as it happened.
     pub fn new(id: Option<CallId>, from: CallState, to: CallState) -> Self {
-        Self { id, from, to, jumped: false, record: None }
+        Self {
+            id,
+            from,
+            to,
+            jumped: false,
+            record: None,
+        }
     }
 }
 
@@ -141,7 +147,14 @@ pub struct IncomingCall {
 impl IncomingCall {
     /// A call that came `at` and waits until `deadline`.
     pub fn new(id: CallId, at: Timestamp, deadline: Timestamp) -> Self {
-        Self { id, caller: None, called: None, at, deadline, headers: BTreeMap::new() }
+        Self {
+            id,
+            caller: None,
+            called: None,
+            at,
+            deadline,
+            headers: BTreeMap::new(),
+        }
     }
 }
 
@@ -203,12 +216,18 @@ pub struct RawEvent {
 impl RawEvent {
     /// An event with its fields.
     pub fn new(name: impl Into<String>, fields: Vec<(String, Private)>) -> Self {
-        Self { name: name.into(), fields }
+        Self {
+            name: name.into(),
+            fields,
+        }
     }
 
     /// The first field of this name, letters in any case.
     pub fn get(&self, name: &str) -> Option<&str> {
-        let field = self.fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        let field = self
+            .fields
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name));
         field.map(|(_, value)| value.expose().as_str())
     }
 }
@@ -243,6 +262,13 @@ pub struct Snapshot {
 impl Snapshot {
     /// An empty one.
     pub fn new(seq: u64, connection: ConnectionState) -> Self {
-        Self { seq, connection, calls: Vec::new(), incoming: Vec::new(), faxes: Vec::new(), conferences: Vec::new() }
+        Self {
+            seq,
+            connection,
+            calls: Vec::new(),
+            incoming: Vec::new(),
+            faxes: Vec::new(),
+            conferences: Vec::new(),
+        }
     }
 }

@@ -91,12 +91,18 @@ pub enum TransferPlan {
 impl TransferRequest {
     /// A blind transfer.
     pub fn blind(call: impl Into<CallRef>, to: Address) -> Self {
-        Self { call: call.into(), plan: TransferPlan::Blind(to) }
+        Self {
+            call: call.into(),
+            plan: TransferPlan::Blind(to),
+        }
     }
 
     /// An attended transfer.
     pub fn attended(call: impl Into<CallRef>, other: impl Into<CallRef>) -> Self {
-        Self { call: call.into(), plan: TransferPlan::Attended(other.into()) }
+        Self {
+            call: call.into(),
+            plan: TransferPlan::Attended(other.into()),
+        }
     }
 
     /// The capability that this needs.
@@ -139,7 +145,10 @@ pub enum ConferenceAction {
 impl ConferenceRequest {
     /// `action` on `conference`.
     pub fn new(conference: impl Into<String>, action: ConferenceAction) -> Self {
-        Self { conference: conference.into(), action }
+        Self {
+            conference: conference.into(),
+            action,
+        }
     }
 }
 
@@ -162,12 +171,18 @@ pub struct RecordRequest {
 impl RecordRequest {
     /// Starts a recording.
     pub fn start(call: impl Into<CallRef>) -> Self {
-        Self { call: call.into(), run: true }
+        Self {
+            call: call.into(),
+            run: true,
+        }
     }
 
     /// Stops it.
     pub fn stop(call: impl Into<CallRef>) -> Self {
-        Self { call: call.into(), run: false }
+        Self {
+            call: call.into(),
+            run: false,
+        }
     }
 }
 
@@ -186,7 +201,11 @@ pub struct DtmfRequest {
 impl DtmfRequest {
     /// Digits of 100 ms.
     pub fn new(call: impl Into<CallRef>, digits: impl Into<String>) -> Self {
-        Self { call: call.into(), digits: digits.into(), duration: Duration::from_millis(100) }
+        Self {
+            call: call.into(),
+            digits: digits.into(),
+            duration: Duration::from_millis(100),
+        }
     }
 }
 
@@ -212,7 +231,11 @@ pub struct SipMessage {
 impl SipMessage {
     /// A message from the server's default sender.
     pub fn new(to: Address, content: MessageContent) -> Self {
-        Self { from: None, to, content }
+        Self {
+            from: None,
+            to,
+            content,
+        }
     }
 }
 

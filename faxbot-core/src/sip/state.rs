@@ -86,7 +86,10 @@ impl CallState {
             *self = next;
             Ok(())
         } else {
-            Err(IllegalEdge { from: *self, to: next })
+            Err(IllegalEdge {
+                from: *self,
+                to: next,
+            })
         }
     }
 
@@ -100,7 +103,10 @@ impl CallState {
             return Ok(false);
         }
         if !self.reaches(seen) {
-            return Err(IllegalEdge { from: *self, to: seen });
+            return Err(IllegalEdge {
+                from: *self,
+                to: seen,
+            });
         }
         *self = seen;
         Ok(true)
@@ -188,7 +194,9 @@ mod tests {
         ];
         let live = from != S::Terminated;
         let ends = live && (to == S::Terminated || (to == S::HangingUp && from != S::HangingUp));
-        ends || listed.iter().any(|(f, to_set)| *f == from && to_set.contains(&to))
+        ends || listed
+            .iter()
+            .any(|(f, to_set)| *f == from && to_set.contains(&to))
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What is known of calls: live status, records of the ended, and the answer to a lookup.
 
-use std::{fmt, fmt::Write as _, time::Duration};
+use std::{fmt, fmt::Write as _};
 
 use serde::{Deserialize, Serialize};
 
@@ -63,8 +63,20 @@ pub struct CallStatus {
 
 impl CallStatus {
     /// A call in `state` since `started_at`, with no channel known.
-    pub fn new(id: Option<CallId>, state: CallState, direction: Direction, started_at: Timestamp) -> Self {
-        Self { id, state, direction, channels: Vec::new(), started_at, answered_at: None }
+    pub fn new(
+        id: Option<CallId>,
+        state: CallState,
+        direction: Direction,
+        started_at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            state,
+            direction,
+            channels: Vec::new(),
+            started_at,
+            answered_at: None,
+        }
     }
 }
 
@@ -106,7 +118,12 @@ pub struct CallRecord {
 
 impl CallRecord {
     /// A record of a call that started at `start`; its other fields are unknown.
-    pub fn new(id: Option<CallId>, server: AdapterKind, direction: Direction, start: Timestamp) -> Self {
+    pub fn new(
+        id: Option<CallId>,
+        server: AdapterKind,
+        direction: Direction,
+        start: Timestamp,
+    ) -> Self {
         Self {
             id,
             channels: Vec::new(),
@@ -130,7 +147,10 @@ impl CallRecord {
     pub fn close(&mut self, end: Timestamp) {
         self.end = Some(end);
         self.duration_seconds = Some(end.duration_since(self.start).as_secs());
-        self.billable_seconds = Some(self.answer.map_or(0, |answer| end.duration_since(answer).as_secs()));
+        self.billable_seconds = Some(
+            self.answer
+                .map_or(0, |answer| end.duration_since(answer).as_secs()),
+        );
     }
 
     /// The first row of a CSV file (RFC 4180) of records.
@@ -138,9 +158,22 @@ impl CallRecord {
 
     /// This record as a row of CSV, without a line end. It holds personal data.
     pub fn to_csv(&self) -> String {
-        let text = |value: &Option<Private>| value.as_ref().map(|v| v.expose().clone()).unwrap_or_default();
-        let channels = self.channels.iter().map(|c| c.expose().as_str()).collect::<Vec<_>>().join(" ");
-        let pages = self.fax.as_ref().map(|fax| (fax.pages_confirmed, fax.pages_total));
+        let text = |value: &Option<Private>| {
+            value
+                .as_ref()
+                .map(|v| v.expose().clone())
+                .unwrap_or_default()
+        };
+        let channels = self
+            .channels
+            .iter()
+            .map(|c| c.expose().as_str())
+            .collect::<Vec<_>>()
+            .join(" ");
+        let pages = self
+            .fax
+            .as_ref()
+            .map(|fax| (fax.pages_confirmed, fax.pages_total));
         let fields = [
             opt(self.id),
             channels,
@@ -246,10 +279,19 @@ pub enum HangupOutcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Drained {
-    /// Requests that were answered while draining.
-    pub answered: usize,
-    /// Requests without an answer: they ended in `Closed` with an unknown effect.
-    pub unanswered: usize,
+    /// Whether every request that was written had its answer. Otherwise the rest ended in `Closed`
+    /// with an unknown effect.
+    pub complete: bool,
     /// Calls that were up and were left alone.
     pub calls_left: usize,
+}
+
+impl Drained {
+    /// Whether all answers came, and how many calls were left alone.
+    pub fn new(complete: bool, calls_left: usize) -> Self {
+        Self {
+            complete,
+            calls_left,
+        }
+    }
 }

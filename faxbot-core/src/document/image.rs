@@ -1,0 +1,274 @@
+//! Pages that are ready to be faxed: a fax TIFF on disk.
+
+use std::{
+    fmt,
+    fs::{self, File},
+    io::{self, BufReader},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    DocumentReason, Effect, Error, ErrorKind, Result,
+    document::{
+        FaxWidth, Resolution,
+        tiff::{Compression, PageInfo, TiffError, TiffReader},
+    },
+};
+
+/// A fax TIFF on disk whose facts were read from the file itself. Clones share the file.
+#[derive(Clone)]
+pub struct FaxImage(Arc<Inner>);
+
+struct Inner {
+    path: PathBuf,
+    pages: u32,
+    width: FaxWidth,
+    resolution: Resolution,
+    bytes: u64,
+    temporary: bool,
+}
+
+impl FaxImage {
+    /// Reads the facts of a fax TIFF. The file stays when the image is dropped.
+    ///
+    /// # Errors
+    /// `Io` when it cannot be read; `Document` when it is no TIFF (`UnknownFormat`), has no page
+    /// (`Empty`), is broken (`Damaged`), or holds pages that a fax cannot carry: another width
+    /// than 1728, 2048 or 2432, another resolution, another coding than T.6, several strips, pages
+    /// that differ (`Unsuitable`).
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        Self::read(path.into(), false)
+    }
+
+    /// As [`open`](Self::open), for a file that is removed when the last clone is dropped, and also
+    /// when it is refused here.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_temporary(path: impl Into<PathBuf>) -> Result<Self> {
+        Self::read(path.into(), true)
+    }
+
+    fn read(path: PathBuf, temporary: bool) -> Result<Self> {
+        // Made first, so that a refused temporary file is removed by its drop.
+        let mut inner = Inner {
+            path,
+            pages: 0,
+            width: FaxWidth::default(),
+            resolution: Resolution::default(),
+            bytes: 0,
+            temporary,
+        };
+        inner.read_facts()?;
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// Where the file is. Its name may tell whose it is: do not log it.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// Number of pages; at least 1.
+    pub fn pages(&self) -> u32 {
+        self.0.pages
+    }
+
+    /// Columns.
+    pub fn width(&self) -> FaxWidth {
+        self.0.width
+    }
+
+    /// Lines per inch.
+    pub fn resolution(&self) -> Resolution {
+        self.0.resolution
+    }
+
+    /// Size of the file.
+    pub fn bytes(&self) -> u64 {
+        self.0.bytes
+    }
+
+    /// A reader of the pages.
+    ///
+    /// # Errors
+    /// `Io` when the file cannot be opened; `Document` when it changed since.
+    pub fn reader(&self) -> Result<TiffReader<BufReader<File>>> {
+        open_reader(&self.0.path)
+    }
+}
+
+impl Inner {
+    fn read_facts(&mut self) -> Result<()> {
+        let mut reader = open_reader(&self.path)?;
+        self.bytes = fs::metadata(&self.path).map_err(io_error)?.len();
+        let mut first: Option<(FaxWidth, Resolution)> = None;
+        for page in reader.pages() {
+            let facts = facts(&page.map_err(tiff_error)?)?;
+            if *first.get_or_insert(facts) != facts {
+                return Err(unsuitable("the pages differ in width or resolution"));
+            }
+            self.pages = self.pages.saturating_add(1);
+        }
+        let Some((width, resolution)) = first else {
+            return Err(Error::document(
+                "open",
+                DocumentReason::Empty,
+                "the document has no page",
+            ));
+        };
+        self.width = width;
+        self.resolution = resolution;
+        Ok(())
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if self.temporary
+            && let Err(error) = fs::remove_file(&self.path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(kind = ?error.kind(), "a temporary fax document could not be removed");
+        }
+    }
+}
+
+impl fmt::Debug for FaxImage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FaxImage")
+            .field("pages", &self.0.pages)
+            .field("width", &self.0.width)
+            .field("resolution", &self.0.resolution)
+            .field("bytes", &self.0.bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Width and resolution of a page that every SIP server of ours can send (TIFF-F, RFC 3949 §3:
+/// one strip, T.6, one bit a pixel).
+fn facts(page: &PageInfo) -> Result<(FaxWidth, Resolution)> {
+    if page.bits_per_sample != 1 || page.samples_per_pixel != 1 {
+        return Err(unsuitable(
+            "a page is not black and white; convert the document first",
+        ));
+    }
+    if page.compression != Compression::T6 {
+        return Err(unsuitable(
+            "a page is not coded as T.6 (Group 4); convert the document first",
+        ));
+    }
+    if page.strips.len() != 1 {
+        return Err(unsuitable(
+            "a page has several strips; convert the document first",
+        ));
+    }
+    let width = FaxWidth::from_pixels(page.width).ok_or_else(|| {
+        unsuitable("a page is not 1728, 2048 or 2432 pixels wide; convert the document first")
+    })?;
+    let resolution = page.fax_resolution().ok_or_else(|| {
+        unsuitable("a page has not 98, 196 or 391 lines per inch; convert the document first")
+    })?;
+    Ok((width, resolution))
+}
+
+fn open_reader(path: &Path) -> Result<TiffReader<BufReader<File>>> {
+    let file = File::open(path).map_err(io_error)?;
+    TiffReader::open(BufReader::new(file)).map_err(tiff_error)
+}
+
+fn unsuitable(message: &str) -> Error {
+    Error::document("open", DocumentReason::Unsuitable, message)
+}
+
+fn io_error(source: io::Error) -> Error {
+    Error::new(ErrorKind::Io, "open", "the fax document cannot be read")
+        .with_effect(Effect::NoEffect)
+        .with_source(source)
+}
+
+fn tiff_error(error: TiffError) -> Error {
+    let (reason, message) = match error {
+        TiffError::Io(source) => return io_error(source),
+        TiffError::NotTiff | TiffError::BigTiff => {
+            (DocumentReason::UnknownFormat, "the file is no classic TIFF")
+        }
+        _ => (DocumentReason::Damaged, "the TIFF is damaged"),
+    };
+    Error::document("open", reason, message).with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+    use crate::document::{ccitt::T6Encoder, tiff::TiffWriter};
+
+    fn tiff(pages: &[(u32, Resolution)]) -> Vec<u8> {
+        let mut writer = TiffWriter::new(Cursor::new(Vec::new())).unwrap();
+        for &(rows, resolution) in pages {
+            let mut encoder = T6Encoder::new(1728).unwrap();
+            for _ in 0..rows {
+                encoder.encode_row(&[0; 216]).unwrap();
+            }
+            writer
+                .add_page(rows, resolution, &encoder.finish())
+                .unwrap();
+        }
+        writer.finish().unwrap().into_inner()
+    }
+
+    fn written(bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("fax.tif");
+        fs::write(&path, bytes).unwrap();
+        (directory, path)
+    }
+
+    #[test]
+    fn the_facts_are_read_from_the_file() {
+        let (_directory, path) = written(&tiff(&[(40, Resolution::Fine), (50, Resolution::Fine)]));
+        let image = FaxImage::open(&path).unwrap();
+        assert_eq!(
+            (image.pages(), image.width(), image.resolution()),
+            (2, FaxWidth::A4, Resolution::Fine)
+        );
+        drop(image);
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn a_temporary_file_goes_with_its_last_clone_or_its_refusal() {
+        let (_directory, path) = written(&tiff(&[(40, Resolution::Fine)]));
+        let image = FaxImage::open_temporary(&path).unwrap();
+        let clone = image.clone();
+        drop(image);
+        assert!(path.exists());
+        drop(clone);
+        assert!(!path.exists());
+        let (_directory, path) = written(b"no tiff at all");
+        let error = FaxImage::open_temporary(&path).unwrap_err();
+        assert_eq!(error.document_reason(), Some(DocumentReason::UnknownFormat));
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn pages_that_differ_are_refused() {
+        let (_directory, path) =
+            written(&tiff(&[(40, Resolution::Fine), (40, Resolution::Standard)]));
+        assert_eq!(
+            FaxImage::open(&path).unwrap_err().document_reason(),
+            Some(DocumentReason::Unsuitable)
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_cut_is_damaged_and_its_name_does_not_show() {
+        let whole = tiff(&[(40, Resolution::Fine)]);
+        let (_directory, path) = written(&whole[..whole.len() - 20]);
+        let error = FaxImage::open(&path).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Document);
+        assert!(!format!("{error} {error:?}").contains("fax.tif"));
+    }
+}

@@ -1,0 +1,197 @@
+//! One fax as the events and answers of the server show it. Sans-IO.
+
+use std::time::Instant;
+
+use faxbot_core::{
+    Error,
+    fax::{FaxOutcome, FaxPhase, FaxProgress, FaxUpdate},
+    sip::Causes,
+};
+use tokio::sync::watch;
+
+use super::outcome::{FaxContext, FaxVariables, Report};
+use crate::protocol::ami::Message;
+
+/// A fax that runs.
+#[derive(Debug)]
+pub(super) struct FaxRun {
+    progress: FaxProgress,
+    variables: FaxVariables,
+    /// `SendFAX` was seen: its page count is the last word while no handler's report is there.
+    event_pages: Option<u32>,
+    answered: Option<Instant>,
+    ecm: bool,
+    /// Events were missed: what they told is no longer the whole truth.
+    gap: bool,
+    updates: watch::Sender<FaxUpdate>,
+}
+
+impl std::fmt::Debug for FaxVariables {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The far end's station id and the texts may name a person.
+        f.debug_struct("FaxVariables")
+            .field("status", &self.status)
+            .field("pages", &self.pages)
+            .finish_non_exhaustive()
+    }
+}
+
+impl FaxRun {
+    pub(super) fn new(pages_total: u32, ecm: bool) -> (Self, watch::Receiver<FaxUpdate>) {
+        let progress = FaxProgress::new(pages_total);
+        let (updates, receiver) = watch::channel(FaxUpdate::new(progress));
+        let run = Self {
+            progress,
+            variables: FaxVariables::default(),
+            event_pages: None,
+            answered: None,
+            ecm,
+            gap: false,
+            updates,
+        };
+        (run, receiver)
+    }
+
+    pub(super) fn progress(&self) -> FaxProgress {
+        self.progress
+    }
+
+    /// The events between two connections were missed.
+    pub(super) fn missed_events(&mut self) {
+        self.gap = true;
+    }
+
+    /// Takes the phase forward, never back. Answers whether it moved.
+    pub(super) fn reach(&mut self, phase: FaxPhase, now: Instant) -> bool {
+        if phase <= self.progress.phase {
+            return false;
+        }
+        if phase >= FaxPhase::Negotiating && phase < FaxPhase::Finished {
+            self.answered.get_or_insert(now);
+        }
+        self.progress.phase = phase;
+        self.tell();
+        true
+    }
+
+    /// A `VarSet` of our channel.
+    pub(super) fn variable(&mut self, variable: &str, value: &str) {
+        self.variables.set(variable, value);
+    }
+
+    /// The `SendFAX` event: it comes for failures too and has no status
+    /// (`06_fax_local_hangup_midway`).
+    pub(super) fn ended_event(&mut self, event: &Message) {
+        self.event_pages = number(event, "PagesTransferred");
+        self.variables.bit_rate = self.variables.bit_rate.or(number(event, "TransferRate"));
+        if self.variables.remote_station.is_empty()
+            && let Some(station) = event.get_str("RemoteStationID")
+        {
+            self.variables.remote_station = station.into_owned();
+        }
+    }
+
+    /// A `FAXStatus` event. Answers whether the progress changed.
+    pub(super) fn status_event(&mut self, event: &Message, now: Instant) -> bool {
+        let status = event.get_str("Status").unwrap_or_default();
+        // The words of res_fax.c, `report_fax_status` and `generic_fax_exec`.
+        if status.eq_ignore_ascii_case("FAX Transmission In Progress") {
+            self.reach(FaxPhase::Transmitting, now)
+        } else {
+            self.reach(FaxPhase::Negotiating, now)
+        }
+    }
+
+    /// The answer to `FAXSession`. Answers whether the progress changed.
+    ///
+    /// `PagesTransmitted` counts pages that the far end confirmed; the page on the line is the next
+    /// one, until all are through.
+    pub(super) fn session(&mut self, session: &Message, now: Instant) -> bool {
+        let before = self.progress;
+        let confirmed = number(session, "PagesTransmitted");
+        let state = session.get_str("State").unwrap_or_default();
+        if state.eq_ignore_ascii_case("active") || confirmed.is_some_and(|pages| pages > 0) {
+            self.reach(FaxPhase::Transmitting, now);
+        }
+        if let Some(confirmed) = confirmed {
+            // A late answer must not take pages back.
+            let confirmed = self
+                .progress
+                .pages_confirmed
+                .map_or(confirmed, |known| known.max(confirmed));
+            self.progress.pages_confirmed = Some(confirmed);
+            self.progress.page = Some(
+                confirmed
+                    .saturating_add(1)
+                    .min(self.progress.pages_total.max(1)),
+            );
+        }
+        if let Some(rate) = number(session, "DataRate").filter(|&rate| rate > 0) {
+            self.progress.bit_rate = Some(rate);
+        }
+        let changed = self.progress != before;
+        if changed {
+            self.tell();
+        }
+        changed
+    }
+
+    /// How it ended: by what the hangup handler left, else by what the events told, unless some of
+    /// them were missed.
+    pub(super) fn end(
+        &mut self,
+        report: Option<&Report>,
+        causes: &Causes,
+        hung_up_by_us: bool,
+        events_tell: bool,
+        now: Instant,
+    ) -> FaxOutcome {
+        let context = FaxContext {
+            pages_total: Some(self.progress.pages_total),
+            fax_seen: self.progress.phase >= FaxPhase::Transmitting,
+            hung_up_by_us,
+            duration_seconds: self
+                .answered
+                .map(|at| now.saturating_duration_since(at).as_secs()),
+            ecm: Some(self.ecm),
+        };
+        let outcome = match report {
+            Some(report) => report.fax.outcome(causes, context),
+            None if events_tell && !self.gap => {
+                // A variable that never came is the event's; it is sent for every session that began.
+                self.variables.pages = self.variables.pages.or(self.event_pages);
+                self.variables.outcome(causes, context)
+            }
+            None => FaxOutcome::unknown(
+                self.progress.pages_confirmed,
+                Some(self.progress.pages_total),
+            ),
+        };
+        self.progress.phase = FaxPhase::Finished;
+        if let Some(confirmed) = outcome.pages_confirmed {
+            self.progress.pages_confirmed = Some(confirmed);
+        }
+        let progress = self.progress;
+        self.updates.send_modify(|update| {
+            update.progress = progress;
+            update.end = Some(Ok(outcome.clone()));
+        });
+        outcome
+    }
+
+    /// Nobody follows it any longer.
+    pub(super) fn lose(&mut self, error: Error) {
+        self.updates
+            .send_modify(|update| update.end = Some(Err(error)));
+    }
+
+    fn tell(&self) {
+        let progress = self.progress;
+        self.updates
+            .send_modify(|update| update.progress = progress);
+    }
+}
+
+fn number(message: &Message, header: &str) -> Option<u32> {
+    message.get_str(header)?.trim().parse().ok()
+}

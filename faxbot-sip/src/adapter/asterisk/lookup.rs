@@ -1,0 +1,172 @@
+//! What became of a call: our books, the server's channels, what its handler left.
+
+use std::time::Duration;
+
+use faxbot_core::{
+    Error, ErrorKind, Result, Timestamp,
+    id::{CallId, CallRef},
+    sip::{
+        AdapterKind, CallRecord, CallState, CallStatus, Direction, Disposition, Lookup,
+        UnknownReason,
+    },
+};
+
+use crate::adapter::calls::disposition;
+
+use super::{
+    event::LiveChannel,
+    outcome::{FaxContext, Leg, Report},
+    run::Core,
+    server::{Presence, Server},
+};
+
+/// How old a request must be before an absent trace proves anything: an Originate in the server's
+/// queue has made its channel by then.
+const SETTLED: Duration = Duration::from_secs(10);
+
+/// The state of a call in our books.
+pub(super) fn status(core: &Core, call: &CallRef) -> Result<CallStatus> {
+    let state = core.state();
+    if let Some(status) = state.books.find(call).and_then(|id| state.books.status(id)) {
+        return Ok(status);
+    }
+    let Some(record) = state.books.record(call) else {
+        return Err(Error::new(
+            ErrorKind::NotFound,
+            "get_status",
+            "no such call in the books; ask with lookup",
+        ));
+    };
+    let mut status = CallStatus::new(
+        record.id,
+        CallState::Terminated,
+        record.direction,
+        record.start,
+    );
+    status.channels = record.channels;
+    status.answered_at = record.answer;
+    Ok(status)
+}
+
+/// Everything that can be known.
+pub(super) async fn lookup(core: &Core, server: Result<Server>, call: &CallRef) -> Result<Lookup> {
+    if let Some(known) = in_books(core, call) {
+        return Ok(known);
+    }
+    let server = server?;
+    let Some(id) = call.id else {
+        return by_channel(core, &server, call).await;
+    };
+    // The list before the outcome: a call that ends in between has left its outcome by then.
+    let list = server.channels("lookup").await?;
+    if let Some(channel) = list
+        .iter()
+        .find(|channel| Leg::of(&channel.uniqueid) == Some(Leg::Own(id)))
+    {
+        return Ok(Lookup::Live(live(
+            core,
+            Some(id),
+            channel,
+            call.requested_at,
+        )));
+    }
+    if core.store.is_off() || !core.state().outcomes {
+        return Ok(Lookup::Unknown(UnknownReason::NotKept));
+    }
+    if let Some(report) = server.outcome(&core.store, id).await? {
+        return Ok(Lookup::Ended(Box::new(record(
+            core,
+            id,
+            &report,
+            call.requested_at,
+        ))));
+    }
+    absent(core, &server, call).await
+}
+
+fn in_books(core: &Core, call: &CallRef) -> Option<Lookup> {
+    let state = core.state();
+    if let Some(status) = state.books.find(call).and_then(|id| state.books.status(id)) {
+        return Some(Lookup::Live(status));
+    }
+    state
+        .books
+        .record(call)
+        .map(|record| Lookup::Ended(Box::new(record)))
+}
+
+/// No channel and no outcome. That proves that the call never was only if nothing could have taken
+/// the outcome away: Asterisk is up since before the request, the extension is there, and some time
+/// has passed.
+async fn absent(core: &Core, server: &Server, call: &CallRef) -> Result<Lookup> {
+    let Some(requested) = call.requested_at else {
+        return Ok(Lookup::Unknown(UnknownReason::RequestTimeUnknown));
+    };
+    if core.clock.timestamp().duration_since(requested) < SETTLED {
+        return Ok(Lookup::Unknown(UnknownReason::TooRecent));
+    }
+    if server.extension(&core.store, "lookup").await? == Presence::Absent {
+        // A reload took it away; calls that ended since left nothing.
+        return Ok(Lookup::Unknown(UnknownReason::NotKept));
+    }
+    let state = core.state();
+    match state.up_since {
+        Some(up_since) if up_since < requested && state.kept_since(requested) => {
+            Ok(Lookup::NeverExisted)
+        }
+        Some(up_since) if up_since < requested => Ok(Lookup::Unknown(UnknownReason::NotKept)),
+        _ => Ok(Lookup::Unknown(UnknownReason::ServerRestarted)),
+    }
+}
+
+async fn by_channel(core: &Core, server: &Server, call: &CallRef) -> Result<Lookup> {
+    let list = server.channels("lookup").await?;
+    let wanted = call.native.as_deref().unwrap_or_default();
+    let found = list
+        .iter()
+        .find(|channel| channel.name == wanted || channel.uniqueid == wanted);
+    Ok(match found {
+        Some(channel) => Lookup::Live(live(core, None, channel, call.requested_at)),
+        None => Lookup::Unknown(UnknownReason::NotOurs),
+    })
+}
+
+fn live(
+    core: &Core,
+    id: Option<CallId>,
+    channel: &LiveChannel,
+    requested: Option<Timestamp>,
+) -> CallStatus {
+    let state = match channel.state.as_str() {
+        "Up" => CallState::Connected,
+        "Ringing" | "Ring" => CallState::Ringing,
+        _ => CallState::Dialing,
+    };
+    let started = requested.unwrap_or_else(|| core.clock.timestamp());
+    let mut status = CallStatus::new(id, state, Direction::Outbound, started);
+    status.channels.push(channel.name.clone().into());
+    status
+}
+
+/// A record of what a handler left: the end is known, the beginning only if the caller told.
+fn record(core: &Core, id: CallId, report: &Report, requested: Option<Timestamp>) -> CallRecord {
+    let end = report.ended.unwrap_or_else(|| core.clock.timestamp());
+    let mut record = CallRecord::new(
+        Some(id),
+        AdapterKind::ASTERISK,
+        Direction::Outbound,
+        requested.unwrap_or(end),
+    );
+    record.end = Some(end);
+    record.duration_seconds = requested.map(|start| end.duration_since(start).as_secs());
+    record.causes = report.causes();
+    record.disposition = if report.answered {
+        Disposition::Answered
+    } else {
+        disposition(&record.causes)
+    };
+    record.fax = report
+        .is_fax
+        .then(|| report.fax.outcome(&record.causes, FaxContext::default()));
+    record
+}

@@ -1,0 +1,283 @@
+//! Finds what a fax would fail on before one is sent, and says how to mend it.
+
+use std::{fmt, time::Duration};
+
+use faxbot_core::{Error, ErrorKind, Result, clock::SharedClock, id::CallId, task::blocking};
+
+use super::{
+    config::AsteriskConfig,
+    outcome::{OutcomeStore, channel_id},
+    request::action,
+    server::{Presence, Server},
+    spool::Spool,
+};
+
+/// What the probe file holds: the first bytes of a TIFF, so that what Asterisk reads is what a fax
+/// starts with.
+const PROBE: &[u8] = b"II*\0";
+
+/// How long the extension may take to run. It has two steps and no channel to dial.
+const PROBE_LIMIT: Duration = Duration::from_secs(5);
+
+/// How often the result is asked for.
+const PROBE_EVERY: Duration = Duration::from_millis(50);
+
+/// One thing that is missing, and how to mend it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PreflightProblem {
+    /// No `options.spool` is configured.
+    NoSpool,
+    /// We cannot write to the spool directory.
+    SpoolNotWritable,
+    /// Asterisk does not see the file that we wrote.
+    SpoolNotVisible,
+    /// Asterisk sees the file and cannot read it.
+    SpoolNotReadable,
+    /// Asterisk reads something else under that name than what we wrote.
+    SpoolElsewhere,
+    /// `res_fax` is not loaded.
+    NoResFax,
+    /// No fax technology module (`res_fax_spandsp`) is loaded.
+    NoFaxTechnology,
+    /// The account may not originate calls.
+    MayNotOriginate,
+    /// The account may not add extensions, and `outcome_context` is `auto`.
+    MayNotAddExtensions,
+    /// The context that `outcome_context` names has no extension `s`.
+    NoOutcomeContext,
+    /// What Asterisk sees of the spool could not be found out, because no extension could be run.
+    NotTested,
+}
+
+impl PreflightProblem {
+    /// How to mend it.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::NoSpool => {
+                "set options.spool to a directory that this process and Asterisk share"
+            }
+            Self::SpoolNotWritable => {
+                "create the directory of options.spool and let this process write to it"
+            }
+            Self::SpoolNotVisible => {
+                "set options.spool_remote to the path under which Asterisk sees the directory of options.spool (a mount, a container volume)"
+            }
+            Self::SpoolNotReadable => {
+                "set options.spool_group to a group of Asterisk's user, and let that group enter the directory (chmod g+x)"
+            }
+            Self::SpoolElsewhere => {
+                "options.spool and options.spool_remote are two different directories: make them one"
+            }
+            Self::NoResFax => "load res_fax.so in modules.conf",
+            Self::NoFaxTechnology => {
+                "load res_fax_spandsp.so in modules.conf (package asterisk-modules on Debian)"
+            }
+            Self::MayNotOriginate => "give the manager account the write class originate",
+            Self::MayNotAddExtensions => {
+                "give the manager account the write class system, or name a context of your dialplan in options.outcome_context"
+            }
+            Self::NoOutcomeContext => {
+                "add the context of options.outcome_context to the dialplan; the snippet is in the adapter's documentation"
+            }
+            Self::NotTested => {
+                "give the manager account the write classes system and originate, so that Asterisk can be asked what it sees"
+            }
+        }
+    }
+}
+
+impl fmt::Display for PreflightProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.remedy())
+    }
+}
+
+/// What [`AsteriskAdapter::preflight`](super::AsteriskAdapter::preflight) found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Preflight {
+    /// What is missing; empty when a fax can be sent.
+    pub problems: Vec<PreflightProblem>,
+}
+
+impl Preflight {
+    /// Whether nothing is missing.
+    pub fn is_ready(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+impl fmt::Display for Preflight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_ready() {
+            return f.write_str("ready to fax");
+        }
+        for (index, problem) in self.problems.iter().enumerate() {
+            write!(f, "{}{problem}", if index > 0 { "; " } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+/// What Asterisk told of the probe file.
+struct Seen {
+    exists: bool,
+    size: Option<usize>,
+    start: String,
+}
+
+/// Looks for everything that is missing. Errors are those of the connection.
+pub(super) async fn run(
+    server: &Server,
+    config: &AsteriskConfig,
+    store: &OutcomeStore,
+    spool: Option<&Spool>,
+    clock: &SharedClock,
+) -> Result<Preflight> {
+    let mut problems = Vec::new();
+    for (module, problem) in [
+        ("res_fax", PreflightProblem::NoResFax),
+        ("res_fax_spandsp", PreflightProblem::NoFaxTechnology),
+    ] {
+        if server.has_module(module, "preflight").await? == Some(false) {
+            problems.push(problem);
+        }
+    }
+    if store.is_automatic() {
+        if permitted(server.make_extension(store, "preflight").await)?.is_none() {
+            problems.push(PreflightProblem::MayNotAddExtensions);
+        }
+    } else if !store.is_off() && server.extension(store, "preflight").await? == Presence::Absent {
+        problems.push(PreflightProblem::NoOutcomeContext);
+    }
+    match spool {
+        None => problems.push(PreflightProblem::NoSpool),
+        Some(spool) => problems.extend(spool_problem(server, config, spool, clock).await?),
+    }
+    Ok(Preflight { problems })
+}
+
+async fn spool_problem(
+    server: &Server,
+    config: &AsteriskConfig,
+    spool: &Spool,
+    clock: &SharedClock,
+) -> Result<Option<PreflightProblem>> {
+    let id = CallId::new();
+    let put = spool.clone();
+    let Ok(file) = blocking("preflight", move || put.put_probe(id, PROBE)).await? else {
+        return Ok(Some(PreflightProblem::SpoolNotWritable));
+    };
+    let found = ask(server, config, id, &file.remote, clock).await;
+    let remove = spool.clone();
+    // A file that stays is swept at the next connect.
+    let _ = blocking("preflight", move || remove.remove(id)).await;
+    Ok(match found? {
+        Err(problem) => Some(problem),
+        Ok(seen) if !seen.exists => Some(PreflightProblem::SpoolNotVisible),
+        Ok(seen) if seen.start.is_empty() => Some(PreflightProblem::SpoolNotReadable),
+        Ok(seen) if seen.size != Some(PROBE.len()) || seen.start != "II" => {
+            Some(PreflightProblem::SpoolElsewhere)
+        }
+        Ok(_) => None,
+    })
+}
+
+/// Lets an extension of the run time look at the file, because only the Asterisk process itself
+/// knows what it may read: `STAT` asked through the manager answers an empty value (observed on
+/// Asterisk 22.10, recording `11_preflight_stat_by_runtime_extension`).
+async fn ask(
+    server: &Server,
+    config: &AsteriskConfig,
+    id: CallId,
+    path: &str,
+    clock: &SharedClock,
+) -> Result<Result<Seen, PreflightProblem>> {
+    const OPERATION: &str = "preflight";
+    let (context, family) = (
+        format!("faxbot-preflight-{}", config.instance),
+        format!("faxbot-{}-probe", config.instance),
+    );
+    // One extension a question: two processes may ask at once.
+    let extension = id.as_uuid().simple().to_string();
+    let look = format!(
+        "DB({family}/{extension})=${{STAT(e,{path})}}|${{STAT(s,{path})}}|${{FILE({path},0,2)}}"
+    );
+    let added = async {
+        server
+            .add_step(&context, &extension, "1", "Set", &look, OPERATION)
+            .await?;
+        server
+            .add_step(&context, &extension, "2", "Hangup", "", OPERATION)
+            .await
+    };
+    if permitted(added.await)?.is_none() {
+        return Ok(Err(PreflightProblem::NotTested));
+    }
+    let channel = format!("Local/{extension}@{context}/n");
+    let headers = [
+        ("Channel", channel.as_str()),
+        ("ChannelId", &channel_id(id)),
+        ("Application", "Wait"),
+        ("Data", "0"),
+        ("Async", "true"),
+        ("Timeout", "3000"),
+    ];
+    let originated = server
+        .order(action("Originate", &headers, OPERATION)?, OPERATION)
+        .await
+        .map(drop);
+    let seen = match permitted(originated)? {
+        None => Err(PreflightProblem::MayNotOriginate),
+        Some(()) => wait_for(server, &family, &extension, clock)
+            .await?
+            .ok_or(PreflightProblem::NotTested),
+    };
+    let remove = [
+        ("Context", context.as_str()),
+        ("Extension", extension.as_str()),
+    ];
+    let _ = server
+        .ask(
+            action("DialplanExtensionRemove", &remove, OPERATION)?,
+            OPERATION,
+        )
+        .await;
+    server.forget(&family, &extension, OPERATION).await?;
+    Ok(seen)
+}
+
+async fn wait_for(
+    server: &Server,
+    family: &str,
+    key: &str,
+    clock: &SharedClock,
+) -> Result<Option<Seen>> {
+    let until = clock.now() + PROBE_LIMIT;
+    loop {
+        if let Some(value) = server.database(family, key, "preflight").await? {
+            let mut parts = value.splitn(3, '|');
+            let mut part = || parts.next().unwrap_or_default();
+            let (exists, size, start) = (part() == "1", part().parse().ok(), part().to_owned());
+            return Ok(Some(Seen {
+                exists,
+                size,
+                start,
+            }));
+        }
+        if clock.now() >= until {
+            return Ok(None);
+        }
+        clock.sleep_until(clock.now() + PROBE_EVERY).await;
+    }
+}
+
+/// `None` for what the account may not do; other errors pass.
+fn permitted<T>(result: Result<T, Error>) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,357 @@
+//! Questions and orders to one Asterisk, with its negative answers as typed errors.
+
+use std::{fmt, time::Duration};
+
+use faxbot_core::{Error, ErrorKind, Result, id::CallId};
+use tracing::Instrument as _;
+
+use super::{
+    event::LiveChannel,
+    outcome::{OutcomeStore, Report, channel_id},
+    request::action,
+};
+use crate::{
+    driver::Handle,
+    protocol::ami::{Action, AmiSession, Message, Reply},
+};
+
+/// One Asterisk behind one connection, or behind whichever is up.
+#[derive(Debug, Clone)]
+pub(super) struct Server {
+    handle: Handle<AmiSession>,
+    timeout: Duration,
+}
+
+/// Which run of Asterisk answers: another value is another run.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Startup(String);
+
+impl fmt::Debug for Startup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whether something is there at the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    Present,
+    Absent,
+}
+
+impl Server {
+    pub(super) fn new(handle: Handle<AmiSession>, timeout: Duration) -> Self {
+        Self { handle, timeout }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.handle.is_up()
+    }
+
+    /// Sends an action and takes a negative answer for an error.
+    pub(super) async fn order(&self, action: Action, operation: &'static str) -> Result<Reply> {
+        let reply = self.ask(action, operation).await?;
+        if is_positive(&reply) {
+            Ok(reply)
+        } else {
+            Err(refusal(&reply, operation))
+        }
+    }
+
+    /// Sends an action and answers whatever comes back.
+    pub(super) async fn ask(&self, action: Action, operation: &'static str) -> Result<Reply> {
+        let span = tracing::debug_span!("ami.action", action = action.name());
+        let reply = self
+            .handle
+            .request(action, self.timeout)
+            .instrument(span)
+            .await;
+        reply.map_err(|error| error.into_error(operation))
+    }
+
+    pub(super) async fn ping(&self) -> Result<()> {
+        self.order(action("Ping", &[], "health_check")?, "health_check")
+            .await
+            .map(drop)
+    }
+
+    /// `CoreStatus` tells when this run began; its local time has no zone, so it is only compared.
+    pub(super) async fn startup(&self) -> Result<Startup> {
+        let reply = self
+            .order(action("CoreStatus", &[], "connect")?, "connect")
+            .await?;
+        let part = |name| reply.response.get_str(name).unwrap_or_default();
+        Ok(Startup(format!(
+            "{} {}",
+            part("CoreStartupDate"),
+            part("CoreStartupTime")
+        )))
+    }
+
+    /// Whether a module is loaded; `None` for an account that may not ask.
+    pub(super) async fn has_module(
+        &self,
+        module: &str,
+        operation: &'static str,
+    ) -> Result<Option<bool>> {
+        let reply = self
+            .ask(
+                action("ModuleCheck", &[("Module", module)], operation)?,
+                operation,
+            )
+            .await?;
+        let denied = !is_positive(&reply)
+            && refusal(&reply, operation).kind() == ErrorKind::PermissionDenied;
+        Ok((!denied).then_some(is_positive(&reply)))
+    }
+
+    /// Makes the extension of the hangup handlers, if that is ours to do. Replacing it is harmless to
+    /// handlers that run.
+    pub(super) async fn make_extension(
+        &self,
+        store: &OutcomeStore,
+        operation: &'static str,
+    ) -> Result<()> {
+        let Some(context) = store.context().filter(|_| store.is_automatic()) else {
+            return Ok(());
+        };
+        for (priority, (application, data)) in ["1", "2"].into_iter().zip(store.steps()) {
+            self.add_step(context, "s", priority, application, &data, operation)
+                .await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn add_step(
+        &self,
+        context: &str,
+        extension: &str,
+        priority: &str,
+        application: &str,
+        data: &str,
+        operation: &'static str,
+    ) -> Result<()> {
+        let headers = [
+            ("Context", context),
+            ("Extension", extension),
+            ("Priority", priority),
+            ("Application", application),
+            ("ApplicationData", data),
+            ("Replace", "yes"),
+        ];
+        self.order(
+            action("DialplanExtensionAdd", &headers, operation)?,
+            operation,
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Whether the extension of the hangup handlers is there now. Ours is compared by its content;
+    /// an operator's has to be there.
+    pub(super) async fn extension(
+        &self,
+        store: &OutcomeStore,
+        operation: &'static str,
+    ) -> Result<Presence> {
+        let Some(context) = store.context() else {
+            return Ok(Presence::Absent);
+        };
+        let headers = [("Context", context), ("Extension", "s")];
+        let reply = self
+            .ask(action("ShowDialPlan", &headers, operation)?, operation)
+            .await?;
+        if is_positive(&reply) {
+            let steps: Vec<_> = reply
+                .events
+                .iter()
+                .filter_map(|event| event.get_str("AppData"))
+                .collect();
+            let whole = !store.is_automatic()
+                || store
+                    .steps()
+                    .iter()
+                    .all(|(_, data)| steps.iter().any(|it| it == data));
+            return Ok(if whole && !steps.is_empty() {
+                Presence::Present
+            } else {
+                Presence::Absent
+            });
+        }
+        // `Did not find context ...` and `Did not find extension ...`; another error says nothing.
+        match reply.message() {
+            Some(text) if text.to_ascii_lowercase().contains("did not find") => {
+                Ok(Presence::Absent)
+            }
+            _ => Err(refusal(&reply, operation)),
+        }
+    }
+
+    /// What the hangup handler of a call left.
+    pub(super) async fn outcome(&self, store: &OutcomeStore, id: CallId) -> Result<Option<Report>> {
+        let value = self
+            .database(store.family(), &channel_id(id), "lookup")
+            .await?;
+        Ok(value.as_deref().and_then(Report::parse))
+    }
+
+    /// A value of AstDB.
+    pub(super) async fn database(
+        &self,
+        family: &str,
+        key: &str,
+        operation: &'static str,
+    ) -> Result<Option<String>> {
+        let reply = self
+            .ask(
+                action("DBGet", &[("Family", family), ("Key", key)], operation)?,
+                operation,
+            )
+            .await?;
+        if is_positive(&reply) {
+            let value = reply.events.iter().find_map(|event| event.get_str("Val"));
+            return Ok(value.map(std::borrow::Cow::into_owned));
+        }
+        if is_no_entry(&reply) {
+            Ok(None)
+        } else {
+            Err(refusal(&reply, operation))
+        }
+    }
+
+    /// Deletes a value of AstDB; one that is gone is no error.
+    pub(super) async fn forget(
+        &self,
+        family: &str,
+        key: &str,
+        operation: &'static str,
+    ) -> Result<()> {
+        let reply = self
+            .ask(
+                action("DBDel", &[("Family", family), ("Key", key)], operation)?,
+                operation,
+            )
+            .await?;
+        if is_positive(&reply) || is_no_entry(&reply) {
+            Ok(())
+        } else {
+            Err(refusal(&reply, operation))
+        }
+    }
+
+    /// All keys of a family with their values.
+    pub(super) async fn family(&self, family: &str) -> Result<Vec<(String, String)>> {
+        let reply = self
+            .ask(
+                action("DBGetTree", &[("Family", family)], "connect")?,
+                "connect",
+            )
+            .await?;
+        if !is_positive(&reply) {
+            return if is_no_entry(&reply) {
+                Ok(Vec::new())
+            } else {
+                Err(refusal(&reply, "connect"))
+            };
+        }
+        let entry = |event: &Message| {
+            // `Key: /family/key`.
+            let key = event.get_str("Key")?.rsplit('/').next()?.to_owned();
+            Some((key, event.get_str("Val")?.into_owned()))
+        };
+        Ok(reply.events.iter().filter_map(entry).collect())
+    }
+
+    /// The channels that are up.
+    pub(super) async fn channels(&self, operation: &'static str) -> Result<Vec<LiveChannel>> {
+        let reply = self
+            .order(action("CoreShowChannels", &[], operation)?, operation)
+            .await?;
+        let channel = |event: &Message| {
+            Some(LiveChannel {
+                name: event.get_str("Channel")?.into_owned(),
+                uniqueid: event.get_str("Uniqueid")?.into_owned(),
+                state: event
+                    .get_str("ChannelStateDesc")
+                    .unwrap_or_default()
+                    .into_owned(),
+            })
+        };
+        Ok(reply.events.iter().filter_map(channel).collect())
+    }
+
+    /// Hangs a channel up, by its name or its Uniqueid.
+    pub(super) async fn hang_up(&self, channel: &str) -> Result<()> {
+        self.order(
+            action("Hangup", &[("Channel", channel)], "hangup")?,
+            "hangup",
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Fax sessions by the name of their channel.
+    pub(super) async fn fax_sessions(&self) -> Result<Vec<(String, String)>> {
+        let reply = self
+            .order(action("FAXSessions", &[], "fax")?, "fax")
+            .await?;
+        let session = |event: &Message| {
+            Some((
+                event.get_str("Channel")?.into_owned(),
+                event.get_str("SessionNumber")?.into_owned(),
+            ))
+        };
+        Ok(reply.events.iter().filter_map(session).collect())
+    }
+
+    /// How far a fax session is; `None` when it is over.
+    pub(super) async fn fax_session(&self, number: &str) -> Result<Option<Message>> {
+        let reply = self
+            .ask(
+                action("FAXSession", &[("SessionNumber", number)], "fax")?,
+                "fax",
+            )
+            .await?;
+        Ok(reply.events.into_iter().next())
+    }
+}
+
+fn is_positive(reply: &Reply) -> bool {
+    reply.is_success()
+}
+
+/// `Database entry not found`, and for a tree on Asterisk 22 the same words.
+fn is_no_entry(reply: &Reply) -> bool {
+    reply
+        .message()
+        .is_some_and(|text| text.to_ascii_lowercase().contains("not found"))
+}
+
+/// The server's refusal by its words (`asterisk/main/manager.c` and the modules' own; recordings
+/// `02_errors` and `01_permission_denied`).
+fn refusal(reply: &Reply, operation: &'static str) -> Error {
+    let text = reply
+        .message()
+        .map(std::borrow::Cow::into_owned)
+        .unwrap_or_default();
+    let lower = text.to_ascii_lowercase();
+    let has = |words: &str| lower.contains(words);
+    let (kind, message) = if has("permission denied") {
+        (
+            ErrorKind::PermissionDenied,
+            "the manager account may not do this; see the privileges in the adapter's documentation",
+        )
+    } else if has("shutting down") {
+        (ErrorKind::ServerBusy, "asterisk is shutting down")
+    } else if has("no such channel") || has("no channel") || has("channel does not exist") {
+        (ErrorKind::NotFound, "asterisk knows no such channel")
+    } else if has("invalid/unknown command") {
+        (
+            ErrorKind::ServerBusy,
+            "asterisk does not know the action; its module is not loaded, or not loaded at this moment",
+        )
+    } else {
+        (ErrorKind::Rejected, "asterisk refused the request")
+    };
+    Error::new(kind, operation, message).with_native(None, Some(text))
+}

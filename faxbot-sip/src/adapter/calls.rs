@@ -1,0 +1,436 @@
+//! The books of an adapter: which calls are up, which channels are theirs, how the ended ones
+//! ended. Sans-IO: time comes in as an argument.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use faxbot_core::{
+    Error, ErrorKind, Private, Result, Timestamp,
+    fax::{FailureClass, FaxOutcome},
+    id::{CallId, CallRef},
+    sip::{
+        AdapterKind, CallRecord, CallState, CallStateChanged, CallStatus, CallUpdate, Causes,
+        Direction, Disposition, IllegalEdge, class_of,
+    },
+};
+use tokio::sync::watch;
+
+/// How long the record of an ended call stays readable by its id.
+const KEEP_ENDED: Duration = Duration::from_secs(3600);
+
+/// How many records of ended calls are kept at most: about 10 MB.
+const MAX_ENDED: usize = 10_000;
+
+/// One moment on both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Now {
+    /// For deadlines and ages.
+    pub(crate) instant: Instant,
+    /// For records.
+    pub(crate) wall: Timestamp,
+}
+
+/// A call as it enters the books.
+#[derive(Debug)]
+pub(crate) struct NewCall {
+    pub(crate) id: CallId,
+    pub(crate) direction: Direction,
+    pub(crate) state: CallState,
+    pub(crate) from: Option<Private>,
+    pub(crate) to: Option<Private>,
+}
+
+/// How a call ended.
+#[derive(Debug, Default)]
+pub(crate) struct Ending {
+    /// We hung up.
+    pub(crate) by_us: bool,
+    pub(crate) causes: Causes,
+    pub(crate) fax: Option<FaxOutcome>,
+}
+
+#[derive(Debug)]
+struct Live {
+    record: CallRecord,
+    state: CallState,
+    opened: Instant,
+    updates: watch::Sender<CallUpdate>,
+}
+
+/// Calls by our id and by the server's names.
+#[derive(Debug)]
+pub(crate) struct Calls {
+    server: AdapterKind,
+    live: HashMap<CallId, Live>,
+    by_native: HashMap<String, CallId>,
+    ended: HashMap<CallId, CallRecord>,
+    ended_order: VecDeque<(Instant, CallId)>,
+}
+
+impl Calls {
+    pub(crate) fn new(server: AdapterKind) -> Self {
+        Self {
+            server,
+            live: HashMap::new(),
+            by_native: HashMap::new(),
+            ended: HashMap::new(),
+            ended_order: VecDeque::new(),
+        }
+    }
+
+    /// Enters a call.
+    ///
+    /// An id names one call for ever: while it lives, and as long as its record is kept, another
+    /// call with it would make `lookup` ambiguous.
+    pub(crate) fn open(&mut self, call: NewCall, now: Now) -> Result<watch::Receiver<CallUpdate>> {
+        if self.live.contains_key(&call.id) || self.ended.contains_key(&call.id) {
+            let error = Error::new(
+                ErrorKind::InvalidState,
+                "make_call",
+                "a call with this id exists; use a new id",
+            );
+            return Err(error.with_call_id(call.id));
+        }
+        let mut record =
+            CallRecord::new(Some(call.id), self.server.clone(), call.direction, now.wall);
+        record.from = call.from;
+        record.to = call.to;
+        let (updates, receiver) = watch::channel(CallUpdate::new(call.state));
+        self.live.insert(
+            call.id,
+            Live {
+                record,
+                state: call.state,
+                opened: now.instant,
+                updates,
+            },
+        );
+        Ok(receiver)
+    }
+
+    /// Names a channel, a Uniqueid, or whatever else the server calls the call.
+    pub(crate) fn name(&mut self, id: CallId, native: &str) {
+        let Some(live) = self.live.get_mut(&id) else {
+            return;
+        };
+        if self.by_native.insert(native.to_owned(), id) != Some(id) {
+            live.record.channels.push(Private::new(native.to_owned()));
+        }
+    }
+
+    /// The call that a server's name belongs to, while it lives.
+    pub(crate) fn by_native(&self, native: &str) -> Option<CallId> {
+        self.by_native.get(native).copied()
+    }
+
+    /// The live call that a reference names.
+    pub(crate) fn find(&self, call: &CallRef) -> Option<CallId> {
+        let by_id = call.id.filter(|id| self.live.contains_key(id));
+        by_id.or_else(|| {
+            call.native
+                .as_deref()
+                .and_then(|native| self.by_native(native))
+        })
+    }
+
+    /// The ended call that a reference names, while its record is kept.
+    pub(crate) fn record(&self, call: &CallRef) -> Option<&CallRecord> {
+        match (call.id, &call.native) {
+            (Some(id), _) => self.ended.get(&id),
+            (None, Some(native)) => self.ended.values().find(|record| {
+                record
+                    .channels
+                    .iter()
+                    .any(|channel| channel.expose() == native)
+            }),
+            (None, None) => None,
+        }
+    }
+
+    pub(crate) fn state(&self, id: CallId) -> Option<CallState> {
+        self.live.get(&id).map(|live| live.state)
+    }
+
+    pub(crate) fn opened(&self, id: CallId) -> Option<Instant> {
+        self.live.get(&id).map(|live| live.opened)
+    }
+
+    pub(crate) fn status(&self, id: CallId) -> Option<CallStatus> {
+        let live = self.live.get(&id)?;
+        let mut status = CallStatus::new(
+            Some(id),
+            live.state,
+            live.record.direction,
+            live.record.start,
+        );
+        status.channels.clone_from(&live.record.channels);
+        status.answered_at = live.record.answer;
+        Some(status)
+    }
+
+    /// The ids of all that live.
+    pub(crate) fn live(&self) -> impl Iterator<Item = CallId> + '_ {
+        self.live.keys().copied()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Takes the call along an edge. `None` when it is there already, or is not in the books.
+    pub(crate) fn advance(
+        &mut self,
+        id: CallId,
+        next: CallState,
+        now: Now,
+    ) -> Result<Option<CallStateChanged>, IllegalEdge> {
+        let Some(live) = self.live.get_mut(&id) else {
+            return Ok(None);
+        };
+        let from = live.state;
+        if from == next {
+            return Ok(None);
+        }
+        live.state.advance(next)?;
+        Ok(Some(live.moved(from, now)))
+    }
+
+    /// Takes the call to what a snapshot of the server shows, over missed edges.
+    pub(crate) fn jump(
+        &mut self,
+        id: CallId,
+        seen: CallState,
+        now: Now,
+    ) -> Result<Option<CallStateChanged>, IllegalEdge> {
+        let Some(live) = self.live.get_mut(&id) else {
+            return Ok(None);
+        };
+        let from = live.state;
+        if !live.state.jump(seen)? {
+            return Ok(None);
+        }
+        let mut change = live.moved(from, now);
+        change.jumped = true;
+        Ok(Some(change))
+    }
+
+    /// Ends the call with its record. `None` when it is not in the books.
+    pub(crate) fn end(&mut self, id: CallId, ending: Ending, now: Now) -> Option<CallStateChanged> {
+        let live = self.remove(id)?;
+        let mut record = live.record;
+        record.close(now.wall);
+        record.disposition = if record.answer.is_some() {
+            Disposition::Answered
+        } else if ending.by_us {
+            Disposition::Cancelled
+        } else {
+            disposition(&ending.causes)
+        };
+        record.causes = ending.causes;
+        record.fax = ending.fax;
+        live.updates.send_modify(|update| {
+            update.state = CallState::Terminated;
+            update.end = Some(Ok(record.clone()));
+        });
+        let mut change = CallStateChanged::new(Some(id), live.state, CallState::Terminated);
+        change.record = Some(Box::new(record.clone()));
+        self.keep(id, record, now.instant);
+        Some(change)
+    }
+
+    /// Takes the call out of the books with an error for its handles: nobody can follow it. It
+    /// leaves no record, because a record would claim an end that nobody saw.
+    pub(crate) fn lose(&mut self, id: CallId, error: Error) {
+        if let Some(live) = self.remove(id) {
+            live.updates
+                .send_modify(|update| update.end = Some(Err(error)));
+        }
+    }
+
+    /// Drops records that are older than an hour or beyond the 10,000 newest.
+    pub(crate) fn sweep(&mut self, now: Instant) {
+        while let Some(&(at, id)) = self.ended_order.front() {
+            let old = now.saturating_duration_since(at) >= KEEP_ENDED;
+            if !old && self.ended_order.len() <= MAX_ENDED {
+                break;
+            }
+            self.ended_order.pop_front();
+            self.ended.remove(&id);
+        }
+    }
+
+    fn keep(&mut self, id: CallId, record: CallRecord, now: Instant) {
+        self.ended.insert(id, record);
+        self.ended_order.push_back((now, id));
+        self.sweep(now);
+    }
+
+    fn remove(&mut self, id: CallId) -> Option<Live> {
+        let live = self.live.remove(&id)?;
+        for channel in &live.record.channels {
+            self.by_native.remove(channel.expose().as_str());
+        }
+        Some(live)
+    }
+}
+
+impl Live {
+    /// What follows from a change of state that was made.
+    fn moved(&mut self, from: CallState, now: Now) -> CallStateChanged {
+        if self.state == CallState::Connected && self.record.answer.is_none() {
+            self.record.answer = Some(now.wall);
+        }
+        let answered = self.record.answer.is_some();
+        let state = self.state;
+        self.updates.send_modify(|update| {
+            update.state = state;
+            update.answered = answered;
+        });
+        CallStateChanged::new(self.record.id, from, state)
+    }
+}
+
+/// The word for the end of a call that was not answered.
+pub(crate) fn disposition(causes: &Causes) -> Disposition {
+    match class_of(causes) {
+        Some(FailureClass::Busy) => Disposition::Busy,
+        Some(FailureClass::NoAnswer) => Disposition::NoAnswer,
+        Some(FailureClass::Congestion) => Disposition::Congestion,
+        Some(_) => Disposition::Failed,
+        None => Disposition::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> Now {
+        Now {
+            instant: Instant::now(),
+            wall: Timestamp::from_unix_seconds(1_795_248_000),
+        }
+    }
+
+    fn later(now: Now, by: Duration) -> Now {
+        Now {
+            instant: now.instant + by,
+            wall: now.wall + by,
+        }
+    }
+
+    fn dialing(id: CallId) -> NewCall {
+        NewCall {
+            id,
+            direction: Direction::Outbound,
+            state: CallState::Dialing,
+            from: None,
+            to: None,
+        }
+    }
+
+    fn calls() -> Calls {
+        Calls::new(AdapterKind::ASTERISK)
+    }
+
+    #[test]
+    fn an_answered_call_ends_with_its_times() {
+        let (mut calls, id, start) = (calls(), CallId::new(), now());
+        let updates = calls.open(dialing(id), start).unwrap();
+        let answered = later(start, Duration::from_secs(4));
+        calls.advance(id, CallState::Ringing, start).unwrap();
+        calls.advance(id, CallState::Connected, answered).unwrap();
+        assert!(updates.borrow().answered);
+        let change = calls
+            .end(id, Ending::default(), later(start, Duration::from_secs(14)))
+            .unwrap();
+        let record = change.record.unwrap();
+        assert_eq!(record.disposition, Disposition::Answered);
+        assert_eq!(
+            (record.duration_seconds, record.billable_seconds),
+            (Some(14), Some(10))
+        );
+        assert_eq!(calls.len(), 0);
+        assert!(calls.record(&id.into()).is_some());
+        assert!(matches!(updates.borrow().end, Some(Ok(_))));
+    }
+
+    #[test]
+    fn an_id_is_refused_while_its_call_or_its_record_is_there() {
+        let (mut calls, id, start) = (calls(), CallId::new(), now());
+        let _updates = calls.open(dialing(id), start).unwrap();
+        assert_eq!(
+            calls.open(dialing(id), start).unwrap_err().kind(),
+            ErrorKind::InvalidState
+        );
+        calls.end(id, Ending::default(), start);
+        assert_eq!(
+            calls.open(dialing(id), start).unwrap_err().kind(),
+            ErrorKind::InvalidState
+        );
+        calls.sweep(start.instant + KEEP_ENDED);
+        assert!(calls.open(dialing(id), start).is_ok());
+    }
+
+    #[test]
+    fn names_of_the_server_lead_to_the_call_and_go_with_it() {
+        let (mut calls, id, start) = (calls(), CallId::new(), now());
+        let _updates = calls.open(dialing(id), start).unwrap();
+        calls.name(id, "PJSIP/peer-00000001");
+        calls.name(id, "PJSIP/peer-00000001");
+        assert_eq!(
+            calls.find(&CallRef::native("PJSIP/peer-00000001")),
+            Some(id)
+        );
+        assert_eq!(calls.status(id).unwrap().channels.len(), 1);
+        calls.end(id, Ending::default(), start);
+        assert_eq!(calls.find(&CallRef::native("PJSIP/peer-00000001")), None);
+        assert!(
+            calls
+                .record(&CallRef::native("PJSIP/peer-00000001"))
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn a_call_that_is_lost_leaves_no_record() {
+        let (mut calls, id, start) = (calls(), CallId::new(), now());
+        let updates = calls.open(dialing(id), start).unwrap();
+        calls.lose(
+            id,
+            Error::new(
+                ErrorKind::OutcomeUnknown,
+                "make_call",
+                "the server restarted",
+            ),
+        );
+        assert!(
+            matches!(&updates.borrow().end, Some(Err(error)) if error.kind() == ErrorKind::OutcomeUnknown)
+        );
+        assert!(calls.record(&id.into()).is_none());
+    }
+
+    #[test]
+    fn the_records_of_ended_calls_are_bounded_by_number() {
+        let (mut calls, start) = (calls(), now());
+        let ids: Vec<_> = (0..MAX_ENDED + 5).map(|_| CallId::new()).collect();
+        for &id in &ids {
+            let _updates = calls.open(dialing(id), start).unwrap();
+            calls.end(id, Ending::default(), start);
+        }
+        assert_eq!(calls.ended.len(), MAX_ENDED);
+        assert!(calls.record(&ids[4].into()).is_none());
+        assert!(calls.record(&ids[5].into()).is_some());
+    }
+
+    #[test]
+    fn an_illegal_edge_is_reported_and_not_applied() {
+        let (mut calls, id, start) = (calls(), CallId::new(), now());
+        let _updates = calls.open(dialing(id), start).unwrap();
+        calls.advance(id, CallState::Connected, start).unwrap();
+        assert!(calls.advance(id, CallState::Ringing, start).is_err());
+        assert_eq!(calls.state(id), Some(CallState::Connected));
+    }
+}
