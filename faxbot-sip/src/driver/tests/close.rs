@@ -165,3 +165,19 @@ async fn rapid_connects_and_closes_leave_no_task_and_no_socket() {
     assert!(tasks.stop(SECOND).await);
     assert!(tasks.is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_good_bye_without_an_answer_is_still_written() {
+    let (mut rig, mut events) = start_toy([], LinkOptions::new("toy"), Toy::curt);
+    let mut peer = rig.peers.recv().await.unwrap();
+    peer.login().await;
+    let Some(LinkEvent::Up { setup, .. }) = events.recv().await else {
+        panic!("not up")
+    };
+    setup.ready();
+    let began = Instant::now();
+    assert!(rig.link.close(5 * SECOND).await.drained);
+    assert!(began.elapsed() < SECOND);
+    assert_eq!(peer.line().await.as_deref(), Some("bye"));
+    assert_eq!(peer.line().await, None);
+}

@@ -19,8 +19,8 @@ use std::{
 use faxbot_core::{clock::TokioClock, task::TaskSet};
 use tokio::{
     io::{
-        AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, DuplexStream, ReadBuf,
-        ReadHalf, WriteHalf, duplex, split,
+        AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, BufStream, DuplexStream,
+        ReadBuf, ReadHalf, WriteHalf, duplex, split,
     },
     sync::mpsc,
 };
@@ -40,6 +40,8 @@ enum Plan {
     Pipe(usize),
     /// A pipe that takes this many bytes and then breaks.
     Cut { after: usize, buffering: bool },
+    /// A pipe behind a buffer that only a flush empties.
+    Buffered,
     /// Nobody there.
     Refused,
     /// No answer at all.
@@ -70,6 +72,11 @@ impl Connect for Pipes {
         let (capacity, cut) = match plan {
             Plan::Pipe(capacity) => (capacity, None),
             Plan::Cut { after, buffering } => (4096, Some((after, buffering))),
+            Plan::Buffered => {
+                let (near, far) = duplex(4096);
+                let _ = self.peers.send(Peer::new(far));
+                return Ok(Transport::buffering(BufStream::new(near)));
+            }
             Plan::Refused => {
                 let error = std::io::ErrorKind::ConnectionRefused.into();
                 return Err(LinkError::Connect(Arc::new(error)));
@@ -184,6 +191,14 @@ struct Rig {
 }
 
 fn start(plans: impl IntoIterator<Item = Plan>, options: LinkOptions) -> (Rig, LinkEvents<Toy>) {
+    start_toy(plans, options, Toy::new)
+}
+
+fn start_toy(
+    plans: impl IntoIterator<Item = Plan>,
+    options: LinkOptions,
+    toy: fn() -> Toy,
+) -> (Rig, LinkEvents<Toy>) {
     let (sender, peers) = mpsc::unbounded_channel();
     let pipes = Pipes {
         plans: Mutex::new(plans.into_iter().collect()),
@@ -193,7 +208,7 @@ fn start(plans: impl IntoIterator<Item = Plan>, options: LinkOptions) -> (Rig, L
     let (link, events) = Link::start(
         options,
         Box::new(pipes),
-        |_: [u8; 32]| (Toy::new(), ToyCodec),
+        move |_: [u8; 32]| (toy(), ToyCodec),
         TokioClock::shared(),
         SeededRandom::shared(1),
         &tasks,

@@ -350,3 +350,31 @@ async fn what_a_peer_says_shows_in_no_debug_form() {
         Some(LinkEvent::Up { generation: 1, .. })
     ));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_transport_with_a_buffer_is_flushed() {
+    let (rig, mut peer, _notes) = up(Plan::Buffered).await;
+    let answer = ask(&rig.link.handle(), "x", SECOND);
+    assert_eq!(peer.line().await.unwrap(), "req 0 x");
+    peer.say("ok 0 x\n").await;
+    answer.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_counts_a_request_as_written_that_the_session_will_still_write() {
+    let (rig, mut peer, _notes) = up(Plan::Pipe(16)).await;
+    let handle = rig.link.handle();
+    let fills = ask(&handle, "012345678", 5 * SECOND);
+    tokio::task::yield_now().await;
+    let error = handle
+        .request("second".to_owned(), SECOND)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, RequestError::Deadline { written: true }),
+        "{error:?}"
+    );
+    assert_eq!(peer.line().await.unwrap(), "req 0 012345678");
+    assert_eq!(peer.line().await.unwrap(), "req 1 second");
+    fills.abort();
+}

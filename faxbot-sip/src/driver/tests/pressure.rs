@@ -1,5 +1,6 @@
 //! Floods, slow pumps, and answers that stand behind events.
 
+use faxbot_core::retry::{Backoff, RetryPolicy};
 use tokio::time::Instant;
 
 use super::{super::Setup, *};
@@ -38,25 +39,32 @@ async fn a_flood_reaches_a_slow_pump_whole_and_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pump_that_is_behind_makes_the_server_wait() {
-    let (mut rig, mut events) = start([], LinkOptions::new("toy"));
-    let mut peer = set_up(&mut rig, &mut events).await;
-    let said = Arc::new(Mutex::new(0));
-    let count = Arc::clone(&said);
-    let _flood = tokio::spawn(async move {
-        loop {
-            peer.say("event x\n").await;
-            *count.lock().unwrap() += 1;
+async fn a_pump_that_is_behind_makes_the_server_wait_even_if_an_answer_is_due() {
+    // The queue, the pipe and one read; with an answer due the reserve as well.
+    for (due, most) in [(false, 4_096 + 4_096), (true, 4_096 + 8_192 + 4_096)] {
+        let (mut rig, mut events) = start([], LinkOptions::new("toy"));
+        let mut peer = set_up(&mut rig, &mut events).await;
+        let asked = due.then(|| ask(&rig.link.handle(), "never answered", 3600 * SECOND));
+        if due {
+            peer.line().await.unwrap();
         }
-    });
-    tokio::time::sleep(SECOND).await;
-    let held = *said.lock().unwrap();
-    assert!(
-        held < 8_000,
-        "{held} events were taken from a server that should wait"
-    );
-    tokio::time::sleep(SECOND).await;
-    assert_eq!(*said.lock().unwrap(), held);
+        let said = Arc::new(Mutex::new(0));
+        let count = Arc::clone(&said);
+        let flood = tokio::spawn(async move {
+            loop {
+                peer.say("event x\n").await;
+                *count.lock().unwrap() += 1;
+            }
+        });
+        tokio::time::sleep(SECOND).await;
+        let held = *said.lock().unwrap();
+        assert!(held >= 4_096 && held < most, "{held} events were taken");
+        assert!(!due || held > 12_288);
+        tokio::time::sleep(SECOND).await;
+        assert_eq!(*said.lock().unwrap(), held);
+        flood.abort();
+        asked.iter().for_each(tokio::task::JoinHandle::abort);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,6 +138,22 @@ async fn dropped_events_end_the_link() {
         tokio::task::yield_now().await;
     }
     assert!(!rig.link.handle().is_up());
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_dropped_while_waiting_for_the_server_end_the_link() {
+    let patient = RetryPolicy::new(Backoff::new(3600 * SECOND, 3600 * SECOND));
+    let options = LinkOptions::new("toy")
+        .with_wait_for_server(true)
+        .with_reconnect(patient);
+    let (rig, mut events) = start([Plan::Refused], options);
+    assert!(matches!(
+        events.recv().await,
+        Some(LinkEvent::AttemptFailed { .. })
+    ));
+    drop(events);
+    tokio::time::sleep(SECOND).await;
+    assert!(rig.tasks.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -111,6 +111,66 @@ async fn a_reset_after_the_request_leaves_its_outcome_unknown() {
     server.await.unwrap();
 }
 
+/// Callers in parallel with short deadlines on a connection that is cut: whoever is told that
+/// nothing happened must be right.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_that_had_no_effect_was_ever_seen_by_the_server() {
+    for round in 0_u32..20 {
+        let (listener, address) = listen().await;
+        let server = tokio::spawn(async move {
+            let mut io = BufStream::new(listener.accept().await.unwrap().0);
+            io.write_all(b"hello\nwelcome\n").await.unwrap();
+            io.flush().await.unwrap();
+            let mut seen = std::collections::HashSet::new();
+            let mut line = String::new();
+            for _ in 0..2 + 20 * round {
+                line.clear();
+                if !matches!(io.read_line(&mut line).await, Ok(1..)) {
+                    break;
+                }
+                if let Some((token, text)) = line
+                    .strip_prefix("req ")
+                    .and_then(|rest| rest.trim_end().split_once(' '))
+                {
+                    seen.insert(text.to_owned());
+                    let answer = format!("ok {token} {text}\n");
+                    if io.write_all(answer.as_bytes()).await.is_err() || io.flush().await.is_err() {
+                        break;
+                    }
+                }
+            }
+            seen
+        });
+        let (link, _tasks) = link(Endpoint::tcp("127.0.0.1", address.port()));
+        link.connected().await.unwrap();
+        let asked: Vec<_> = (0..300_u64)
+            .map(|n| {
+                let text = format!("caller-{n}");
+                let timeout = Duration::from_micros(200 + n * 37 % 5_000);
+                (text.clone(), ask(&link.handle(), &text, timeout))
+            })
+            .collect();
+        let mut ends = Vec::new();
+        for (text, answer) in asked {
+            ends.push((text, answer.await.unwrap()));
+        }
+        drop(link);
+        let seen = server.await.unwrap();
+        for (text, end) in ends {
+            match end {
+                Ok(reply) => assert!(reply == text && seen.contains(&text)),
+                Err(error) if error.effect() == faxbot_core::Effect::NoEffect => {
+                    assert!(
+                        !seen.contains(&text),
+                        "round {round}: {text} was seen: {error:?}"
+                    );
+                }
+                Err(_) => {}
+            }
+        }
+    }
+}
+
 #[cfg(feature = "tls")]
 mod tls {
     use std::path::PathBuf;

@@ -40,6 +40,8 @@ impl Codec for ToyCodec {
 pub(super) struct Toy {
     ready: bool,
     closing: bool,
+    /// Whether the good-bye has no answer.
+    curt: bool,
     login_by: Option<Instant>,
     open: BTreeMap<Token, Instant>,
     transmits: VecDeque<Transmit>,
@@ -56,10 +58,19 @@ impl Toy {
         Self {
             ready: false,
             closing: false,
+            curt: false,
             login_by: None,
             open: BTreeMap::new(),
             transmits: VecDeque::new(),
             outputs: VecDeque::new(),
+        }
+    }
+
+    /// A toy that says good-bye and awaits no answer.
+    pub(super) fn curt() -> Self {
+        Self {
+            curt: true,
+            ..Self::new()
         }
     }
 
@@ -153,7 +164,8 @@ impl Session for Toy {
         self.closing = true;
         if self.ready {
             self.send(None, "bye");
-        } else {
+        }
+        if !self.ready || self.curt {
             self.outputs.push_back(Output::Close(CloseReason::Goodbye));
         }
     }
