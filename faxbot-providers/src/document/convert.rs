@@ -1,0 +1,280 @@
+//! The converter.
+
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use async_trait::async_trait;
+use faxbot_core::{
+    Result,
+    clock::{SharedClock, TokioClock},
+    document::{ConvertOptions, Document, DocumentConverter, FaxImage},
+};
+
+use super::{
+    output::FaxFile,
+    source::{Format, Input},
+    tiff::copy_tiff,
+    worker::{Stop, Workers},
+};
+
+/// The public operation that errors name.
+pub(super) const OPERATION: &str = "to_fax";
+
+/// Draws the pages of a PDF. Runs on a thread of its own and cannot be stopped from outside.
+pub(super) trait Renderer: Send + Sync + fmt::Debug {
+    /// Draws every page of `pdf` into `out`, one after the other.
+    fn render(&self, pdf: Vec<u8>, options: &ConvertOptions, out: &mut FaxFile<'_>) -> Result<()>;
+}
+
+/// Turns PDF (feature `render`) and fax TIFF into fax pages, on threads of its own.
+///
+/// Clones share threads and limits: use one converter a process. As many documents are converted
+/// at a time as there are cores; the others wait, and their wait counts against their time limit.
+///
+/// # PDF
+/// - Pages keep their size. One that is wider than the paper (215 mm for 1728 columns, ITU-T T.4
+///   §2.1) is scaled down; a narrower one stands in the middle. A landscape page that does not
+///   fit across the paper is turned anticlockwise, as printers do (RFC 8011 §5.2.10).
+/// - A4 has 1143, 2286 or 4573 rows: 3.85, 7.7 or 15.4 lines per millimetre.
+/// - The crop box, `/Rotate`, `/UserUnit` and annotations with an appearance (form fields) count.
+/// - A pixel of which more than a quarter is covered is painted, so that hairlines stay; a colour
+///   darker than about 63 % white is black.
+/// - A file that is cut off, that has fewer pages than it announces, or an image or a font that
+///   cannot be read is `Document(Damaged)`, because the fax would lack something unnoticed.
+///
+/// # Fax TIFF
+/// It must be as wide as [`ConvertOptions::width`], in one fax resolution (which stays:
+/// [`ConvertOptions::resolution`] is for what is drawn), T.6 or uncompressed, upright. Its pixels
+/// are kept. Anything else is `Document(Unsuitable)`.
+///
+/// # Time
+/// A renderer cannot be killed. At the limit the caller gets `Document(Timeout)`, the thread is
+/// left to itself, and it is counted until it ends. While two such threads run, conversions
+/// answer `Overloaded`. A panic of the renderer is `Document(Damaged)`; a process that is built
+/// with `panic = "abort"` would end instead.
+#[derive(Debug, Clone)]
+pub struct RenderConverter {
+    directory: PathBuf,
+    workers: Arc<Workers>,
+    renderer: Arc<dyn Renderer>,
+}
+
+impl RenderConverter {
+    /// A converter that writes into the system's directory for temporary files.
+    pub fn new() -> Self {
+        #[cfg(feature = "render")]
+        let renderer = Arc::new(super::pdf::HayroRenderer);
+        #[cfg(not(feature = "render"))]
+        let renderer = Arc::new(NoRenderer);
+        Self::with_renderer(renderer)
+    }
+
+    fn with_renderer(renderer: Arc<dyn Renderer>) -> Self {
+        Self {
+            directory: std::env::temp_dir(),
+            workers: Arc::new(Workers::new(TokioClock::shared())),
+            renderer,
+        }
+    }
+
+    /// Sets where the fax files are written. The directory has to exist.
+    #[must_use]
+    pub fn with_directory(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.directory = directory.into();
+        self
+    }
+
+    /// Sets the clock of the time limit. Threads and their count start anew.
+    ///
+    /// The default clock follows a paused test runtime, which jumps to the limit as soon as
+    /// nothing but a conversion is waited for: give another clock there.
+    #[must_use]
+    pub fn with_clock(mut self, clock: SharedClock) -> Self {
+        self.workers = Arc::new(Workers::new(clock));
+        self
+    }
+
+    /// Conversions that were given up and still run.
+    pub fn abandoned(&self) -> usize {
+        self.workers.abandoned()
+    }
+}
+
+impl Default for RenderConverter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl DocumentConverter for RenderConverter {
+    async fn to_fax(&self, document: Document, options: ConvertOptions) -> Result<FaxImage> {
+        let (directory, renderer) = (self.directory.clone(), self.renderer.clone());
+        self.workers
+            .run(options.limits.time, move |stop: &Stop| {
+                let mut input = Input::open(&document, &options)?;
+                match input.format()? {
+                    Format::Tiff => copy_tiff(input, &directory, &options, stop),
+                    Format::Pdf => {
+                        let pdf = read_all(input, &options)?;
+                        let mut out =
+                            FaxFile::create(&directory, &options, options.resolution, stop)?;
+                        renderer.render(pdf, &options, &mut out)?;
+                        out.finish()
+                    }
+                }
+            })
+            .await
+    }
+}
+
+#[cfg(feature = "render")]
+fn read_all(input: Input, options: &ConvertOptions) -> Result<Vec<u8>> {
+    input.into_vec(options)
+}
+
+/// Without a renderer the bytes are of no use.
+#[cfg(not(feature = "render"))]
+fn read_all(_input: Input, _options: &ConvertOptions) -> Result<Vec<u8>> {
+    Ok(Vec::new())
+}
+
+#[cfg(not(feature = "render"))]
+#[derive(Debug)]
+struct NoRenderer;
+
+#[cfg(not(feature = "render"))]
+impl Renderer for NoRenderer {
+    fn render(
+        &self,
+        _pdf: Vec<u8>,
+        _options: &ConvertOptions,
+        _out: &mut FaxFile<'_>,
+    ) -> Result<()> {
+        Err(faxbot_core::Error::new(
+            faxbot_core::ErrorKind::Unsupported,
+            OPERATION,
+            "pdf needs the feature `render` of faxbot-providers",
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        sync::{Mutex, mpsc},
+        time::Duration,
+    };
+
+    use faxbot_core::{DocumentReason, ErrorKind, document::DocumentLimits};
+
+    use super::*;
+
+    /// Draws one row of a page, then does as its script says.
+    #[derive(Debug)]
+    struct Scripted(Script);
+
+    #[derive(Debug)]
+    enum Script {
+        Block(Mutex<mpsc::Receiver<()>>),
+        Panic,
+        Short,
+        Nothing,
+    }
+
+    impl Renderer for Scripted {
+        fn render(
+            &self,
+            _pdf: Vec<u8>,
+            _options: &ConvertOptions,
+            out: &mut FaxFile<'_>,
+        ) -> Result<()> {
+            if matches!(self.0, Script::Nothing) {
+                return Ok(());
+            }
+            out.page(2, |rows| {
+                rows.row(&[0; 216])?;
+                match &self.0 {
+                    Script::Block(held) => {
+                        let _ = held.lock().unwrap().recv();
+                        rows.row(&[0; 216])
+                    }
+                    Script::Panic => panic!("in a test"),
+                    Script::Short | Script::Nothing => Ok(()),
+                }
+            })
+        }
+    }
+
+    fn converter(script: Script) -> (tempfile::TempDir, RenderConverter) {
+        let directory = tempfile::tempdir().unwrap();
+        let converter = RenderConverter::with_renderer(Arc::new(Scripted(script)))
+            .with_directory(directory.path());
+        (directory, converter)
+    }
+
+    fn pdf() -> Document {
+        Document::bytes(&b"%PDF-1.4"[..])
+    }
+
+    fn files(directory: &tempfile::TempDir) -> usize {
+        fs::read_dir(directory.path()).unwrap().count()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_renderer_that_hangs_is_given_up_and_two_of_them_overload() {
+        let (hold, held) = mpsc::channel();
+        let (directory, converter) = converter(Script::Block(Mutex::new(held)));
+        let mut limits = DocumentLimits::default();
+        limits.time = Duration::from_secs(3);
+        let options = ConvertOptions::default().with_limits(limits);
+        let started = tokio::time::Instant::now();
+        for count in 1..=2 {
+            let error = converter.to_fax(pdf(), options).await.unwrap_err();
+            assert_eq!(error.document_reason(), Some(DocumentReason::Timeout));
+            assert_eq!(converter.abandoned(), count);
+        }
+        assert!(started.elapsed() <= Duration::from_secs(7));
+        let error = converter.to_fax(pdf(), options).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.is_retryable()),
+            (ErrorKind::Overloaded, true)
+        );
+
+        drop(hold);
+        while converter.abandoned() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_ne!(
+            converter.to_fax(pdf(), options).await.unwrap_err().kind(),
+            ErrorKind::Overloaded
+        );
+        while files(&directory) > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_renderer_that_panics_leaves_an_error_and_no_file() {
+        let (directory, converter) = converter(Script::Panic);
+        let error = converter
+            .to_fax(pdf(), ConvertOptions::default())
+            .await
+            .unwrap_err();
+        assert_eq!(error.document_reason(), Some(DocumentReason::Damaged));
+        assert_eq!(files(&directory), 0);
+    }
+
+    #[tokio::test]
+    async fn missing_rows_or_pages_are_never_a_result() {
+        for script in [Script::Short, Script::Nothing] {
+            let (directory, converter) = converter(script);
+            let error = converter
+                .to_fax(pdf(), ConvertOptions::default())
+                .await
+                .unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Internal);
+            assert_eq!(files(&directory), 0);
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Documents to fax pages, and fax pages to pictures.
+//!
+//! [`RenderConverter`] is the [`DocumentConverter`](faxbot_core::document::DocumentConverter) of
+//! this crate. What a document is, its content says, never its name:
+//!
+//! | in | feature | how |
+//! |---|---|---|
+//! | PDF | `render` | every page drawn to size and turned to black and white by threshold |
+//! | fax TIFF (T.6 or uncompressed, any strips and bit order) | `document` | pixels unchanged, written as one T.6 strip a page |
+//!
+//! Anything else is refused with
+//! [`DocumentReason::UnknownFormat`](faxbot_core::DocumentReason::UnknownFormat). What comes out
+//! is a file of mode 0600 that was decoded again and compared with the pixels that went in.
+//!
+//! [`page_to_png`] and [`pages_to_png`] show the pages of a fax, sent or received.
+
+mod convert;
+#[cfg(feature = "render")]
+mod layout;
+mod output;
+#[cfg(feature = "render")]
+mod pdf;
+mod png;
+mod source;
+mod tiff;
+mod worker;
+
+pub use convert::RenderConverter;
+pub use png::{PngOptions, page_to_png, pages_to_png};

@@ -1,0 +1,655 @@
+//! One job as a state machine. Sans-IO: time and randomness come in as arguments, and the worker
+//! does what [`FaxJob::step`] says.
+//!
+//! The rule that everything here serves: between two dials stands proof that the first one
+//! delivered nothing.
+
+use std::time::{Duration, Instant};
+
+use faxbot_core::{
+    DocumentReason, Effect, Error, ErrorKind, Timestamp,
+    address::FaxTarget,
+    document::Resolution,
+    fax::{
+        FailureClass, FailurePhase, FaxFailure, FaxOutcome, FaxRetryPolicy, Job, JobStatus,
+        OutcomeStatus, RetryDecision, decide,
+    },
+    id::{CallId, CallRef, JobId},
+    retry::Backoff,
+    sip::{CallRecord, Disposition, Lookup, UnknownReason},
+};
+
+use super::plan::Plan;
+
+/// Waits for a server that takes nothing, and for a converter that is full.
+const BUSY_SERVER: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+/// Waits between two questions about a fax that was lost sight of.
+const QUESTIONS: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+
+/// One moment on both clocks, and a random number for what begins at it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Now {
+    pub(super) instant: Instant,
+    pub(super) wall: Timestamp,
+    pub(super) random: u64,
+}
+
+impl Now {
+    fn fraction(self) -> f64 {
+        f64::from(u32::try_from(self.random >> 32).unwrap_or(u32::MAX)) / f64::from(u32::MAX)
+    }
+}
+
+/// What the worker has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Convert the document, not before this time.
+    Prepare(Instant),
+    /// Wait.
+    Wait(Instant),
+    /// Dial: [`FaxJob::dial`].
+    Dial,
+    /// A call runs, or its request waits for an answer.
+    Follow,
+    /// Ask the server about the call, not before this time.
+    Ask(Instant),
+    /// Nothing more.
+    Done,
+}
+
+/// What a cancellation meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cancelled {
+    /// Nothing runs: it is cancelled.
+    Now,
+    /// This call has to be hung up.
+    HangUp(CallId),
+    /// It was cancelled before.
+    Before,
+    /// It is over.
+    TooLate,
+}
+
+/// How long a job waits for others.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    pub(super) server: Duration,
+    pub(super) lookup: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Preparing {
+        not_before: Instant,
+    },
+    Waiting {
+        until: Instant,
+    },
+    Dispatching(Placed),
+    Running(Placed),
+    Asking {
+        placed: Placed,
+        next: Instant,
+        give_up: Instant,
+        asked: u32,
+    },
+    Done,
+}
+
+/// A call that was requested.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Placed {
+    call: CallId,
+    at: Timestamp,
+}
+
+#[derive(Debug)]
+pub(super) struct FaxJob {
+    record: Job,
+    plan: Plan,
+    policy: FaxRetryPolicy,
+    patience: Patience,
+    converter: bool,
+    deadline: Option<Instant>,
+    stage: Stage,
+    /// What the pages at hand were converted to.
+    prepared: Option<Resolution>,
+    cancelled: bool,
+    /// Confirmed pages of the running call, as last seen.
+    pages_seen: Option<u32>,
+    outcome: Option<FaxOutcome>,
+    /// Why it ended, where no call says so.
+    note: Option<&'static str>,
+    /// Since when the server, or the converter, takes nothing, and how often that was.
+    refused_since: Option<Instant>,
+    refusals: u32,
+    finished: Option<Instant>,
+}
+
+impl FaxJob {
+    pub(super) fn new(
+        (id, to): (JobId, FaxTarget),
+        plan: Plan,
+        policy: FaxRetryPolicy,
+        patience: Patience,
+        converter: bool,
+        now: Now,
+    ) -> Self {
+        Self {
+            record: Job::new(id, to, now.wall),
+            plan,
+            policy,
+            patience,
+            converter,
+            deadline: None,
+            stage: Stage::Preparing {
+                not_before: now.instant,
+            },
+            prepared: None,
+            cancelled: false,
+            pages_seen: None,
+            outcome: None,
+            note: None,
+            refused_since: None,
+            refusals: 0,
+            finished: None,
+        }
+    }
+
+    /// No call is begun from `deadline` on.
+    pub(super) fn with_deadline(mut self, deadline: Option<Timestamp>, now: Now) -> Self {
+        self.deadline = deadline.map(|at| {
+            let left = at.duration_since(now.wall);
+            now.instant.checked_add(left).unwrap_or(now.instant)
+        });
+        self
+    }
+
+    pub(super) fn record(&self) -> &Job {
+        &self.record
+    }
+
+    pub(super) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    pub(super) fn outcome(&self) -> Option<&FaxOutcome> {
+        self.outcome.as_ref()
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancelled
+    }
+
+    pub(super) fn finished(&self) -> Option<Instant> {
+        self.finished
+    }
+
+    /// The call that was requested and is not known to be over.
+    pub(super) fn in_flight(&self) -> Option<CallId> {
+        match self.stage {
+            Stage::Dispatching(placed) | Stage::Running(placed) | Stage::Asking { placed, .. } => {
+                Some(placed.call)
+            }
+            _ => None,
+        }
+    }
+
+    /// The call to ask for, with the time of its request, by which a server proves that it never
+    /// took it.
+    pub(super) fn question(&self) -> Option<(CallId, CallRef)> {
+        match self.stage {
+            Stage::Asking { placed, .. } => Some((
+                placed.call,
+                CallRef::from(placed.call).requested_at(placed.at),
+            )),
+            _ => None,
+        }
+    }
+
+    pub(super) fn step(&self, now: Now) -> Step {
+        match self.stage {
+            Stage::Preparing { not_before } => Step::Prepare(not_before),
+            Stage::Waiting { until } if until > now.instant => Step::Wait(until),
+            Stage::Waiting { .. } => Step::Dial,
+            Stage::Dispatching(_) | Stage::Running(_) => Step::Follow,
+            Stage::Asking { next, .. } => Step::Ask(next),
+            Stage::Done => Step::Done,
+        }
+    }
+
+    /// The conversion begins.
+    pub(super) fn preparing(&mut self, now: Now) {
+        if matches!(self.stage, Stage::Preparing { .. }) {
+            self.record.report(&JobStatus::Preparing, now.wall);
+        }
+    }
+
+    /// The document was converted to so many pages of the resolution asked for.
+    pub(super) fn prepared(&mut self, pages: u32, now: Now) {
+        if matches!(self.stage, Stage::Preparing { .. }) {
+            self.record.pages_total = Some(pages);
+            self.prepared = Some(self.plan.resolution);
+            self.accepted_by_all();
+            self.wait(Duration::ZERO, now);
+        }
+    }
+
+    /// The document could not be converted.
+    pub(super) fn not_prepared(&mut self, error: &Error, now: Now) {
+        if !matches!(self.stage, Stage::Preparing { .. }) {
+            return;
+        }
+        if error.kind() == ErrorKind::Overloaded
+            && let Some(wait) = self.next_refusal(error, now)
+        {
+            self.stage = Stage::Preparing {
+                not_before: later(now.instant, wait),
+            };
+            self.record.report(&JobStatus::Queued, now.wall);
+            return;
+        }
+        let class = match error.kind() {
+            ErrorKind::Document | ErrorKind::Io => FailureClass::Document,
+            ErrorKind::Overloaded => FailureClass::Congestion,
+            _ => FailureClass::LocalConfig,
+        };
+        self.note = Some(match error.document_reason() {
+            Some(DocumentReason::UnknownFormat) => "document: not a format that can be faxed",
+            Some(DocumentReason::Damaged) => "document: damaged",
+            Some(DocumentReason::Encrypted) => "document: a password is needed",
+            Some(DocumentReason::Empty) => "document: no page in it",
+            Some(DocumentReason::TooLarge) => "document: above the limits",
+            Some(DocumentReason::Timeout) => "document: conversion took too long",
+            Some(_) => "document: not suitable for a fax",
+            None if error.kind() == ErrorKind::Io => "document: cannot be read or written",
+            None if error.kind() == ErrorKind::Overloaded => "document: conversion has no room",
+            None => "document: conversion failed",
+        });
+        self.fail(class, now);
+    }
+
+    /// Begins a call: answers its id when one may be placed now. Store it, then request the call.
+    pub(super) fn dial(&mut self, now: Now) -> Option<CallId> {
+        if self.step(now) != Step::Dial || self.cancelled || self.expire(now) {
+            return None;
+        }
+        let call = self.record.begin_attempt(now.wall);
+        self.pages_seen = None;
+        self.stage = Stage::Dispatching(Placed { call, at: now.wall });
+        self.record.report(&JobStatus::Dispatching, now.wall);
+        Some(call)
+    }
+
+    /// The server took the request.
+    pub(super) fn accepted(&mut self, call: CallId, now: Now) {
+        if let Stage::Dispatching(placed) = self.stage
+            && placed.call == call
+        {
+            self.accepted_by_all();
+            self.stage = Stage::Running(placed);
+            self.record.report(&JobStatus::InProgress, now.wall);
+        }
+    }
+
+    /// The request ended in an error.
+    pub(super) fn refused(&mut self, call: CallId, error: &Error, now: Now) {
+        let Stage::Dispatching(placed) = self.stage else {
+            return;
+        };
+        if placed.call != call {
+            return;
+        }
+        // `InvalidState` is what an adapter answers when a call with this id lives: one that an
+        // earlier process of ours placed. It is asked for, and not dialled beside.
+        if error.effect() == Effect::Unknown || error.kind() == ErrorKind::InvalidState {
+            self.ask(placed, now);
+        } else if error.is_retryable() {
+            self.not_made(error, now);
+        } else {
+            let failure = FaxFailure::new(class_of_error(error), FailurePhase::BeforeAnswer)
+                .with_native(
+                    error.native_code().map(str::to_owned),
+                    error.native_text().map(str::to_owned),
+                );
+            let outcome = FaxOutcome::failed(failure, Some(0), self.record.pages_total);
+            self.ended(call, outcome, now);
+        }
+    }
+
+    /// The call that runs, or that is asked for, is over.
+    pub(super) fn ended(&mut self, call: CallId, outcome: FaxOutcome, now: Now) {
+        if self.in_flight() != Some(call)
+            || !self.record.end_attempt(call, outcome.clone(), now.wall)
+        {
+            return;
+        }
+        self.accepted_by_all();
+        self.note = None;
+        self.outcome = Some(outcome.clone());
+        match outcome.status {
+            OutcomeStatus::Failed => {}
+            // A status of a later version is no proof that nothing was delivered.
+            _ => return self.finish(&outcome.job_status(), now),
+        }
+        if self.cancelled {
+            return self.finish(&JobStatus::Cancelled, now);
+        }
+        if self.record.status == JobStatus::OutcomeUnknown {
+            // The host was told that nobody knows; it does not go back to waiting from there.
+            return self.finish(&outcome.job_status(), now);
+        }
+        let wait = match decide(&outcome, &self.record.history, &self.policy, now.random) {
+            RetryDecision::After(wait) => {
+                if outcome.class() == Some(FailureClass::CommError)
+                    && let Some(step) = self.record.history.next_step(&self.policy)
+                {
+                    self.record.history.change(step);
+                    self.plan.apply(step, self.converter);
+                }
+                wait
+            }
+            RetryDecision::Now { alt } => {
+                self.record.history.change(alt);
+                self.plan.apply(alt, self.converter);
+                Duration::ZERO
+            }
+            _ => return self.finish(&outcome.job_status(), now),
+        };
+        if self.begins_too_late(wait, now) {
+            return self.finish(&outcome.job_status(), now);
+        }
+        self.wait(wait, now);
+    }
+
+    /// The call that runs can no longer be followed.
+    pub(super) fn lost(&mut self, call: CallId, now: Now) {
+        if let Stage::Running(placed) = self.stage
+            && placed.call == call
+        {
+            self.ask(placed, now);
+        }
+    }
+
+    /// The server's answer about a call that was lost sight of.
+    pub(super) fn looked_up(&mut self, call: CallId, answer: &Result<Lookup, Error>, now: Now) {
+        let Stage::Asking {
+            placed,
+            give_up,
+            asked,
+            ..
+        } = self.stage
+        else {
+            return;
+        };
+        if placed.call != call {
+            return;
+        }
+        let again = |give_up, asked: u32| Stage::Asking {
+            placed,
+            next: later(
+                now.instant,
+                QUESTIONS.delay(asked, now.fraction()).unwrap_or_default(),
+            ),
+            give_up,
+            asked: asked.saturating_add(1),
+        };
+        match answer {
+            Ok(Lookup::Live(_)) => {
+                self.record.report(&JobStatus::InProgress, now.wall);
+                // As long as it lives there is an answer to come.
+                self.stage = again(later(now.instant, self.patience.lookup), asked.min(3));
+            }
+            Ok(Lookup::Ended(record)) => {
+                let outcome = outcome_of(record, self.record.pages_total);
+                self.ended(call, outcome, now);
+            }
+            Ok(Lookup::NeverExisted) => {
+                let error = Error::new(
+                    ErrorKind::NotConnected,
+                    "send_fax",
+                    "the server never took it",
+                );
+                self.not_made(&error, now);
+            }
+            Ok(Lookup::Unknown(UnknownReason::TooRecent)) | Err(_) if now.instant < give_up => {
+                self.stage = again(give_up, asked);
+            }
+            _ => self.ended(
+                call,
+                FaxOutcome::unknown(self.pages_seen, self.record.pages_total),
+                now,
+            ),
+        }
+    }
+
+    /// So many pages of the running call are confirmed.
+    pub(super) fn seen(&mut self, pages: Option<u32>) {
+        self.pages_seen = self.pages_seen.max(pages);
+    }
+
+    /// Cancels. A call that is asked for is hung up as well.
+    pub(super) fn cancel(&mut self, now: Now) -> Cancelled {
+        if self.stage == Stage::Done {
+            return match self.record.status {
+                JobStatus::Cancelled => Cancelled::Before,
+                _ => Cancelled::TooLate,
+            };
+        }
+        self.cancelled = true;
+        match self.in_flight() {
+            Some(call) => Cancelled::HangUp(call),
+            None => {
+                self.finish(&JobStatus::Cancelled, now);
+                Cancelled::Now
+            }
+        }
+    }
+
+    /// Ends the job when its deadline has passed and no call runs. Answers whether it did.
+    pub(super) fn expire(&mut self, now: Now) -> bool {
+        let waits = matches!(self.stage, Stage::Preparing { .. } | Stage::Waiting { .. });
+        if !waits || !self.begins_too_late(Duration::ZERO, now) {
+            return false;
+        }
+        if self.outcome.is_none() {
+            self.note = Some("the deadline passed before a call could be placed");
+            self.fail(FailureClass::Congestion, now);
+        } else {
+            self.finish(&JobStatus::Failed, now);
+        }
+        true
+    }
+
+    /// The plugin stops, and nobody follows the call any longer.
+    pub(super) fn stopped(&mut self, now: Now) {
+        if let Stage::Dispatching(placed) | Stage::Running(placed) | Stage::Asking { placed, .. } =
+            self.stage
+        {
+            self.ask(placed, now);
+            self.record.report(&JobStatus::OutcomeUnknown, now.wall);
+        }
+    }
+
+    /// The plugin starts again: questions get their time anew.
+    pub(super) fn taken_up(&mut self, now: Now) {
+        if let Stage::Asking { placed, .. } = self.stage {
+            self.ask(placed, now);
+        }
+    }
+
+    /// Why it failed, without personal data.
+    pub(super) fn error(&self) -> Option<String> {
+        let outcome = self.outcome.as_ref();
+        match self.record.status {
+            JobStatus::Success => None,
+            JobStatus::OutcomeUnknown => {
+                Some("nobody can say whether the fax arrived; it is not dialled again".to_owned())
+            }
+            _ => self
+                .note
+                .map(str::to_owned)
+                .or_else(|| outcome.and_then(describe)),
+        }
+    }
+
+    fn ask(&mut self, placed: Placed, now: Now) {
+        self.stage = Stage::Asking {
+            placed,
+            next: now.instant,
+            give_up: later(now.instant, self.patience.lookup),
+            asked: 0,
+        };
+    }
+
+    /// The call was certainly not placed: it does not count, and its number is used again, so
+    /// that a later process finds the calls of a job without a gap.
+    fn not_made(&mut self, error: &Error, now: Now) {
+        self.record.attempts.pop();
+        if self.cancelled {
+            return self.finish(&JobStatus::Cancelled, now);
+        }
+        let unknown = self.record.status == JobStatus::OutcomeUnknown;
+        match self.next_refusal(error, now).filter(|_| !unknown) {
+            Some(wait) => self.wait(wait, now),
+            None => {
+                self.note = Some(if unknown {
+                    "the server never took the request"
+                } else {
+                    "the server took no request in time"
+                });
+                self.fail(FailureClass::Congestion, now);
+            }
+        }
+    }
+
+    /// The wait after a refusal that passes, `None` when patience or deadline ends before it.
+    fn next_refusal(&mut self, error: &Error, now: Now) -> Option<Duration> {
+        let since = *self.refused_since.get_or_insert(now.instant);
+        let wait = BUSY_SERVER
+            .delay(self.refusals, now.fraction())?
+            .max(error.retry_after().unwrap_or_default());
+        self.refusals = self.refusals.saturating_add(1);
+        let waited = now.instant.saturating_duration_since(since);
+        let patient = waited.saturating_add(wait) <= self.patience.server;
+        (patient && !self.begins_too_late(wait, now)).then_some(wait)
+    }
+
+    fn accepted_by_all(&mut self) {
+        self.refused_since = None;
+        self.refusals = 0;
+    }
+
+    fn begins_too_late(&self, wait: Duration, now: Now) -> bool {
+        self.deadline
+            .is_some_and(|deadline| later(now.instant, wait) >= deadline)
+    }
+
+    fn wait(&mut self, wait: Duration, now: Now) {
+        let until = later(now.instant, wait);
+        self.stage = if self.prepared == Some(self.plan.resolution) {
+            Stage::Waiting { until }
+        } else {
+            Stage::Preparing { not_before: until }
+        };
+        self.record.report(&JobStatus::Queued, now.wall);
+        self.record.next_dial = Some(now.wall + wait);
+    }
+
+    fn fail(&mut self, class: FailureClass, now: Now) {
+        let failure = FaxFailure::new(class, FailurePhase::BeforeAnswer);
+        self.outcome = Some(FaxOutcome::failed(
+            failure,
+            Some(0),
+            self.record.pages_total,
+        ));
+        self.finish(&JobStatus::Failed, now);
+    }
+
+    fn finish(&mut self, status: &JobStatus, now: Now) {
+        self.record.report(status, now.wall);
+        self.record.next_dial = None;
+        self.stage = Stage::Done;
+        self.finished = Some(now.instant);
+    }
+}
+
+fn later(now: Instant, wait: Duration) -> Instant {
+    now.checked_add(wait).unwrap_or(now)
+}
+
+/// What an error of the request, which certainly had no effect and will not pass, says of the job.
+fn class_of_error(error: &Error) -> FailureClass {
+    match error.kind() {
+        ErrorKind::Document => FailureClass::Document,
+        ErrorKind::InvalidRequest => FailureClass::InvalidNumber,
+        ErrorKind::Rejected => FailureClass::Rejected,
+        ErrorKind::Cancelled => FailureClass::Cancelled,
+        ErrorKind::Config
+        | ErrorKind::Unsupported
+        | ErrorKind::NotFound
+        | ErrorKind::Authentication
+        | ErrorKind::PermissionDenied
+        | ErrorKind::NoRuntime
+        | ErrorKind::Closed => FailureClass::LocalConfig,
+        _ => FailureClass::Unknown,
+    }
+}
+
+/// The outcome of a call that ended unseen. Without the fax's own word only a call that was
+/// certainly not answered is a failure; all else is unknown.
+pub(super) fn outcome_of(record: &CallRecord, pages_total: Option<u32>) -> FaxOutcome {
+    if let Some(outcome) = &record.fax {
+        return outcome.clone();
+    }
+    let class = match record.disposition {
+        _ if record.answer.is_some() => None,
+        Disposition::Busy => Some(FailureClass::Busy),
+        Disposition::NoAnswer => Some(FailureClass::NoAnswer),
+        Disposition::Congestion => Some(FailureClass::Congestion),
+        Disposition::Cancelled => Some(FailureClass::Cancelled),
+        Disposition::Failed => Some(record.causes.class().unwrap_or(FailureClass::Unknown)),
+        _ => None,
+    };
+    match class {
+        Some(class) => {
+            let failure =
+                FaxFailure::new(class, FailurePhase::BeforeAnswer).with_causes(&record.causes);
+            FaxOutcome::failed(failure, Some(0), pages_total)
+        }
+        None => FaxOutcome::unknown(None, pages_total),
+    }
+}
+
+/// A failure in words, without those of the server.
+pub(super) fn describe(outcome: &FaxOutcome) -> Option<String> {
+    let failure = outcome.failure.as_ref()?;
+    let what = match failure.class {
+        FailureClass::Busy => "busy",
+        FailureClass::NoAnswer => "no answer",
+        FailureClass::Congestion => "congestion",
+        FailureClass::CommError => "communication error",
+        FailureClass::T38 => "t.38 could not be agreed on",
+        FailureClass::NotAFax => "no fax answered",
+        FailureClass::InvalidNumber => "invalid number",
+        FailureClass::Rejected => "rejected",
+        FailureClass::Document => "the document cannot be sent",
+        FailureClass::LocalConfig => "server or account set up wrongly",
+        FailureClass::Cancelled => "cancelled",
+        _ => "failed for an unknown reason",
+    };
+    match (failure.phase, outcome.pages_confirmed, outcome.pages_total) {
+        (FailurePhase::Transmission, Some(confirmed), Some(total)) => {
+            Some(format!("{what} after {confirmed} of {total} pages"))
+        }
+        _ => Some(what.to_owned()),
+    }
+}
+
+#[cfg(test)]
+#[path = "job_tests.rs"]
+mod tests;

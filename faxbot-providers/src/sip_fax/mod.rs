@@ -1,0 +1,481 @@
+//! [`SipFaxPlugin`]: a [`FaxPlugin`] over any [`SipAdapter`] that declares
+//! [`Capability::SendFax`].
+//!
+//! A fax becomes a job: its document is converted, it waits for its line, it is dialled, and
+//! dialled again by policy, until it is `SUCCESS`, `FAILED`, `cancelled` or `outcome_unknown`.
+//!
+//! ```no_run
+//! use std::{sync::Arc, time::Duration};
+//!
+//! use faxbot_core::{
+//!     Result,
+//!     document::Document,
+//!     plugin::{FaxPlugin, Plugin, PluginDeps, SendOptions},
+//!     sip::SipAdapter,
+//! };
+//! use faxbot_providers::sip_fax::SipFaxPlugin;
+//! use serde_json::json;
+//!
+//! async fn send(adapter: Arc<dyn SipAdapter>) -> Result<()> {
+//!     let plugin = SipFaxPlugin::new(adapter);
+//!     let config = json!({"options": {"station_id": "+49 30 1234567", "max_dials": 3}});
+//!     // `with_documents` adds a converter; without one a fax TIFF on disk can be sent.
+//!     plugin.start(config, PluginDeps::current()?).await?;
+//!     let to = "+493012345678".parse()?;
+//!     let sent = plugin.send_fax(to, Document::path("letter.tif"), SendOptions::new()).await?;
+//!     loop {
+//!         let status = plugin.get_status(&sent.job_id).await?;
+//!         println!("{} {:?}", status.status, status.error);
+//!         if status.status.is_final() {
+//!             return plugin.stop().await;
+//!         }
+//!         tokio::time::sleep(Duration::from_secs(1)).await;
+//!     }
+//! }
+//! ```
+//!
+//! # Never twice
+//! Between two dials of a job stands proof that the first delivered nothing:
+//! - the call ended before a page was confirmed, and the class of its failure may be tried again
+//!   ([`faxbot_core::fax::decide`]). A fax that failed after a confirmed page is not dialled
+//!   again;
+//! - or the adapter's error says that the request had no effect;
+//! - or the server proves that it never took it
+//!   ([`Lookup::NeverExisted`]).
+//!
+//! A request without an answer, or a fax that can no longer be followed, is asked for with
+//! `lookup` until the server answers or `lookup_patience` ends: then it is `outcome_unknown`, with
+//! the pages last seen, and nothing dials it again.
+//!
+//! # Job ids
+//! While a job is known (until `retention` after its end) its id is refused for another fax. The
+//! call of attempt n is [`CallId::for_attempt`], so a new process that knows a job id asks what
+//! became of it with [`SipFaxPlugin::recover`]; do so before sending under an old id, because a new
+//! process has an empty table.
+//!
+//! # Stop
+//! [`stop`](Plugin::stop) hangs up nothing. A fax that runs is left to the server and becomes
+//! `outcome_unknown`; a start of the same plugin asks what became of it, and goes on with the jobs
+//! that wait.
+
+mod config;
+mod job;
+mod plan;
+mod recover;
+mod table;
+mod worker;
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use faxbot_core::{
+    DocumentReason, Error, ErrorKind, Result, Timestamp,
+    address::FaxTarget,
+    config::ConfigErrors,
+    document::{Document, DocumentSource},
+    id::JobId,
+    plugin::{
+        CancelOutcome, FaxPlugin, Manifest, Plugin, PluginCapability, PluginCondition, PluginDeps,
+        PluginHealth, PluginId, SendOptions, SendResult, StatusResult,
+    },
+    sip::{Capability, ConnectionState, HealthStatus, SipAdapter},
+    task::TaskSet,
+    webhook::WebhookHandler,
+};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tracing::Instrument;
+
+pub use config::{FIELDS, SipFaxConfig};
+
+use job::{FaxJob, Patience};
+use plan::Plan;
+use table::{Entry, Table};
+use worker::{Lines, Shared};
+
+#[cfg(doc)]
+use faxbot_core::{id::CallId, sip::Lookup};
+
+/// The plugin's id, which results name as backend.
+pub const ID: &str = "sip-fax";
+
+/// How long a stop waits for requests that have no answer so far; an adapter's own deadlines are
+/// shorter.
+const STOP_WITHIN: Duration = Duration::from_secs(30);
+
+/// Sends faxes over a SIP server. See the [module](self).
+pub struct SipFaxPlugin {
+    adapter: Arc<dyn SipAdapter>,
+    manifest: Manifest,
+    /// Outlives a stop: its ids stay refused, and a start takes up what is open.
+    table: Arc<Table>,
+    running: Mutex<Option<Running>>,
+}
+
+#[derive(Clone)]
+struct Running {
+    shared: Arc<Shared>,
+    tasks: TaskSet,
+}
+
+impl SipFaxPlugin {
+    /// A plugin over `adapter`, which its owner connects and disconnects.
+    pub fn new(adapter: Arc<dyn SipAdapter>) -> Self {
+        Self {
+            adapter,
+            manifest: manifest(),
+            table: Arc::default(),
+            running: Mutex::new(None),
+        }
+    }
+
+    /// What became of a job of an earlier process, by its id: asks the server for its calls, one
+    /// after the other, and reads only. `requested_at` is when the job was sent, or earlier; by it
+    /// a server proves that a call never existed.
+    ///
+    /// A job of this process is answered from the table, as `get_status` does. `in_progress` means
+    /// that a call is up: ask again later. `outcome_unknown` means that nobody can say, or that the
+    /// last call seen failed in a way that is dialled again and the next one cannot be ruled out.
+    /// Ask some seconds after the crash at the earliest: what was requested just before it may not
+    /// show so soon.
+    ///
+    /// # Errors
+    /// `NotFound` when the server proves that it never took a call of this job; `InvalidState` when
+    /// the plugin does not run; `NotConnected`, `Timeout` and their like when the server could not
+    /// be asked.
+    ///
+    /// # Cancel safety
+    /// Only reads.
+    pub async fn recover(&self, job_id: &JobId, requested_at: Timestamp) -> Result<StatusResult> {
+        let shared = self.shared("recover")?;
+        let known = self
+            .table
+            .get(job_id, shared.retention(), shared.clock.now());
+        match known {
+            Some(entry) => Ok(entry.status()),
+            None => recover::recover(&shared, job_id, requested_at).await,
+        }
+    }
+
+    fn shared(&self, operation: &'static str) -> Result<Arc<Shared>> {
+        self.running()
+            .filter(|running| !running.tasks.token().is_cancelled())
+            .map(|running| running.shared)
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::InvalidState,
+                    operation,
+                    "the plugin does not run",
+                )
+            })
+    }
+
+    fn running(&self) -> Option<Running> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn entry(&self, operation: &'static str, job_id: &JobId) -> Result<(Arc<Shared>, Arc<Entry>)> {
+        let shared = self.shared(operation)?;
+        let now = shared.clock.now();
+        match self.table.get(job_id, shared.retention(), now) {
+            Some(entry) => Ok((shared, entry)),
+            None => Err(
+                Error::new(ErrorKind::NotFound, operation, "no such fax job")
+                    .with_job_id(job_id.clone()),
+            ),
+        }
+    }
+
+    fn spawn(running: &Running, entry: Arc<Entry>) {
+        let span = tracing::info_span!("job", job_id = %entry.id);
+        let task = worker::run(Arc::clone(&running.shared), entry);
+        running.tasks.spawn(Box::pin(task).instrument(span));
+    }
+}
+
+fn manifest() -> Manifest {
+    Manifest::new(
+        PluginId::SIP_FAX,
+        "Fax over SIP",
+        &["outbound"],
+        &[
+            PluginCapability::SEND_FAX,
+            PluginCapability::GET_STATUS,
+            PluginCapability::CANCEL_FAX,
+        ],
+    )
+    .with_version(env!("CARGO_PKG_VERSION"))
+    .with_description("Sends faxes over any SIP server with an adapter that can fax")
+}
+
+/// Takes no webhooks.
+impl WebhookHandler for SipFaxPlugin {}
+
+#[async_trait]
+impl Plugin for SipFaxPlugin {
+    fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    fn validate_config(&self, config: &Value) -> Result<(), ConfigErrors> {
+        SipFaxConfig::validate(config)
+    }
+
+    async fn start(&self, config: Value, deps: PluginDeps) -> Result<()> {
+        let refused = |kind, message: &str| Err(Error::new(kind, "start", message));
+        let config = SipFaxConfig::from_value(&config)?;
+        if tokio::runtime::Handle::try_current().is_err() {
+            return refused(ErrorKind::NoRuntime, "call this inside a tokio runtime");
+        }
+        if deps.tasks.token().is_cancelled() {
+            return refused(
+                ErrorKind::InvalidRequest,
+                "the task set of the dependencies was stopped",
+            );
+        }
+        if self.adapter.connection().state == ConnectionState::Connected
+            && !self.adapter.capabilities().has(Capability::SendFax)
+        {
+            return refused(
+                ErrorKind::InvalidRequest,
+                "the sip adapter does not declare send_fax",
+            );
+        }
+        let mut slot = self.lock();
+        if slot.is_some() {
+            return refused(ErrorKind::InvalidState, "the plugin runs already");
+        }
+        let running = Running {
+            shared: Arc::new(Shared {
+                adapter: Arc::clone(&self.adapter),
+                calls: Semaphore::new(config.max_calls),
+                conversions: Semaphore::new(config.max_conversions),
+                config,
+                clock: deps.clock,
+                random: deps.random,
+                events: deps.events,
+                documents: deps.documents,
+                token: deps.tasks.token(),
+                table: Arc::clone(&self.table),
+                lines: Lines::default(),
+            }),
+            tasks: deps.tasks,
+        };
+        for entry in self.table.open() {
+            running
+                .shared
+                .change(&entry, |state, now| state.job.taken_up(now));
+            Self::spawn(&running, entry);
+        }
+        *slot = Some(running);
+        Ok(())
+    }
+
+    async fn stop(&self) -> Result<()> {
+        let Some(running) = self.running() else {
+            return Ok(());
+        };
+        if !running.tasks.stop(STOP_WITHIN).await {
+            tracing::warn!("a fax request had no answer when the plugin stopped");
+        }
+        let mut slot = self.lock();
+        // Of two stops at one time the first to come here does the rest.
+        if slot
+            .as_ref()
+            .is_some_and(|current| Arc::ptr_eq(&current.shared, &running.shared))
+        {
+            for entry in self.table.open() {
+                running.shared.change(&entry, |state, now| {
+                    state.call = None;
+                    state.job.stopped(now);
+                });
+            }
+            *slot = None;
+        }
+        Ok(())
+    }
+
+    async fn health_check(&self) -> Result<PluginHealth> {
+        let Some(running) = self.running() else {
+            return Ok(
+                PluginHealth::new(PluginCondition::Unknown, Timestamp::now())
+                    .with_message("not started"),
+            );
+        };
+        let health = self.adapter.health_check().await?;
+        let condition = match health.status {
+            HealthStatus::Healthy => PluginCondition::Healthy,
+            HealthStatus::Degraded => PluginCondition::Degraded,
+            _ => PluginCondition::Critical,
+        };
+        let (open, finished) = self.table.counts();
+        let at = running.shared.clock.timestamp();
+        let detail = json!({"adapter": health, "jobs_open": open, "jobs_finished": finished});
+        let can = self.adapter.capabilities().has(Capability::SendFax);
+        let result = if health.connected && !can {
+            PluginHealth::new(PluginCondition::Critical, at).with_message("the server cannot fax")
+        } else if !health.connected {
+            PluginHealth::new(condition, at).with_message("the server is not connected")
+        } else {
+            PluginHealth::new(condition, at)
+        };
+        Ok(result.with_detail(detail))
+    }
+}
+
+#[async_trait]
+impl FaxPlugin for SipFaxPlugin {
+    /// Checks number, options and what is known of the document, takes the job, and answers.
+    /// Conversion and calls follow: `get_status` tells of them.
+    ///
+    /// # Errors
+    /// `InvalidRequest` for options out of range and for a deadline that has passed; `InvalidState`
+    /// for a known job id, or when the plugin does not run; `Overloaded` when `max_jobs` wait or
+    /// run; `Document` for an empty document and for one above `max_bytes`; `Config` when the
+    /// adapter cannot fax, or when there is no converter and the document is no file. What
+    /// conversion finds ends the job as `FAILED`.
+    ///
+    /// # Cancel safety
+    /// Decided at the first poll: a future that was polled has taken the job or answered an error.
+    async fn send_fax(
+        &self,
+        to: FaxTarget,
+        document: Document,
+        options: SendOptions,
+    ) -> Result<SendResult> {
+        let running = self.running();
+        let shared = self.shared("send_fax")?;
+        let Some(running) = running else {
+            return Err(stopped());
+        };
+        let job_id = options.job_id.clone();
+        let entry = new_entry(&shared, to, document, &options)
+            .map_err(|error| error.with_job_id(job_id.clone()))?;
+        let entry = Arc::new(entry);
+        // Under the lock that a stop takes, so that no job slips in behind its sweep.
+        let slot = self.lock();
+        if running.tasks.token().is_cancelled() {
+            return Err(stopped());
+        }
+        self.table
+            .insert(Arc::clone(&entry), shared.retention(), shared.clock.now())?;
+        Self::spawn(&running, entry);
+        drop(slot);
+        Ok(SendResult::new(job_id, ID))
+    }
+
+    async fn get_status(&self, job_id: &JobId) -> Result<StatusResult> {
+        let (_, entry) = self.entry("get_status", job_id)?;
+        Ok(entry.status())
+    }
+
+    /// Cancels a job: one that waits is `cancelled` at once, a call that runs is hung up
+    /// (`Requested`), one that is over is `TooLate`. A fax all of whose pages were confirmed before
+    /// stays `SUCCESS`.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown job; `InvalidState` when the plugin does not run; those of the
+    /// adapter when it could not hang up: the job is then not dialled again, and goes on to the end
+    /// of its call.
+    ///
+    /// # Cancel safety
+    /// The job is not dialled again once the future was polled.
+    async fn cancel_fax(&self, job_id: &JobId) -> Result<CancelOutcome> {
+        let (shared, entry) = self.entry("cancel_fax", job_id)?;
+        shared.cancel(&entry).await
+    }
+}
+
+fn stopped() -> Error {
+    Error::new(
+        ErrorKind::InvalidState,
+        "send_fax",
+        "the plugin does not run",
+    )
+}
+
+/// Everything about a fax that can be told before it is taken.
+fn new_entry(
+    shared: &Shared,
+    to: FaxTarget,
+    document: Document,
+    options: &SendOptions,
+) -> Result<Entry> {
+    let now = shared.now();
+    let config = &shared.config;
+    let converter = shared.documents.is_some();
+    let plan = Plan::new(options, config)?;
+    let policy = plan.policy(options.retry.as_ref().unwrap_or(&config.retry), converter)?;
+    if options
+        .deadline
+        .is_some_and(|deadline| deadline <= now.wall)
+    {
+        return Err(Error::new(
+            ErrorKind::InvalidRequest,
+            "send_fax",
+            "deadline: has passed",
+        ));
+    }
+    match document.source() {
+        DocumentSource::Bytes(bytes) if bytes.is_empty() => {
+            return Err(Error::document(
+                "send_fax",
+                DocumentReason::Empty,
+                "the document is empty",
+            ));
+        }
+        DocumentSource::Bytes(bytes)
+            if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > config.limits.bytes =>
+        {
+            return Err(Error::document(
+                "send_fax",
+                DocumentReason::TooLarge,
+                "the document has more bytes than max_bytes",
+            ));
+        }
+        DocumentSource::Path(_) => {}
+        _ if converter => {}
+        _ => return Err(worker::no_converter()),
+    }
+    if !shared.adapter.capabilities().has(Capability::SendFax) {
+        return Err(Error::new(
+            ErrorKind::Config,
+            "send_fax",
+            "the sip adapter does not declare send_fax",
+        ));
+    }
+    let patience = Patience {
+        server: config.server_patience,
+        lookup: config.lookup_patience,
+    };
+    let job = FaxJob::new(
+        (options.job_id.clone(), to),
+        plan,
+        policy,
+        patience,
+        converter,
+        now,
+    )
+    .with_deadline(options.deadline, now);
+    Ok(Entry::new(job, document))
+}
+
+impl fmt::Debug for SipFaxPlugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (open, finished) = self.table.counts();
+        f.debug_struct("SipFaxPlugin")
+            .field("adapter", &self.adapter.kind())
+            .field("running", &self.running().is_some())
+            .field("jobs_open", &open)
+            .field("jobs_finished", &finished)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,119 @@
+//! What the next call is asked to be, and what a retry changes of it.
+
+use std::time::Duration;
+
+use faxbot_core::{
+    Error, ErrorKind, Result,
+    address::FaxTarget,
+    document::{FaxImage, Resolution},
+    fax::{Alternative, FaxRequest, FaxRetryPolicy, HeaderText, StationId, T38Mode},
+    id::CallId,
+    plugin::SendOptions,
+};
+
+use super::config::{RATES, RING_MAX, SipFaxConfig};
+
+/// Bit rate of the second rung of the ladder: V.29 without V.17.
+const RATE_REDUCED: u32 = 9600;
+/// Bit rate of the last rung: V.27ter.
+const RATE_SLOWEST: u32 = 4800;
+
+/// What the next call is asked to be.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    station_id: Option<StationId>,
+    header: Option<HeaderText>,
+    /// What the document is converted to.
+    pub(super) resolution: Resolution,
+    ecm: bool,
+    max_rate: Option<u32>,
+    t38: T38Mode,
+    ring_timeout: Duration,
+    timeout: Option<Duration>,
+}
+
+impl Plan {
+    /// The options of a fax over those of the configuration.
+    pub(super) fn new(options: &SendOptions, config: &SipFaxConfig) -> Result<Self> {
+        let plan = Self {
+            station_id: options
+                .station_id
+                .clone()
+                .or_else(|| config.station_id.clone()),
+            header: options
+                .header
+                .clone()
+                .or_else(|| config.header.clone())
+                .filter(|text| !text.expose().is_empty()),
+            resolution: options.resolution.unwrap_or(config.resolution),
+            ecm: options.ecm.unwrap_or(config.ecm),
+            max_rate: options.max_rate.or(config.max_rate),
+            t38: options.t38.unwrap_or(config.t38),
+            ring_timeout: options.ring_timeout.unwrap_or(config.ring_timeout),
+            timeout: options.timeout,
+        };
+        if plan.max_rate.is_some_and(|rate| !RATES.contains(&rate)) {
+            return Err(refused("max_rate: expected 2400 to 33600 bit/s"));
+        }
+        if plan.ring_timeout.is_zero() || plan.ring_timeout > RING_MAX {
+            return Err(refused("ring_timeout: expected up to 10 minutes"));
+        }
+        if plan.timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return Err(refused("timeout: expected more than zero"));
+        }
+        Ok(plan)
+    }
+
+    /// The policy without what cannot be followed here: another trunk, a resume, and what the
+    /// caller's choice of transport rules out.
+    pub(super) fn policy(&self, asked: &FaxRetryPolicy, converter: bool) -> Result<FaxRetryPolicy> {
+        if asked.max_dials == 0 || asked.max_tries == 0 {
+            return Err(refused("retry: expected budgets of at least 1"));
+        }
+        let mut policy = asked.clone().with_routes(1).with_resume(false);
+        policy.alternatives.retain(|alternative| match alternative {
+            Alternative::G711 | Alternative::OtherTransport => self.t38 == T38Mode::Prefer,
+            Alternative::RerenderStandard => converter && self.resolution != Resolution::Standard,
+            _ => true,
+        });
+        Ok(policy)
+    }
+
+    /// Changes one thing for the calls that follow.
+    pub(super) fn apply(&mut self, alternative: Alternative, converter: bool) {
+        match alternative {
+            Alternative::MaxRate9600 => self.cap_rate(RATE_REDUCED),
+            Alternative::ToggleEcm => self.ecm = !self.ecm,
+            Alternative::Slowest => {
+                self.cap_rate(RATE_SLOWEST);
+                // Without a converter the pages stay as they are; the rate alone helps as well.
+                if converter {
+                    self.resolution = Resolution::Standard;
+                }
+            }
+            Alternative::OtherTransport | Alternative::G711 => self.t38 = T38Mode::Disable,
+            Alternative::RerenderStandard if converter => self.resolution = Resolution::Standard,
+            _ => {}
+        }
+    }
+
+    fn cap_rate(&mut self, rate: u32) {
+        self.max_rate = Some(self.max_rate.map_or(rate, |known| known.min(rate)));
+    }
+
+    pub(super) fn request(&self, id: CallId, to: FaxTarget, image: FaxImage) -> FaxRequest {
+        let mut request = FaxRequest::new(to, image).with_id(id);
+        request.station_id.clone_from(&self.station_id);
+        request.header.clone_from(&self.header);
+        request.ecm = self.ecm;
+        request.max_rate = self.max_rate;
+        request.t38 = self.t38;
+        request.ring_timeout = self.ring_timeout;
+        request.timeout = self.timeout;
+        request
+    }
+}
+
+fn refused(message: &str) -> Error {
+    Error::new(ErrorKind::InvalidRequest, "send_fax", message)
+}

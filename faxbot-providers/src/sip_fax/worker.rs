@@ -1,0 +1,415 @@
+//! What carries a job out: it waits, converts, dials and asks, as the job's state machine says.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use faxbot_core::{
+    Error, ErrorKind, Result,
+    address::FaxTarget,
+    clock::SharedClock,
+    document::{ConvertOptions, Document, DocumentConverter, DocumentSource, FaxImage},
+    event::EventBus,
+    fax::FaxCall,
+    id::CallRef,
+    plugin::{CancelOutcome, PluginEvent, Random},
+    sip::SipAdapter,
+    task,
+};
+use tokio::sync::{OwnedMutexGuard, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    ID,
+    config::SipFaxConfig,
+    job::{Cancelled, FaxJob, Now, Step},
+    table::{Entry, EntryState, Retention, Table},
+};
+
+/// What all jobs of a started plugin share. Holds no task set: its tasks hold this.
+pub(super) struct Shared {
+    pub(super) adapter: Arc<dyn SipAdapter>,
+    pub(super) config: SipFaxConfig,
+    pub(super) clock: SharedClock,
+    pub(super) random: Arc<dyn Random>,
+    pub(super) events: EventBus<PluginEvent>,
+    pub(super) documents: Option<Arc<dyn DocumentConverter>>,
+    pub(super) token: CancellationToken,
+    pub(super) table: Arc<Table>,
+    pub(super) calls: Semaphore,
+    pub(super) conversions: Semaphore,
+    pub(super) lines: Lines,
+}
+
+impl Shared {
+    pub(super) fn now(&self) -> Now {
+        Now {
+            instant: self.clock.now(),
+            wall: self.clock.timestamp(),
+            random: self.random.next_u64(),
+        }
+    }
+
+    pub(super) fn retention(&self) -> Retention {
+        Retention {
+            open: self.config.max_jobs,
+            finished: self.config.retention_jobs,
+            time: self.config.retention,
+        }
+    }
+
+    /// Changes a job, and tells of a new status.
+    pub(super) fn change<R>(
+        &self,
+        entry: &Entry,
+        change: impl FnOnce(&mut EntryState, Now) -> R,
+    ) -> R {
+        let now = self.now();
+        let ended = {
+            let mut state = entry.lock();
+            let before = state.job.record().status.clone();
+            let open = state.job.finished().is_none();
+            let result = change(&mut state, now);
+            let status = state.job.record().status.clone();
+            if status != before {
+                tracing::debug!(job_id = %entry.id, status = status.as_str(), "fax job");
+                let event = PluginEvent::job_status(entry.id.clone(), ID, status);
+                // Under the job's lock, so that events have the order of the changes.
+                self.events.publish(now.wall, event);
+            }
+            let ended = state.job.finished().filter(|_| open);
+            if ended.is_some() {
+                // The pages are patient data: they go as soon as nobody needs them.
+                state.document = None;
+                state.image = None;
+                state.call = None;
+            }
+            (ended, result)
+        };
+        // Outside of the job's lock: the table locks jobs while it is locked itself.
+        if let Some(at) = ended.0 {
+            self.table.finished(&entry.id, at);
+        }
+        ended.1
+    }
+
+    /// Cancels a job: see [`FaxPlugin::cancel_fax`](faxbot_core::plugin::FaxPlugin::cancel_fax).
+    pub(super) async fn cancel(&self, entry: &Entry) -> Result<CancelOutcome> {
+        let (met, call) = self.change(entry, |state, now| {
+            (state.job.cancel(now), state.call.clone())
+        });
+        entry.wake.notify_one();
+        let id = match met {
+            Cancelled::Now | Cancelled::Before => return Ok(CancelOutcome::Cancelled),
+            Cancelled::TooLate => return Ok(CancelOutcome::TooLate),
+            Cancelled::HangUp(id) => id,
+        };
+        let asked = match call.filter(|call| call.id() == id) {
+            Some(call) => call.cancel().await,
+            // The request has no answer so far: the worker hangs up when there is one. A call
+            // that was lost sight of is hung up by its id.
+            None if entry.lock().job.question().is_none() => return Ok(CancelOutcome::Requested),
+            None => self
+                .adapter
+                .hangup(&CallRef::from(id))
+                .await
+                .map(|_| CancelOutcome::Requested),
+        };
+        match asked {
+            Ok(CancelOutcome::Unsupported) => Ok(CancelOutcome::Unsupported),
+            // Over, and on its way to the job: the status tells how it ended.
+            Ok(_) => Ok(CancelOutcome::Requested),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(CancelOutcome::Requested),
+            Err(error) => Err(error.with_job_id(entry.id.clone())),
+        }
+    }
+}
+
+/// Runs a job to its end, or until the plugin stops.
+pub(super) async fn run(shared: Arc<Shared>, entry: Arc<Entry>) {
+    loop {
+        let now = shared.now();
+        let (step, deadline) = {
+            let state = entry.lock();
+            (state.job.step(now), state.job.deadline())
+        };
+        let work = async {
+            match step {
+                Step::Prepare(not_before) => {
+                    shared.clock.sleep_until(not_before).await;
+                    prepare(&shared, &entry).await;
+                    true
+                }
+                Step::Wait(until) => {
+                    shared.clock.sleep_until(until).await;
+                    true
+                }
+                _ => false,
+            }
+        };
+        match step {
+            Step::Done => return release(&shared, &entry).await,
+            Step::Prepare(_) | Step::Wait(_) => {
+                tokio::select! {
+                    biased;
+                    () = shared.token.cancelled() => return,
+                    () = entry.wake.notified() => {}
+                    () = expired(&shared, deadline) => {
+                        shared.change(&entry, |state, now| state.job.expire(now));
+                    }
+                    _ = work => {}
+                }
+            }
+            Step::Dial | Step::Follow | Step::Ask(_) => {
+                let to = entry.lock().job.record().to.clone();
+                // The line first: jobs that wait for one must not hold places that others can use.
+                let place = async {
+                    let line = shared.lines.acquire(&to).await;
+                    (line, shared.calls.acquire().await)
+                };
+                tokio::select! {
+                    biased;
+                    () = shared.token.cancelled() => return,
+                    () = entry.wake.notified() => {}
+                    () = expired(&shared, deadline) => {
+                        shared.change(&entry, |state, now| state.job.expire(now));
+                    }
+                    place = place => {
+                        call(&shared, &entry).await;
+                        drop(place);
+                        if shared.token.is_cancelled() {
+                            return;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn expired(shared: &Shared, deadline: Option<Instant>) {
+    match deadline {
+        // One that passed while a call ran says nothing until the job waits again.
+        Some(deadline) => shared.clock.sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn prepare(shared: &Shared, entry: &Entry) {
+    let Ok(_place) = shared.conversions.acquire().await else {
+        return;
+    };
+    let (document, resolution) = shared.change(entry, |state, now| {
+        state.job.preparing(now);
+        (state.document.clone(), state.job.plan().resolution)
+    });
+    let Some(document) = document else { return };
+    let options = ConvertOptions::default()
+        .with_resolution(resolution)
+        .with_limits(shared.config.limits);
+    let image = match &shared.documents {
+        Some(converter) => converter.to_fax(document, options).await,
+        None => open(document).await,
+    };
+    let image = image.and_then(|image| checked(image, shared));
+    shared.change(entry, |state, now| match image {
+        Ok(image) => {
+            state.job.prepared(image.pages(), now);
+            state.image = Some(image);
+        }
+        Err(error) => {
+            tracing::info!(job_id = %entry.id, kind = ?error.kind(), reason = ?error.document_reason(), "a document was not converted");
+            state.job.not_prepared(&error, now);
+        }
+    });
+}
+
+/// Without a converter the document has to be a file with fax pages.
+async fn open(document: Document) -> Result<FaxImage> {
+    let DocumentSource::Path(path) = document.source().clone() else {
+        return Err(no_converter());
+    };
+    task::blocking("send_fax", move || FaxImage::open(path)).await?
+}
+
+pub(super) fn no_converter() -> Error {
+    Error::new(
+        ErrorKind::Config,
+        "send_fax",
+        "without a document converter only the path of a fax tiff can be sent",
+    )
+}
+
+/// A converter of somebody else's may have limits of its own.
+fn checked(image: FaxImage, shared: &Shared) -> Result<FaxImage> {
+    let limits = shared.config.limits;
+    if image.pages() > limits.pages || image.bytes() > limits.bytes {
+        return Err(Error::document(
+            "send_fax",
+            faxbot_core::DocumentReason::TooLarge,
+            "the fax is above the limits",
+        ));
+    }
+    Ok(image)
+}
+
+/// Places the call that is due, and follows it to its end, or until the plugin stops.
+async fn call(shared: &Shared, entry: &Entry) {
+    let request = shared.change(entry, |state, now| {
+        let image = state.image.clone()?;
+        let id = state.job.dial(now)?;
+        state.progress = None;
+        let to = state.job.record().to.clone();
+        Some((id, state.job.plan().request(id, to, image)))
+    });
+    if let Some((id, request)) = request {
+        tracing::debug!(job_id = %entry.id, call_id = %id, "fax call");
+        // Not raced against anything: a request that was begun is waited for.
+        match shared.adapter.send_fax(request).await {
+            Ok(call) => {
+                let hang_up = shared.change(entry, |state, now| {
+                    state.job.accepted(id, now);
+                    state.call = Some(call.clone());
+                    state.job.is_cancelled()
+                });
+                if hang_up && let Err(error) = call.cancel().await {
+                    tracing::warn!(job_id = %entry.id, call_id = %id, kind = ?error.kind(), "a cancelled fax was not hung up");
+                }
+            }
+            Err(error) => {
+                tracing::info!(job_id = %entry.id, call_id = %id, kind = ?error.kind(), effect = ?error.effect(), "a fax call was not taken");
+                ended(shared, entry, |state, now| {
+                    state.job.refused(id, &error, now)
+                });
+            }
+        }
+    }
+    loop {
+        let (step, handle) = {
+            let state = entry.lock();
+            (state.job.step(shared.now()), state.call.clone())
+        };
+        match (step, handle) {
+            (Step::Follow, Some(handle)) => {
+                tokio::select! {
+                    biased;
+                    () = shared.token.cancelled() => return,
+                    () = follow(shared, entry, handle) => {}
+                }
+            }
+            (Step::Ask(not_before), _) => {
+                let question = async {
+                    shared.clock.sleep_until(not_before).await;
+                    ask(shared, entry).await;
+                };
+                tokio::select! {
+                    biased;
+                    () = shared.token.cancelled() => return,
+                    () = question => {}
+                }
+            }
+            _ => return,
+        }
+    }
+}
+
+async fn follow(shared: &Shared, entry: &Entry, mut call: FaxCall) {
+    let id = call.id();
+    let watched = call.clone();
+    let result = watched.result();
+    tokio::pin!(result);
+    let result = loop {
+        let progress = call.progress();
+        shared.change(entry, |state, now| {
+            state.job.seen(progress.pages_confirmed);
+            if state.progress.replace(progress) != Some(progress) {
+                let event = PluginEvent::progress(entry.id.clone(), progress);
+                shared.events.publish(now.wall, event);
+            }
+        });
+        tokio::select! {
+            biased;
+            result = &mut result => break result,
+            changed = call.changed() => {
+                if changed.is_err() {
+                    break result.await;
+                }
+            }
+        }
+    };
+    ended(shared, entry, |state, now| {
+        state.call = None;
+        match result {
+            Ok(outcome) => state.job.ended(id, outcome, now),
+            Err(error) => {
+                tracing::info!(job_id = %entry.id, call_id = %id, kind = ?error.kind(), "a fax was lost sight of");
+                state.job.lost(id, now);
+            }
+        }
+    });
+}
+
+async fn ask(shared: &Shared, entry: &Entry) {
+    let Some((id, call)) = entry.lock().job.question() else {
+        return;
+    };
+    let answer = shared.adapter.lookup(&call).await;
+    ended(shared, entry, |state, now| {
+        state.job.looked_up(id, &answer, now);
+    });
+}
+
+/// A change that may end a call: tells how it came out.
+fn ended(shared: &Shared, entry: &Entry, change: impl FnOnce(&mut EntryState, Now)) {
+    shared.change(entry, |state, now| {
+        let count = |job: &FaxJob| {
+            let attempts = &job.record().attempts;
+            attempts.iter().filter(|a| a.outcome.is_some()).count()
+        };
+        let before = count(&state.job);
+        change(state, now);
+        if count(&state.job) > before
+            && let Some(outcome) = state.job.outcome()
+        {
+            tracing::info!(job_id = %entry.id, status = ?outcome.status, class = ?outcome.class(), pages = outcome.pages_confirmed, "a fax call ended");
+            let event = PluginEvent::finished(entry.id.clone(), outcome.clone());
+            shared.events.publish(now.wall, event);
+        }
+    });
+}
+
+/// The outcome is stored: the server may forget the calls, but not one whose end nobody knows.
+async fn release(shared: &Shared, entry: &Entry) {
+    let calls: Vec<_> = {
+        let state = entry.lock();
+        if !state.job.record().status.is_final() {
+            return;
+        }
+        let attempts = &state.job.record().attempts;
+        attempts.iter().map(|a| (a.call_id, a.started)).collect()
+    };
+    for (id, started) in calls {
+        let call = CallRef::from(id).requested_at(started);
+        if let Err(error) = shared.adapter.release(&call).await {
+            tracing::debug!(job_id = %entry.id, call_id = %id, kind = ?error.kind(), "left for the server's sweep");
+        }
+    }
+}
+
+/// One line a destination: jobs to one number follow each other, in the order in which they come.
+#[derive(Debug, Default)]
+pub(super) struct Lines(Mutex<HashMap<FaxTarget, Arc<tokio::sync::Mutex<()>>>>);
+
+impl Lines {
+    async fn acquire(&self, to: &FaxTarget) -> OwnedMutexGuard<()> {
+        let line = {
+            let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            // Whoever holds or awaits a line has a clone of it.
+            lines.retain(|_, line| Arc::strong_count(line) > 1);
+            Arc::clone(lines.entry(to.clone()).or_default())
+        };
+        line.lock_owned().await
+    }
+}
