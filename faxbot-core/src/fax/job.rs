@@ -151,6 +151,19 @@ pub struct Attempt {
     pub outcome: Option<FaxOutcome>,
 }
 
+impl Attempt {
+    /// A call that runs, requested at `started`.
+    pub fn new(number: u32, call_id: CallId, started: Timestamp) -> Self {
+        Self {
+            number,
+            call_id,
+            started,
+            ended: None,
+            outcome: None,
+        }
+    }
+}
+
 /// The record of a fax job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -226,13 +239,7 @@ impl Job {
             .map_or(0, |last| last.number)
             .saturating_add(1);
         let call_id = CallId::for_attempt(&self.id, number);
-        self.attempts.push(Attempt {
-            number,
-            call_id,
-            started: now,
-            ended: None,
-            outcome: None,
-        });
+        self.attempts.push(Attempt::new(number, call_id, now));
         self.next_dial = None;
         self.updated = now;
         call_id

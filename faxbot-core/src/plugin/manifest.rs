@@ -13,9 +13,12 @@ use crate::{Error, ErrorKind, Result};
 /// separator or climb out.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
-pub struct PluginId(String);
+pub struct PluginId(Cow<'static, str>);
 
 impl PluginId {
+    /// The fax plugin over any SIP adapter, of `faxbot-providers`.
+    pub const SIP_FAX: Self = Self(Cow::Borrowed("sip-fax"));
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -36,7 +39,7 @@ impl FromStr for PluginId {
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-_".contains(&b));
         if first && rest && text.len() <= 64 && !text.contains("..") {
-            Ok(Self(text.to_owned()))
+            Ok(Self(Cow::Owned(text.to_owned())))
         } else {
             Err(Error::new(
                 ErrorKind::InvalidRequest,
