@@ -50,3 +50,46 @@ impl Encoder<Action> for AmiCodec {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::ami::{MAX_MESSAGE, Role, server};
+
+    #[test]
+    fn what_one_end_encodes_the_other_decodes() {
+        let mut client = AmiCodec::new(Role::Client, MAX_MESSAGE);
+        let mut peer = AmiCodec::new(Role::Server, MAX_MESSAGE);
+        let mut wire = BytesMut::new();
+        let action = Action::new("Ping")
+            .and_then(|action| action.id("1"))
+            .unwrap();
+        client.encode(action, &mut wire).unwrap();
+        let seen = Decoder::decode(&mut peer, &mut wire).unwrap().unwrap();
+        assert_eq!(seen.action_id(), Some(&b"1"[..]));
+
+        peer.encode(server::banner("11.0.0"), &mut wire).unwrap();
+        let pong = server::MessageBuilder::response("Success").header("Ping", "Pong");
+        peer.encode(pong.build().unwrap(), &mut wire).unwrap();
+        assert!(
+            Decoder::decode(&mut client, &mut wire)
+                .unwrap()
+                .unwrap()
+                .banner()
+                .is_some()
+        );
+        let seen = Decoder::decode(&mut client, &mut wire).unwrap().unwrap();
+        assert_eq!(seen.get("Ping"), Some(&b"Pong"[..]));
+        assert!(Decoder::decode(&mut client, &mut wire).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_broken_limit_is_a_decode_error() {
+        let mut client = AmiCodec::new(Role::Client, MAX_MESSAGE);
+        let error = Decoder::decode(&mut client, &mut BytesMut::from(&[b'x'; 400][..]));
+        assert!(matches!(
+            error,
+            Err(FramedError::Decode(DecodeError::BannerTooLong { .. }))
+        ));
+    }
+}

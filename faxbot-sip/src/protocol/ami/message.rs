@@ -126,6 +126,16 @@ impl Message {
         }
     }
 
+    /// As [`headers`](Self::headers), as text: the message is checked for UTF-8 once, and only one
+    /// that is none costs a copy of its bad values.
+    #[must_use]
+    pub fn texts(&self) -> Texts<'_> {
+        Texts {
+            headers: self.headers(),
+            text: std::str::from_utf8(&self.raw).ok(),
+        }
+    }
+
     /// The number of lines, with those that have no colon, without the blank one at the end.
     #[must_use]
     pub fn line_count(&self) -> usize {
@@ -189,6 +199,7 @@ impl Message {
         })
     }
 
+    #[inline]
     fn line(&self, index: usize, start: usize) -> Option<(&[u8], usize)> {
         let end = self.lines.get(index)?;
         let line = self.raw.get(start..end)?;
@@ -207,7 +218,7 @@ impl Message {
 
     fn first_name(&self) -> Option<&[u8]> {
         let (line, _) = self.line(0, 0)?;
-        line.get(..memchr::memchr(b':', line)?)
+        line.get(..first_colon(line)?)
     }
 }
 
@@ -252,24 +263,98 @@ pub struct Headers<'a> {
     start: usize,
 }
 
+impl Headers<'_> {
+    /// Where the next name and its value are.
+    #[inline]
+    fn next_ranges(&mut self) -> Option<(Range<usize>, Range<usize>)> {
+        loop {
+            let start = self.start;
+            let (line, next) = self.message.line(self.next, start)?;
+            self.next += 1;
+            self.start = next;
+            if let Some(colon) = first_colon(line) {
+                let (name_end, end) = (start + colon, start + line.len());
+                let value = line.get(colon + 1..).unwrap_or_default();
+                let lead = match value {
+                    _ if self.message.kind == Kind::Action => {
+                        value.len() - value.trim_ascii_start().len()
+                    }
+                    [b' ', ..] => 1,
+                    _ => 0,
+                };
+                return Some((start..name_end, name_end + 1 + lead..end));
+            }
+        }
+    }
+}
+
+/// Eight bytes at a time: names are too short for a call of memchr to pay, and too long for a loop
+/// of bytes.
+#[inline]
+fn first_colon(line: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const COLONS: u64 = ONES * 0x3a;
+    let (words, rest) = line.as_chunks::<8>();
+    let mut at = 0;
+    for word in words {
+        let zero_at_colon = u64::from_le_bytes(*word) ^ COLONS;
+        let hits = zero_at_colon.wrapping_sub(ONES) & !zero_at_colon & (ONES << 7);
+        if hits != 0 {
+            // The lowest hit is exact; only those above it may be false.
+            return usize::try_from(hits.trailing_zeros() / 8)
+                .ok()
+                .map(|byte| at + byte);
+        }
+        at += 8;
+    }
+    rest.iter()
+        .position(|byte| *byte == b':')
+        .map(|byte| at + byte)
+}
+
 impl<'a> Iterator for Headers<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        while self.next < self.message.lines.len() {
-            let (line, start) = self.message.line(self.next, self.start)?;
-            self.next += 1;
-            self.start = start;
-            let Range {
-                start: name_end, ..
-            } = match memchr::memchr(b':', line) {
-                Some(colon) => colon..line.len(),
-                None => continue,
-            };
-            let (name, rest) = line.split_at_checked(name_end)?;
-            return Some((name, self.message.trim_lead(rest.get(1..)?)));
+        let (name, value) = self.next_ranges()?;
+        Some((self.message.raw.get(name)?, self.message.raw.get(value)?))
+    }
+}
+
+/// Names and values of a message as text. From [`Message::texts`].
+#[derive(Clone)]
+pub struct Texts<'a> {
+    headers: Headers<'a>,
+    /// The whole message, if it is UTF-8.
+    text: Option<&'a str>,
+}
+
+impl<'a> Iterator for Texts<'a> {
+    type Item = (Cow<'a, str>, Cow<'a, str>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.text {
+            Some(text) => {
+                let (name, value) = self.headers.next_ranges()?;
+                Some((
+                    Cow::Borrowed(text.get(name)?),
+                    Cow::Borrowed(text.get(value)?),
+                ))
+            }
+            None => {
+                let (name, value) = self.headers.next()?;
+                Some((
+                    String::from_utf8_lossy(name),
+                    String::from_utf8_lossy(value),
+                ))
+            }
         }
-        None
+    }
+}
+
+impl fmt::Debug for Texts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.headers.fmt(f)
     }
 }
 
@@ -289,5 +374,46 @@ impl fmt::Debug for Headers<'_> {
         f.debug_list()
             .entries(self.clone().map(|(name, _)| String::from_utf8_lossy(name)))
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_colon_is_found_at_every_place_and_beside_its_neighbours() {
+        for len in 0..40 {
+            for at in 0..=len {
+                // 0x3b differs from the colon in the lowest bit, where the subtraction borrows.
+                for filler in [b'x', 0x3b, 0x39, 0xba, 0xbb, 0] {
+                    let mut line = vec![filler; len];
+                    if let Some(byte) = line.get_mut(at) {
+                        *byte = b':';
+                    }
+                    let want = (at < len).then_some(at);
+                    assert_eq!(first_colon(&line), want, "{len} {at} {filler}");
+                }
+            }
+        }
+        assert_eq!(first_colon(b"a: b: c: d: e"), Some(1));
+    }
+
+    #[test]
+    fn texts_are_the_headers_whether_all_of_it_is_utf_8_or_not() {
+        for value in [&b"Zo\xc3\xab"[..], b"Zo\xeb"] {
+            let raw = [b"Event: X\r\nName: ", value, b"\r\n\r\n"].concat();
+            let end = u32::try_from(raw.len() - 3).unwrap();
+            let message = Message::from_parts(raw.into(), &[9, end], false);
+            let texts: Vec<_> = message
+                .texts()
+                .map(|(name, value)| (name, value.into_owned()))
+                .collect();
+            assert_eq!(texts[0], ("Event".into(), "X".to_owned()));
+            assert_eq!(
+                texts[1],
+                ("Name".into(), String::from_utf8_lossy(value).into_owned())
+            );
+        }
     }
 }

@@ -22,5 +22,5 @@ pub use codec::{AmiCodec, DecodeError, MAX_MESSAGE, Role};
 #[cfg(feature = "driver")]
 pub use framed::FramedError;
 pub use login::{Login, key};
-pub use message::{Headers, Kind, Message};
+pub use message::{Headers, Kind, Message, Texts};
 pub use session::{AmiConfig, AmiSession, Ready, Reply};
