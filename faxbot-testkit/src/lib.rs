@@ -1,6 +1,9 @@
 //! Mock servers, recordings of real servers and faults for tests of the Faxbot SDK.
 
+pub mod conformance;
+pub mod fake;
 pub mod fault;
 pub mod fixtures;
 pub mod random;
 pub mod replay;
+pub mod server;

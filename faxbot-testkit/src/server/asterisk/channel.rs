@@ -1,0 +1,191 @@
+//! A channel of the mock, and the headers that its events have.
+
+use std::collections::BTreeMap;
+
+use faxbot_core::Timestamp;
+use faxbot_sip::protocol::ami::server::MessageBuilder;
+use tokio::sync::watch;
+
+/// What is asked of the task that runs a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Signal {
+    /// Nothing.
+    None,
+    /// Hang up: by an action or a time-out here.
+    Hangup { cause: u32 },
+    /// The far end hung up.
+    FarHangup { cause: u32 },
+    /// Go on elsewhere in the dialplan.
+    Redirect {
+        context: String,
+        exten: String,
+        priority: u32,
+    },
+}
+
+/// One leg of a call.
+#[derive(Debug)]
+pub(super) struct Channel {
+    pub id: String,
+    pub linked: String,
+    pub name: String,
+    pub state: u8,
+    pub caller: Option<Party>,
+    pub connected: Option<Party>,
+    pub account: String,
+    pub context: String,
+    pub exten: String,
+    pub priority: u32,
+    pub vars: BTreeMap<String, String>,
+    pub fax_options: BTreeMap<String, String>,
+    /// Hangup handlers, the last one pushed runs first.
+    pub handlers: Vec<String>,
+    /// The number or name that was dialled.
+    pub dialled: String,
+    pub application: String,
+    pub data: String,
+    pub created: Timestamp,
+    pub answered: Option<Timestamp>,
+    pub cause: u32,
+    pub tech_cause: Option<u16>,
+    pub signal: watch::Sender<Signal>,
+}
+
+/// A caller or callee.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Party {
+    pub name: String,
+    pub number: String,
+}
+
+impl Channel {
+    pub(super) fn new(id: String, name: String, created: Timestamp) -> Self {
+        Self {
+            linked: id.clone(),
+            id,
+            name,
+            state: 0,
+            caller: None,
+            connected: None,
+            account: String::new(),
+            context: "from-peer".to_owned(),
+            exten: "s".to_owned(),
+            priority: 1,
+            vars: BTreeMap::new(),
+            fax_options: BTreeMap::new(),
+            handlers: Vec::new(),
+            dialled: String::new(),
+            application: String::new(),
+            data: String::new(),
+            created,
+            answered: None,
+            cause: 0,
+            tech_cause: None,
+            signal: watch::Sender::new(Signal::None),
+        }
+    }
+
+    /// `PJSIP/trunk` of `PJSIP/trunk-00000001`.
+    pub(super) fn device(&self) -> String {
+        let name = self.name.split(';').next().unwrap_or_default();
+        name.rsplit_once('-')
+            .map_or(name, |(device, _)| device)
+            .to_owned()
+    }
+
+    /// The snapshot headers in their order (`main/manager_channels.c`), with a prefix for events
+    /// of several channels.
+    pub(super) fn snapshot(&self, mut to: MessageBuilder, prefix: &str) -> MessageBuilder {
+        let number = |party: &Option<Party>| text(party.as_ref().map(|party| &party.number));
+        let name = |party: &Option<Party>| text(party.as_ref().map(|party| &party.name));
+        let headers = [
+            ("Channel", self.name.clone()),
+            ("ChannelState", self.state.to_string()),
+            ("ChannelStateDesc", state_word(self.state).to_owned()),
+            ("CallerIDNum", number(&self.caller)),
+            ("CallerIDName", name(&self.caller)),
+            ("ConnectedLineNum", number(&self.connected)),
+            ("ConnectedLineName", name(&self.connected)),
+            ("Language", "en".to_owned()),
+            ("AccountCode", self.account.clone()),
+            ("Context", self.context.clone()),
+            ("Exten", self.exten.clone()),
+            ("Priority", self.priority.to_string()),
+            ("Uniqueid", self.id.clone()),
+            ("Linkedid", self.linked.clone()),
+        ];
+        for (header, value) in headers {
+            // Asterisk escapes these (recording `10_newline_in_value`).
+            let value = value.replace('\r', "\\r").replace('\n', "\\n");
+            to = to.header(&format!("{prefix}{header}"), value);
+        }
+        to
+    }
+}
+
+/// What an empty caller id shows as.
+pub(super) fn text(value: Option<&String>) -> String {
+    match value {
+        Some(value) if !value.is_empty() => value.clone(),
+        _ => "<unknown>".to_owned(),
+    }
+}
+
+/// `ChannelStateDesc` (`main/channel.c`).
+const fn state_word(state: u8) -> &'static str {
+    match state {
+        0 => "Down",
+        1 => "Rsrvd",
+        2 => "OffHook",
+        3 => "Dialing",
+        4 => "Ring",
+        5 => "Ringing",
+        6 => "Up",
+        7 => "Busy",
+        _ => "Unknown",
+    }
+}
+
+/// `Cause-txt` of a Q.850 cause (`main/causes`, `ast_cause2str`).
+pub(super) const fn cause_text(cause: u32) -> &'static str {
+    match cause {
+        1 => "Unallocated (unassigned) number",
+        3 => "No route to destination",
+        16 => "Normal Clearing",
+        17 => "User busy",
+        18 => "No user responding",
+        19 => "User alerting, no answer",
+        20 => "Subscriber absent",
+        21 => "Call Rejected",
+        22 => "Number changed",
+        27 => "Destination out of order",
+        28 => "Invalid number format",
+        31 => "Normal, unspecified",
+        34 => "Circuit/channel congestion",
+        38 => "Network out of order",
+        41 => "Temporary failure",
+        58 => "Bearer capability not available",
+        102 => "Recover on timer expiry",
+        127 => "Interworking, unspecified",
+        _ => "Unknown",
+    }
+}
+
+/// The Q.850 cause of a SIP status (recordings `04_pjsip_rejected_*`; the others from
+/// `hangup_sip2cause` in `res/res_pjsip_session.c`).
+pub(super) const fn cause_of_sip(status: u16) -> u32 {
+    match status {
+        404 | 485 | 604 => 1,
+        486 | 600 => 17,
+        408 => 18,
+        480 => 19,
+        401 | 402 | 403 | 407 | 603 => 21,
+        410 => 22,
+        484 => 28,
+        503 => 34,
+        500 | 502 => 38,
+        488 | 606 => 58,
+        504 => 102,
+        _ => 127,
+    }
+}

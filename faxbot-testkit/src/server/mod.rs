@@ -1,0 +1,3 @@
+//! Mock servers: the server side of the same codecs that the adapters use.
+
+pub mod asterisk;
