@@ -310,7 +310,7 @@ mod tests {
     fn now() -> Now {
         Now {
             instant: Instant::now(),
-            wall: Timestamp::from_unix_seconds(1_795_248_000),
+            wall: Timestamp::from_unix_seconds(1_795_248_000).unwrap(),
         }
     }
 

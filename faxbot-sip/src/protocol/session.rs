@@ -184,7 +184,7 @@ impl<S: Session + ?Sized> fmt::Debug for Output<S> {
             Self::Reply { token, result } => f
                 .debug_struct("Reply")
                 .field("token", token)
-                .field("result", &result.as_ref().map(|_| "..").map_err(|why| why))
+                .field("result", &result.as_ref().map(|_| ".."))
                 .finish(),
             Self::Event(_) => f.write_str("Event(..)"),
             Self::Close(reason) => f.debug_tuple("Close").field(reason).finish(),

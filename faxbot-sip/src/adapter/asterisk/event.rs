@@ -641,3 +641,7 @@ fn lost(id: CallId) -> Error {
     )
     .with_call_id(id)
 }
+
+#[cfg(test)]
+#[path = "event_tests.rs"]
+mod tests;
