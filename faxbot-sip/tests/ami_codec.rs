@@ -278,6 +278,36 @@ fn a_message_at_the_limit_passes_and_one_byte_more_ends_the_connection() {
 }
 
 #[test]
+fn a_message_without_end_is_an_error_as_soon_as_it_is_too_long() {
+    for role in [Role::Client, Role::Server] {
+        let mut codec = AmiCodec::new(role, 2000);
+        let mut buffer = BytesMut::new();
+        if role == Role::Client {
+            buffer.extend_from_slice(b"banner\r\n");
+            codec.decode(&mut buffer).unwrap();
+        }
+        buffer.extend_from_slice(&b"Event: X\r\n".repeat(200));
+        assert_eq!(
+            codec.decode(&mut buffer).map(|_| ()),
+            Ok(()),
+            "2,000 bytes may go on"
+        );
+        buffer.extend_from_slice(b"E");
+        assert_eq!(
+            codec.decode(&mut buffer).unwrap_err(),
+            DecodeError::TooLong { max: 2000 }
+        );
+    }
+}
+
+#[test]
+fn a_limit_of_nothing_still_takes_small_messages() {
+    let mut codec = AmiCodec::new(Role::Server, 0);
+    let mut buffer = BytesMut::from(&b"Action: Ping\r\n\r\n"[..]);
+    assert!(codec.decode(&mut buffer).unwrap().is_some());
+}
+
+#[test]
 fn a_codec_that_failed_stays_failed() {
     let mut codec = AmiCodec::new(Role::Client, MAX_MESSAGE);
     let mut buffer = BytesMut::from(&vec![b'x'; 300][..]);

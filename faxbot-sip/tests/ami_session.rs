@@ -88,6 +88,7 @@ fn a_refused_login_says_whether_another_try_may_help() {
         ("Permission denied", CloseReason::Refused),
         ("Asterisk is shutting down", CloseReason::Busy),
         ("Login Already In Use", CloseReason::Busy),
+        ("Authentication failed\n", CloseReason::Refused),
         ("something new", CloseReason::Busy),
     ] {
         for md5 in [false, true] {
@@ -99,6 +100,96 @@ fn a_refused_login_says_whether_another_try_may_help() {
             assert_eq!(line.session.poll_timeout(), None);
         }
     }
+}
+
+#[test]
+fn a_good_bye_in_place_of_the_login_is_one() {
+    let mut line = at_login();
+    line.answer("Goodbye", &[]);
+    assert_eq!(line.closed, Some(CloseReason::Goodbye));
+}
+
+#[test]
+fn an_answer_to_nobody_is_no_challenge() {
+    let mut line = Line::new(Login::new("faxbot", "s3cret").unwrap(), AmiConfig::new());
+    line.say(banner("11.0.0"));
+    line.respond("forged", "Success", &[("Challenge", "1")]);
+    line.respond("forged", "Error", &[("Message", "Authentication failed")]);
+    line.event("FullyBooted", &[]);
+    assert_eq!(line.actions.len(), 1, "only our own Challenge was sent");
+    assert!(line.closed.is_none() && line.events.is_empty());
+}
+
+#[test]
+fn a_message_before_the_banner_is_a_violation() {
+    let mut line = Line::new(login(), AmiConfig::new());
+    let message = ami_support::message("Response: Success\r\n\r\n");
+    line.session.handle_frame(message, line.now);
+    line.drain();
+    assert!(matches!(line.closed, Some(CloseReason::Violation(_))));
+}
+
+#[test]
+fn fully_booted_makes_ready_only_once() {
+    let mut line = up();
+    line.event("FullyBooted", &[]);
+    assert!(line.ready.is_empty());
+    assert_eq!(line.events.len(), 1);
+}
+
+#[test]
+fn a_closed_session_does_nothing_any_more() {
+    let mut line = up();
+    line.request(1, action("Status"), 60 * SECOND);
+    line.pass(Duration::from_secs(25));
+    assert_eq!(line.closed, Some(CloseReason::Silent));
+    // `Line` asserts that nothing comes out after the end.
+    line.actions.clear();
+    line.event("Newexten", &[]);
+    line.respond("x", "Success", &[]);
+    assert_eq!(line.session.poll_timeout(), None);
+    line.session.handle_timeout(line.now + 100 * SECOND);
+    line.session.handle_close(line.now);
+    line.session.handle_connected(line.now);
+    line.drain();
+    assert!(line.actions.is_empty());
+    assert_eq!(
+        line.try_request(2, action("Ping"), SECOND),
+        Err(NotTaken::NotReady)
+    );
+}
+
+#[test]
+fn what_was_queued_when_the_session_ended_is_not_sent() {
+    let mut line = up();
+    line.pass(Duration::from_secs(24));
+    line.actions.clear();
+    let token = faxbot_sip::protocol::session::Token(1);
+    let deadline = line.now + 60 * SECOND;
+    line.session
+        .handle_request(token, action("Originate"), deadline, line.now)
+        .unwrap();
+    line.now += SECOND;
+    line.session.handle_timeout(line.now);
+    line.drain();
+    assert_eq!(line.closed, Some(CloseReason::Silent));
+    assert!(line.actions.is_empty());
+}
+
+#[test]
+fn times_without_measure_neither_overflow_nor_spin() {
+    let far = Duration::MAX;
+    let mut line = Line::up(
+        AmiConfig::new()
+            .with_ping(far, far)
+            .with_login_timeouts(far, far),
+    );
+    line.pass(Duration::from_secs(3600));
+    assert!(line.closed.is_none() && line.actions.is_empty());
+    let mut line = Line::up(AmiConfig::new().with_ping(Duration::ZERO, Duration::ZERO));
+    assert!(line.session.poll_timeout() > Some(line.now));
+    line.pass(SECOND);
+    assert_eq!(line.closed, Some(CloseReason::Silent));
 }
 
 #[test]
@@ -440,6 +531,48 @@ fn a_fax_question_is_answered_by_one_event_without_an_end() {
 }
 
 #[test]
+fn an_announced_list_is_a_list_even_where_one_event_was_expected() {
+    let mut line = up();
+    let id = line.ask(1, "FAXStats");
+    line.respond(&id, "Success", &[("EventList", "start")]);
+    line.event("FAXStats", &[("ActionID", &id)]);
+    assert!(line.replies.is_empty());
+    line.event(
+        "FAXStatsComplete",
+        &[("ActionID", &id), ("EventList", "Cancelled")],
+    );
+    assert_eq!(line.reply().1.unwrap().events.len(), 1);
+}
+
+#[test]
+fn an_item_whose_name_looks_like_the_end_is_an_item_of_an_announced_list() {
+    let mut line = up();
+    let id = line.ask(1, "Status");
+    line.respond(&id, "Success", &[("EventList", "start")]);
+    line.event("StatusComplete", &[("ActionID", &id)]);
+    assert!(line.replies.is_empty());
+    line.event(
+        "StatusComplete",
+        &[("ActionID", &id), ("EventList", "Complete")],
+    );
+    assert_eq!(line.reply().1.unwrap().events.len(), 1);
+}
+
+#[test]
+fn a_second_response_in_a_list_changes_nothing() {
+    let mut line = up();
+    let id = line.ask(1, "Status");
+    line.respond(&id, "Success", &[("EventList", "start")]);
+    line.respond(&id, "Error", &[]);
+    assert!(line.replies.is_empty());
+    line.event(
+        "StatusComplete",
+        &[("ActionID", &id), ("EventList", "Complete")],
+    );
+    assert!(line.reply().1.unwrap().is_success());
+}
+
+#[test]
 fn a_list_over_a_limit_fails_alone_and_its_late_items_are_swallowed() {
     for config in [
         AmiConfig::new().with_list_limits(3, usize::MAX),
@@ -689,6 +822,16 @@ fn a_logoff_without_answer_ends_by_time_and_a_close_in_the_login_at_once() {
     let mut line = at_login();
     line.session.handle_close(line.now);
     line.drain();
+    assert_eq!(line.closed, Some(CloseReason::Goodbye));
+}
+
+#[test]
+fn a_shutdown_event_during_the_logoff_changes_nothing() {
+    let mut line = up();
+    line.session.handle_close(line.now);
+    line.drain();
+    line.event("Shutdown", &[]);
+    line.answer("Goodbye", &[]);
     assert_eq!(line.closed, Some(CloseReason::Goodbye));
 }
 

@@ -321,6 +321,13 @@ mod tests {
     }
 
     #[test]
+    fn the_name_of_an_action_is_part_of_a_line_too() {
+        let room = MAX_LINE - "Action: ".len();
+        assert!(Action::new(&"x".repeat(room)).is_ok());
+        assert!(Action::new(&"x".repeat(room + 1)).is_err());
+    }
+
+    #[test]
     fn the_escapes_of_a_variable_count_against_the_line() {
         let action = |commas: usize| Action::new("X").unwrap().variable("V", &",".repeat(commas));
         let room = MAX_LINE - "Variable: V=".len();

@@ -288,3 +288,35 @@ fn ends(event: &Message, announced: bool) -> bool {
             .event()
             .is_some_and(|name| name.ends_with(b"Complete"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_places_of_requests_that_were_given_up_are_limited() {
+        let now = Instant::now();
+        let config = AmiConfig::new().with_max_pending(3);
+        let mut table = Table::new([7; 16], &config);
+        for token in 0..100 {
+            let deadline = now + Duration::from_secs(token);
+            table.open(Token(token), Answer::Inferred, deadline);
+            assert_eq!(table.expire(deadline, |_| true), Some(Token(token)));
+        }
+        assert_eq!(
+            (table.entries.len(), table.late.len(), table.live()),
+            (3, 3, 0)
+        );
+        // The youngest places are the ones that are kept, and a late answer frees its own.
+        for number in [98_u64, 99, 100] {
+            assert!(table.entries.contains_key(&number));
+            let text = format!("Response: Success\r\nActionID: {}\r\n", table.id(number));
+            let end = u32::try_from(text.len() - 1).unwrap();
+            let answer = Message::from_parts((text + "\r\n").into(), &[18, end], false);
+            assert!(matches!(table.response(answer), Taken::Kept));
+        }
+        assert_eq!((table.entries.len(), table.late.len()), (0, 0));
+    }
+}
