@@ -62,17 +62,16 @@ impl CallState {
 
     /// Whether the edge from here to `next` is legal.
     pub fn can_become(self, next: Self) -> bool {
-        use CallState as S;
         match (self, next) {
-            (S::Terminated, _) => false,
-            (_, S::Terminated) => true,
-            (from, S::HangingUp) => from != S::HangingUp,
-            (S::Created, S::Dialing)
-            | (S::Dialing, S::Ringing | S::Connected)
-            | (S::Ringing | S::Incoming, S::Connected)
-            | (S::Connected, S::OnHold | S::Transferring)
-            | (S::OnHold, S::Connected | S::Transferring)
-            | (S::Transferring, S::Connected | S::OnHold) => true,
+            (Self::Terminated, _) => false,
+            (_, Self::Terminated) => true,
+            (from, Self::HangingUp) => from != Self::HangingUp,
+            (Self::Created, Self::Dialing)
+            | (Self::Dialing, Self::Ringing | Self::Connected)
+            | (Self::Ringing | Self::Incoming, Self::Connected)
+            | (Self::Connected, Self::OnHold | Self::Transferring)
+            | (Self::OnHold, Self::Connected | Self::Transferring)
+            | (Self::Transferring, Self::Connected | Self::OnHold) => true,
             _ => false,
         }
     }
