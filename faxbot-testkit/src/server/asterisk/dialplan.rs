@@ -250,11 +250,13 @@ pub(super) fn run<'a>(
             let Some(step) = step else { return End::Ran };
             let data = {
                 let mut state = world.lock();
-                let data = substitute(world, &state, id, &step.data);
                 if let Some(channel) = state.channel_mut(id) {
                     context.clone_into(&mut channel.context);
                     exten.clone_into(&mut channel.exten);
                     channel.priority = priority;
+                }
+                let data = substitute(world, &state, id, &step.data);
+                if let Some(channel) = state.channel_mut(id) {
                     channel.application.clone_from(&step.application);
                     channel.data.clone_from(&data);
                 }
