@@ -32,6 +32,7 @@ mod call;
 mod channel;
 mod cli;
 mod connection;
+mod connector;
 mod dialplan;
 mod fax;
 mod files;
@@ -56,6 +57,7 @@ use tokio::{
 
 pub use account::Account;
 pub use builder::MockAsteriskBuilder;
+pub use connector::MemoryConnector;
 pub use record::{ReceivedFax, SeenAction, Unmet};
 pub use script::{CallScript, Flavour, ReplyFault, Timings};
 
@@ -99,6 +101,11 @@ impl MockAsterisk {
         let (near, far) = tokio::io::duplex(DUPLEX_BYTES);
         self.serve(far);
         near
+    }
+
+    /// Links in memory for the driver (`faxbot_sip::driver::Connect`).
+    pub fn connector(&self) -> MemoryConnector {
+        MemoryConnector::new(Arc::clone(&self.world))
     }
 
     /// Serves a client on any stream, such as one with faults.

@@ -1,6 +1,9 @@
 //! The actions that answer at once, in the words and header order of Asterisk 22.10
 //! (recordings `02_queries`, `02_errors`, `05_*`, `06_fax_t38_ok`, `11_fax_outcome_read_back`).
 
+mod fax;
+mod store;
+
 use std::sync::Arc;
 
 use faxbot_sip::protocol::ami::server::MessageBuilder;
@@ -10,10 +13,10 @@ use super::{
     channel::{Signal, text},
     cli,
     connection::{Answer, error, response, success},
-    dialplan::{Step, assign},
+    dialplan::assign,
     record::SeenAction,
     substitute,
-    world::{FaxSession, State, World, date_time},
+    world::{World, date_time},
 };
 
 /// Runs an action that is known and allowed; `name` is in lower case.
@@ -68,13 +71,15 @@ pub(super) fn run(
             success(action, "Module Reloaded")
         }
         "command" => cli::command(world, action),
-        "dbget" | "dbput" | "dbdel" | "dbdeltree" | "dbgettree" => database(world, name, action),
-        "dialplanextensionadd" => extension_add(world, action),
-        "dialplanextensionremove" => extension_remove(world, action),
-        "showdialplan" => show_dialplan(world, action),
-        "faxsessions" => fax_sessions(world, action),
-        "faxsession" => fax_session(world, action),
-        "faxstats" => fax_stats(world, action),
+        "dbget" | "dbput" | "dbdel" | "dbdeltree" | "dbgettree" => {
+            store::database(world, name, action)
+        }
+        "dialplanextensionadd" => store::extension_add(world, action),
+        "dialplanextensionremove" => store::extension_remove(world, action),
+        "showdialplan" => store::show_dialplan(world, action),
+        "faxsessions" => fax::fax_sessions(world, action),
+        "faxsession" => fax::fax_session(world, action),
+        "faxstats" => fax::fax_stats(world, action),
         "userevent" => {
             let mut event = MessageBuilder::event("UserEvent").header("Privilege", "user,all");
             for (key, value) in &action.headers {
@@ -353,247 +358,4 @@ fn module_check(world: &World, action: &SeenAction) -> Answer {
         return Answer::one(response(action, "Success").header("Version", ""));
     }
     error(action, "Module not loaded")
-}
-
-fn database(world: &World, name: &str, action: &SeenAction) -> Answer {
-    let family = given(action, "Family");
-    let key = given(action, "Key");
-    let value = action.get("Val").unwrap_or_default();
-    let tree = name.ends_with("tree");
-    let Some(family) = family.or(tree.then_some("")) else {
-        return error(action, "No family specified.");
-    };
-    let Some(key) = key.or(tree.then_some("")) else {
-        return error(action, "No key specified.");
-    };
-    let path = match (family, key) {
-        ("", "") => String::new(),
-        (family, "") => format!("/{family}"),
-        (family, key) => format!("/{family}/{key}"),
-    };
-    let under = |entry: &str| entry == path || entry.starts_with(&format!("{path}/"));
-    match name {
-        "dbput" => {
-            world.change(|state| state.db.insert(path.clone(), value.to_owned()));
-            success(action, "Updated database successfully")
-        }
-        "dbdel" => match world.change(|state| state.db.remove(&path)) {
-            Some(_) => success(action, "Key deleted successfully"),
-            None => error(action, "Database entry not found"),
-        },
-        "dbdeltree" => {
-            let before = world.lock().db.len();
-            let after = world.change(|state| {
-                state.db.retain(|entry, _| !under(entry));
-                state.db.len()
-            });
-            if before == after {
-                return error(action, "Database entry not found");
-            }
-            success(action, "Key tree deleted successfully")
-        }
-        "dbget" => {
-            let Some(value) = world.lock().db.get(&path).cloned() else {
-                return error(action, "Database entry not found");
-            };
-            let entry = MessageBuilder::event("DBGetResponse")
-                .header("Family", family)
-                .header("Key", key)
-                .header("Val", value)
-                .maybe("ActionID", action.get("ActionID"));
-            list(
-                action,
-                ("start", "Result will follow"),
-                vec![entry],
-                ("DBGetComplete", &[]),
-            )
-        }
-        _ => {
-            let state = world.lock();
-            let items = state
-                .db
-                .iter()
-                .filter(|(entry, _)| under(entry))
-                .map(|(entry, value)| {
-                    MessageBuilder::event("DBGetTreeResponse")
-                        .header("Key", entry)
-                        .header("Val", value)
-                        .maybe("ActionID", action.get("ActionID"))
-                })
-                .collect();
-            list(
-                action,
-                ("start", "Result will follow"),
-                items,
-                ("DBGetTreeComplete", &[]),
-            )
-        }
-    }
-}
-
-fn extension_add(world: &World, action: &SeenAction) -> Answer {
-    let wanted = ["Context", "Extension", "Priority", "Application"];
-    let values: Vec<_> = wanted
-        .iter()
-        .filter_map(|name| given(action, name))
-        .collect();
-    let [context, exten, priority, application] = values.as_slice() else {
-        return error(
-            action,
-            "Context, Extension, Priority, and Application must be defined for \
-             DialplanExtensionAdd.",
-        );
-    };
-    let Ok(priority) = priority.parse() else {
-        return error(action, "The priority specified was invalid.");
-    };
-    let replace = given(action, "Replace").is_some_and(|text| {
-        matches!(
-            text.to_ascii_lowercase().as_str(),
-            "yes" | "true" | "1" | "on" | "y" | "t"
-        )
-    });
-    let step = Step {
-        application: (*application).to_owned(),
-        data: action.get("ApplicationData").unwrap_or_default().to_owned(),
-        run_time: true,
-    };
-    if world.change(|state| state.dialplan.add(context, exten, priority, step, replace)) {
-        success(action, "Added requested extension")
-    } else {
-        error(
-            action,
-            "That extension and priority already exist at that context.",
-        )
-    }
-}
-
-fn extension_remove(world: &World, action: &SeenAction) -> Answer {
-    let (Some(context), Some(exten)) = (given(action, "Context"), given(action, "Extension"))
-    else {
-        let why = "Context and Extension must be provided for DialplanExtensionRemove";
-        return error(action, why);
-    };
-    let priority = given(action, "Priority").and_then(|text| text.parse().ok());
-    if world.change(|state| state.dialplan.remove(context, exten, priority)) {
-        success(action, "Removed the requested extension")
-    } else {
-        error(action, "The requested extension did not exist.")
-    }
-}
-
-fn show_dialplan(world: &World, action: &SeenAction) -> Answer {
-    let context = given(action, "Context");
-    let exten = given(action, "Extension");
-    let state = world.lock();
-    let mut steps = state.dialplan.list(context);
-    if let (true, Some(context)) = (steps.is_empty(), context) {
-        return error(action, &format!("Did not find context {context}"));
-    }
-    steps.retain(|(_, at, ..)| exten.is_none_or(|exten| exten == *at));
-    if let (true, Some(exten)) = (steps.is_empty(), exten) {
-        let place = context
-            .map(|context| format!("@{context}"))
-            .unwrap_or_default();
-        return error(action, &format!("Did not find extension {exten}{place}"));
-    }
-    let count = steps.len().to_string();
-    let items = steps.into_iter().map(|(context, exten, priority, step)| {
-        item("ListDialplan", action)
-            .header("Context", context)
-            .header("Extension", exten)
-            .header("Priority", priority.to_string())
-            .header("Application", &step.application)
-            .header("AppData", &step.data)
-            .header(
-                "Registrar",
-                if step.run_time {
-                    "manager"
-                } else {
-                    "pbx_config"
-                },
-            )
-    });
-    let mut answer = list(
-        action,
-        ("start", "DialPlan list will follow"),
-        items.collect(),
-        ("ShowDialPlanComplete", &[]),
-    );
-    if let Some(end) = answer.messages.pop() {
-        let end = end
-            .header("ListExtensions", &count)
-            .header("ListPriorities", &count)
-            .header("ListContexts", "1");
-        answer.messages.push(end);
-    }
-    answer
-}
-
-fn fax_sessions(world: &World, action: &SeenAction) -> Answer {
-    let state = world.lock();
-    let items = state.fax.iter().map(|(number, session)| {
-        item("FAXSessionsEntry", action)
-            .header("Channel", channel_name(&state, session))
-            .header("Technology", "Spandsp")
-            .header("SessionNumber", number.to_string())
-            .header("SessionType", if session.t38 { "T.38" } else { "G.711" })
-            .header("Operation", "send")
-            .header("State", "Active")
-            .header("Files", &session.file)
-    });
-    list(
-        action,
-        // With a capital here (FACTS 22).
-        ("Start", "FAXSessionsEntry event list will follow"),
-        items.collect(),
-        ("FAXSessionsComplete", &["Total"]),
-    )
-}
-
-fn channel_name<'a>(state: &'a State, session: &FaxSession) -> &'a str {
-    state
-        .channel(&session.channel)
-        .map_or("", |channel| channel.name.as_str())
-}
-
-fn fax_session(world: &World, action: &SeenAction) -> Answer {
-    let number = given(action, "SessionNumber").and_then(|text| text.parse::<u32>().ok());
-    let state = world.lock();
-    let Some((number, session)) = number.and_then(|n| state.fax.get_key_value(&n)) else {
-        return error(action, "Session not found");
-    };
-    let event = item("FAXSession", action)
-        .header("SessionNumber", number.to_string())
-        .header("Operation", "send")
-        .header("State", "Active")
-        .header(
-            "ErrorCorrectionMode",
-            if session.ecm { "Yes" } else { "No" },
-        )
-        .header("DataRate", session.rate.to_string())
-        .header("ImageResolution", session.resolution)
-        .header("PageNumber", session.page.to_string())
-        .header("FileName", &session.file)
-        .header("PagesTransmitted", session.transmitted.to_string())
-        .header("PagesReceived", "0")
-        .header("TotalBadLines", "0");
-    let mut answer = success(action, "FAXSession event will follow");
-    answer.messages.push(event);
-    answer
-}
-
-fn fax_stats(world: &World, action: &SeenAction) -> Answer {
-    let state = world.lock();
-    let counters = &state.fax_counters;
-    let event = item("FAXStats", action)
-        .header("CurrentSessions", state.fax.len().to_string())
-        .header("ReservedSessions", "0")
-        .header("TransmitAttempts", counters.attempts.to_string())
-        .header("ReceiveAttempts", "0")
-        .header("CompletedFAXes", counters.completed.to_string())
-        .header("FailedFAXes", counters.failed.to_string());
-    let mut answer = success(action, "FAXStats event will follow");
-    answer.messages.push(event);
-    answer
 }

@@ -1,0 +1,216 @@
+//! The channels of a new call, and what tells how its request went.
+
+use std::sync::Arc;
+
+use super::Legs;
+use crate::server::asterisk::{
+    channel::{Channel, text},
+    dialplan,
+    originate::{Originate, Then},
+    world::{State, World, dialled, start},
+};
+
+/// Creates the channels; `None` when the id is taken (recording `11_channelid_prefix_conflict`).
+pub(super) fn open(world: &Arc<World>, request: &Originate) -> Option<Legs> {
+    let now = world.now();
+    let v16 = world.v16();
+    let legs = world.change(|state| {
+        if let Some(id) = &request.id {
+            let taken = |channel: &Channel| {
+                if v16 {
+                    channel.id == *id
+                } else {
+                    channel.id.starts_with(id.as_str())
+                }
+            };
+            if state.channels.iter().any(taken) {
+                return None;
+            }
+        }
+        let mut unique = || {
+            state.unique += 1;
+            format!("{}.{}", state.started.as_second(), state.unique)
+        };
+        let id = request.id.clone().unwrap_or_else(&mut unique);
+        let other = request
+            .channel
+            .to_ascii_lowercase()
+            .starts_with("local/")
+            .then(|| match (&request.other_id, &request.id) {
+                (Some(other), _) => other.clone(),
+                (None, Some(id)) => format!("{id};2"),
+                (None, None) => unique(),
+            });
+        let number = state.names;
+        state.names += 1;
+        state.processed += 1;
+        let base = format!("{}-{number:08x}", device(&request.channel));
+        let name = if other.is_some() {
+            format!("{base};1")
+        } else {
+            base.clone()
+        };
+        let mut one = Channel::new(id.clone(), name, now);
+        dialled(&request.channel).clone_into(&mut one.dialled);
+        if other.is_some() {
+            let (context, exten) = local_target(&request.channel);
+            (one.context, one.exten) = (context, exten);
+        }
+        state.channels.push(one);
+        state.channel_event("Newchannel", "call", &id, &[]);
+        if let Some(other) = &other {
+            let mut two = Channel::new(other.clone(), format!("{base};2"), now);
+            let (context, exten) = local_target(&request.channel);
+            (two.context, two.exten) = (context, exten);
+            two.linked.clone_from(&id);
+            two.state = 4;
+            dialled(&request.channel).clone_into(&mut two.dialled);
+            state.channels.push(two);
+            state.channel_event("Newchannel", "call", other, &[]);
+        }
+        let exten = state
+            .channel(&id)
+            .map(|c| c.exten.clone())
+            .unwrap_or_default();
+        state.channel_event(
+            "Newexten",
+            "dialplan",
+            &id,
+            &[
+                ("Extension", &exten),
+                ("Application", "AppDial2"),
+                ("AppData", "(Outgoing Line)"),
+            ],
+        );
+        Some(Legs { id, other })
+    })?;
+    // The variables of the request are shown in reverse order (FACTS 18).
+    for (name, value) in request.variables.iter().rev() {
+        dialplan::assign(world, &legs.id, name, value);
+    }
+    world.change(|state| {
+        if !request.account.is_empty() {
+            if let Some(channel) = state.channel_mut(&legs.id) {
+                channel.account.clone_from(&request.account);
+            }
+            state.channel_event(
+                "NewAccountCode",
+                "call",
+                &legs.id,
+                &[("OldAccountCode", "")],
+            );
+        }
+        if let Some(party) = &request.caller {
+            state.set_party(&legs.id, party);
+        }
+    });
+    if let Some(other) = &legs.other {
+        for (name, value) in &request.variables {
+            if !name.contains('(') {
+                dialplan::assign(world, other, name, value);
+            }
+        }
+        world.change(|state| {
+            if let Some(party) = &request.caller {
+                state.set_party(other, party);
+            }
+            local_bridge(state, &legs.id, other, &request.channel);
+        });
+    }
+    let string = request.channel.split_once('/').map_or("", |(_, rest)| rest);
+    world.change(|state| state.dial_event("DialBegin", &legs.id, ("DialString", string)));
+    Some(legs)
+}
+
+/// `OriginateResponse`. On failure `Channel` is the dial string (FACTS 40).
+pub(super) fn respond(
+    state: &mut State,
+    request: &Originate,
+    channel: Option<&str>,
+    reason: u32,
+    id: &str,
+) {
+    let word = if reason == 4 { "Success" } else { "Failure" };
+    let mut event = start("OriginateResponse", "call")
+        .maybe("ActionID", request.action_id.as_ref())
+        .header("Response", word)
+        .header("Channel", channel.unwrap_or(&request.channel));
+    event = match &request.then {
+        Then::Application { name, data } => event.header("Application", name).header("Data", data),
+        Then::Extension { context, exten, .. } => {
+            event.header("Context", context).header("Exten", exten)
+        }
+    };
+    event = event
+        .header("Reason", reason.to_string())
+        .header("Uniqueid", id)
+        .header(
+            "CallerIDNum",
+            text(request.caller.as_ref().map(|p| &p.number)),
+        )
+        .header(
+            "CallerIDName",
+            text(request.caller.as_ref().map(|p| &p.name)),
+        );
+    if request.is_async {
+        state.emit("call", event);
+    }
+}
+
+pub(super) fn local_step(state: &mut State, other: &str, application: &str, data: &str) {
+    let exten = state
+        .channel(other)
+        .map(|c| c.exten.clone())
+        .unwrap_or_default();
+    state.channel_event(
+        "Newexten",
+        "dialplan",
+        other,
+        &[
+            ("Extension", &exten),
+            ("Application", application),
+            ("AppData", data),
+        ],
+    );
+}
+
+fn local_bridge(state: &mut State, one: &str, two: &str, dial: &str) {
+    let (Some(one), Some(two)) = (state.channel(one), state.channel(two)) else {
+        return;
+    };
+    let (context, exten) = local_target(dial);
+    let optimise = if dial.ends_with("/n") { "No" } else { "Yes" };
+    let event = two
+        .snapshot(
+            one.snapshot(start("LocalBridge", "call"), "LocalOne"),
+            "LocalTwo",
+        )
+        .header("Context", context)
+        .header("Exten", exten)
+        .header("LocalOptimization", optimise);
+    state.emit("call", event);
+}
+
+/// Context and extension of `Local/exten@context/n`.
+pub(super) fn local_target(channel: &str) -> (String, String) {
+    let rest = channel.split_once('/').map_or(channel, |(_, rest)| rest);
+    let rest = rest.split_once('/').map_or(rest, |(rest, _)| rest);
+    match rest.split_once('@') {
+        Some((exten, context)) => (context.to_owned(), exten.to_owned()),
+        None => ("default".to_owned(), rest.to_owned()),
+    }
+}
+
+/// The channel's name without its number: `PJSIP/trunk` of `PJSIP/700@trunk`.
+fn device(channel: &str) -> String {
+    let (tech, rest) = channel.split_once('/').unwrap_or((channel, ""));
+    if tech.eq_ignore_ascii_case("local") {
+        let (context, exten) = local_target(channel);
+        return format!("Local/{exten}@{context}");
+    }
+    let peer = match rest.split_once('@') {
+        Some((_, peer)) => peer,
+        None => rest.split('/').next().unwrap_or(rest),
+    };
+    format!("{tech}/{peer}")
+}
