@@ -270,7 +270,10 @@ impl Calls {
     fn remove(&mut self, id: CallId) -> Option<Live> {
         let live = self.live.remove(&id)?;
         for channel in &live.record.channels {
-            self.by_native.remove(channel.expose().as_str());
+            // After a restart of the server another call may have this name by now.
+            if self.by_native.get(channel.expose()) == Some(&id) {
+                self.by_native.remove(channel.expose());
+            }
         }
         Some(live)
     }

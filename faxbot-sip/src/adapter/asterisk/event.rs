@@ -132,12 +132,11 @@ impl Books {
         &mut self,
         new: NewLine,
         pages: u32,
-        ecm: bool,
         now: Now,
     ) -> Result<watch::Receiver<FaxUpdate>> {
         let id = new.id;
         self.open(new, now)?;
-        let (run, updates) = FaxRun::new(pages, ecm);
+        let (run, updates) = FaxRun::new(pages);
         if let Some(line) = self.lines.get_mut(&id) {
             line.fax = Some(run);
         }
@@ -222,7 +221,10 @@ impl Books {
                 }
                 Vec::new()
             }
-            Some(b"faxstatus") => self.fax_event(id, |fax| fax.status_event(event, now.instant)),
+            // `FAX Transmission In Progress` comes before the machines have agreed on anything.
+            Some(b"faxstatus") => {
+                self.fax_event(id, |fax| fax.reach(FaxPhase::Negotiating, now.instant))
+            }
             Some(b"sendfax") => self.fax_event(id, |fax| {
                 fax.ended_event(event);
                 false

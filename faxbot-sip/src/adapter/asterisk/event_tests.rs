@@ -51,10 +51,7 @@ impl Desk {
 
     fn fax(&mut self, pages: u32) -> (CallId, watch::Receiver<FaxUpdate>) {
         let id = CallId::new();
-        let updates = self
-            .books
-            .open_fax(self.line(id), pages, true, self.now)
-            .unwrap();
+        let updates = self.books.open_fax(self.line(id), pages, self.now).unwrap();
         let events = self.books.taken(id, self.now);
         self.events.extend(events);
         (id, updates)
@@ -393,7 +390,7 @@ fn progress_goes_forward_only() {
         desk.event_of("x", "Nothing", &[]);
         let mut bytes = BytesMut::from("Asterisk Call Manager/11.0.0\r\n");
         bytes.extend_from_slice(
-            format!("Event: FAXSession\r\nState: Active\r\nPagesTransmitted: {pages}\r\nDataRate: 14400\r\n\r\n").as_bytes(),
+            format!("Event: FAXSession\r\nState: Active\r\nImageResolution: 8031x7700\r\nPagesTransmitted: {pages}\r\nDataRate: 14400\r\n\r\n").as_bytes(),
         );
         let mut codec = AmiCodec::new(Role::Client, MAX_MESSAGE);
         codec.decode(&mut bytes).unwrap().unwrap();

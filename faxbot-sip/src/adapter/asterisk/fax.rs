@@ -20,7 +20,10 @@ pub(super) struct FaxRun {
     /// `SendFAX` was seen: its page count is the last word while no handler's report is there.
     event_pages: Option<u32>,
     answered: Option<Instant>,
-    ecm: bool,
+    /// Error correction as it was agreed, once it was.
+    ecm: Option<bool>,
+    /// The far end is a fax machine: it agreed on a resolution, or took a page.
+    fax_seen: bool,
     /// Events were missed: what they told is no longer the whole truth.
     gap: bool,
     updates: watch::Sender<FaxUpdate>,
@@ -37,7 +40,7 @@ impl std::fmt::Debug for FaxVariables {
 }
 
 impl FaxRun {
-    pub(super) fn new(pages_total: u32, ecm: bool) -> (Self, watch::Receiver<FaxUpdate>) {
+    pub(super) fn new(pages_total: u32) -> (Self, watch::Receiver<FaxUpdate>) {
         let progress = FaxProgress::new(pages_total);
         let (updates, receiver) = watch::channel(FaxUpdate::new(progress));
         let run = Self {
@@ -45,7 +48,8 @@ impl FaxRun {
             variables: FaxVariables::default(),
             event_pages: None,
             answered: None,
-            ecm,
+            ecm: None,
+            fax_seen: false,
             gap: false,
             updates,
         };
@@ -91,41 +95,32 @@ impl FaxRun {
         }
     }
 
-    /// A `FAXStatus` event. Answers whether the progress changed.
-    pub(super) fn status_event(&mut self, event: &Message, now: Instant) -> bool {
-        let status = event.get_str("Status").unwrap_or_default();
-        // The words of res_fax.c, `report_fax_status` and `generic_fax_exec`.
-        if status.eq_ignore_ascii_case("FAX Transmission In Progress") {
-            self.reach(FaxPhase::Transmitting, now)
-        } else {
-            self.reach(FaxPhase::Negotiating, now)
-        }
-    }
-
     /// The answer to `FAXSession`. Answers whether the progress changed.
     ///
+    /// Until the machines have agreed, rate and error correction are the preset ones and the
+    /// resolution is `0x0` (observed on Asterisk 16.28 and 22.10, recording `06_fax_t38_ok`).
     /// `PagesTransmitted` counts pages that the far end confirmed; the page on the line is the next
     /// one, until all are through.
     pub(super) fn session(&mut self, session: &Message, now: Instant) -> bool {
         let before = self.progress;
-        let confirmed = number(session, "PagesTransmitted");
-        let state = session.get_str("State").unwrap_or_default();
-        if state.eq_ignore_ascii_case("active") || confirmed.is_some_and(|pages| pages > 0) {
-            self.reach(FaxPhase::Transmitting, now);
+        let confirmed = number(session, "PagesTransmitted").unwrap_or(0);
+        let resolution = session.get_str("ImageResolution").unwrap_or_default();
+        if confirmed == 0 && (resolution.is_empty() || resolution == "0x0") {
+            return self.reach(FaxPhase::Negotiating, now);
         }
-        if let Some(confirmed) = confirmed {
-            // A late answer must not take pages back.
-            let confirmed = self
-                .progress
-                .pages_confirmed
-                .map_or(confirmed, |known| known.max(confirmed));
-            self.progress.pages_confirmed = Some(confirmed);
-            self.progress.page = Some(
-                confirmed
-                    .saturating_add(1)
-                    .min(self.progress.pages_total.max(1)),
-            );
-        }
+        self.fax_seen = true;
+        self.ecm = session
+            .get_str("ErrorCorrectionMode")
+            .map(|mode| mode.eq_ignore_ascii_case("yes"));
+        self.reach(FaxPhase::Transmitting, now);
+        // A late answer must not take pages back.
+        let confirmed = self.progress.pages_confirmed.unwrap_or(0).max(confirmed);
+        self.progress.pages_confirmed = Some(confirmed);
+        self.progress.page = Some(
+            confirmed
+                .saturating_add(1)
+                .min(self.progress.pages_total.max(1)),
+        );
         if let Some(rate) = number(session, "DataRate").filter(|&rate| rate > 0) {
             self.progress.bit_rate = Some(rate);
         }
@@ -148,12 +143,12 @@ impl FaxRun {
     ) -> FaxOutcome {
         let context = FaxContext {
             pages_total: Some(self.progress.pages_total),
-            fax_seen: self.progress.phase >= FaxPhase::Transmitting,
+            fax_seen: self.fax_seen,
             hung_up_by_us,
             duration_seconds: self
                 .answered
                 .map(|at| now.saturating_duration_since(at).as_secs()),
-            ecm: Some(self.ecm),
+            ecm: self.ecm,
         };
         let outcome = match report {
             Some(report) => report.fax.outcome(causes, context),

@@ -597,12 +597,9 @@ impl SipAdapter for AsteriskAdapter {
             ring_timeout: request.ring_timeout,
         };
         let pages = request.image.pages();
-        let updates = self.core.change(|state, now| {
-            (
-                state.books.open_fax(new, pages, request.ecm, now),
-                Vec::new(),
-            )
-        })?;
+        let updates = self
+            .core
+            .change(|state, now| (state.books.open_fax(new, pages, now), Vec::new()))?;
         let image = request.image.clone();
         let put = blocking(OPERATION, move || spool.put(id, image.path()))
             .await

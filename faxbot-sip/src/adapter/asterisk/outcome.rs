@@ -197,7 +197,7 @@ pub(super) struct FaxVariables {
 pub(super) struct FaxContext {
     /// Pages of the document; unknown for a fax of an earlier process.
     pub(super) pages_total: Option<u32>,
-    /// Whether a fax machine was seen at the far end: its station id, or a rate that was agreed.
+    /// Whether a fax machine was seen at the far end: it agreed on a resolution, or took a page.
     pub(super) fax_seen: bool,
     pub(super) hung_up_by_us: bool,
     pub(super) duration_seconds: Option<u64>,
@@ -262,6 +262,7 @@ impl FaxVariables {
         let phase = match (self.ran(), self.pages) {
             (false, _) => FailurePhase::BeforeAnswer,
             (true, Some(pages)) if pages > 0 => FailurePhase::Transmission,
+            (true, _) if context.fax_seen => FailurePhase::Transmission,
             (true, _) => FailurePhase::Negotiation,
         };
         let mut failure = if !self.ran() {

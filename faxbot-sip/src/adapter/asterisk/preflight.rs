@@ -30,11 +30,11 @@ pub enum PreflightProblem {
     NoSpool,
     /// We cannot write to the spool directory.
     SpoolNotWritable,
-    /// Asterisk does not see the file that we wrote.
+    /// Asterisk sees no such directory.
     SpoolNotVisible,
-    /// Asterisk sees the file and cannot read it.
+    /// Asterisk may not enter the directory, or sees the file that we wrote and may not read it.
     SpoolNotReadable,
-    /// Asterisk reads something else under that name than what we wrote.
+    /// Asterisk sees a directory there without the file that we wrote, or another file.
     SpoolElsewhere,
     /// `res_fax` is not loaded.
     NoResFax,
@@ -120,11 +120,43 @@ impl fmt::Display for Preflight {
     }
 }
 
-/// What Asterisk told of the probe file.
+/// What Asterisk told of the probe file and of the directory it is in.
 struct Seen {
     exists: bool,
     size: Option<usize>,
+    directory: bool,
+    /// `DIRECTORY/.` is seen only by who may enter the directory.
+    enters: bool,
     start: String,
+}
+
+impl Seen {
+    fn parse(value: &str) -> Self {
+        let mut parts = value.splitn(5, '|');
+        let mut part = || parts.next().unwrap_or_default();
+        Self {
+            exists: part() == "1",
+            size: part().parse().ok(),
+            directory: part() == "1",
+            enters: part() == "1",
+            start: part().to_owned(),
+        }
+    }
+
+    fn problem(&self) -> Option<PreflightProblem> {
+        if !self.exists {
+            return Some(match (self.directory, self.enters) {
+                (false, _) => PreflightProblem::SpoolNotVisible,
+                (true, false) => PreflightProblem::SpoolNotReadable,
+                (true, true) => PreflightProblem::SpoolElsewhere,
+            });
+        }
+        if self.start.is_empty() {
+            return Some(PreflightProblem::SpoolNotReadable);
+        }
+        (self.size != Some(PROBE.len()) || self.start != "II")
+            .then_some(PreflightProblem::SpoolElsewhere)
+    }
 }
 
 /// Looks for everything that is missing. Errors are those of the connection.
@@ -175,12 +207,7 @@ async fn spool_problem(
     let _ = blocking("preflight", move || remove.remove(id)).await;
     Ok(match found? {
         Err(problem) => Some(problem),
-        Ok(seen) if !seen.exists => Some(PreflightProblem::SpoolNotVisible),
-        Ok(seen) if seen.start.is_empty() => Some(PreflightProblem::SpoolNotReadable),
-        Ok(seen) if seen.size != Some(PROBE.len()) || seen.start != "II" => {
-            Some(PreflightProblem::SpoolElsewhere)
-        }
-        Ok(_) => None,
+        Ok(seen) => seen.problem(),
     })
 }
 
@@ -201,8 +228,11 @@ async fn ask(
     );
     // One extension a question: two processes may ask at once.
     let extension = id.as_uuid().simple().to_string();
+    let directory = path
+        .rsplit_once('/')
+        .map_or(".", |(directory, _)| directory);
     let look = format!(
-        "DB({family}/{extension})=${{STAT(e,{path})}}|${{STAT(s,{path})}}|${{FILE({path},0,2)}}"
+        "DB({family}/{extension})=${{STAT(e,{path})}}|${{STAT(s,{path})}}|${{STAT(e,{directory})}}|${{STAT(e,{directory}/.)}}|${{FILE({path},0,2)}}"
     );
     let added = async {
         server
@@ -257,14 +287,7 @@ async fn wait_for(
     let until = clock.now() + PROBE_LIMIT;
     loop {
         if let Some(value) = server.database(family, key, "preflight").await? {
-            let mut parts = value.splitn(3, '|');
-            let mut part = || parts.next().unwrap_or_default();
-            let (exists, size, start) = (part() == "1", part().parse().ok(), part().to_owned());
-            return Ok(Some(Seen {
-                exists,
-                size,
-                start,
-            }));
+            return Ok(Some(Seen::parse(&value)));
         }
         if clock.now() >= until {
             return Ok(None);
