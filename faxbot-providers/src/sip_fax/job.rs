@@ -366,9 +366,9 @@ impl FaxJob {
         self.wait(wait, now);
     }
 
-    /// The call that runs can no longer be followed.
+    /// The call that was placed cannot be followed any longer.
     pub(super) fn lost(&mut self, call: CallId, now: Now) {
-        if let Stage::Running(placed) = self.stage
+        if let Stage::Dispatching(placed) | Stage::Running(placed) = self.stage
             && placed.call == call
         {
             self.ask(placed, now);

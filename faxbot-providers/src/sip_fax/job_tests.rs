@@ -376,7 +376,7 @@ enum Input {
     Dial,
     Accepted,
     Refused(ErrorKind),
-    Ended(FaxOutcome),
+    Ended(Box<FaxOutcome>),
     Lost,
     LookedUp(u8),
     Cancel,
@@ -413,7 +413,7 @@ fn input() -> impl Strategy<Value = Input> {
         6 => Just(Input::Dial),
         3 => Just(Input::Accepted),
         2 => kind.clone().prop_map(Input::Refused),
-        3 => outcome.prop_map(Input::Ended),
+        3 => outcome.prop_map(|outcome| Input::Ended(Box::new(outcome))),
         1 => Just(Input::Lost),
         3 => (0_u8..5).prop_map(Input::LookedUp),
         1 => Just(Input::Prepared),
@@ -460,7 +460,7 @@ proptest! {
                     }
                 }
                 Input::Ended(outcome) => {
-                    job.ended(call, outcome.clone(), now);
+                    job.ended(call, *outcome.clone(), now);
                     if flying && outcome.certainly_nothing_delivered() {
                         open = None;
                     }

@@ -13,9 +13,9 @@ use faxbot_core::{
     document::{ConvertOptions, Document, DocumentConverter, DocumentSource, FaxImage},
     event::EventBus,
     fax::FaxCall,
-    id::CallRef,
+    id::{CallId, CallRef},
     plugin::{CancelOutcome, PluginEvent, Random},
-    sip::SipAdapter,
+    sip::{HangupOutcome, SipAdapter},
     task,
 };
 use tokio::sync::{OwnedMutexGuard, Semaphore};
@@ -106,7 +106,7 @@ impl Shared {
             Cancelled::TooLate => return Ok(CancelOutcome::TooLate),
             Cancelled::HangUp(id) => id,
         };
-        let asked = match call.filter(|call| call.id() == id) {
+        let asked = match call {
             Some(call) => call.cancel().await,
             // The request has no answer so far: the worker hangs up when there is one. A call
             // that was lost sight of is hung up by its id.
@@ -115,7 +115,10 @@ impl Shared {
                 .adapter
                 .hangup(&CallRef::from(id))
                 .await
-                .map(|_| CancelOutcome::Requested),
+                .map(|outcome| match outcome {
+                    HangupOutcome::CannotCancelRinging => CancelOutcome::Unsupported,
+                    _ => CancelOutcome::Requested,
+                }),
         };
         match asked {
             Ok(CancelOutcome::Unsupported) => Ok(CancelOutcome::Unsupported),
@@ -133,7 +136,10 @@ pub(super) async fn run(shared: Arc<Shared>, entry: Arc<Entry>) {
         let now = shared.now();
         let (step, deadline) = {
             let state = entry.lock();
-            (state.job.step(now), state.job.deadline())
+            let step = state.job.step(now);
+            // A deadline says nothing to a call that was placed.
+            let waits = matches!(step, Step::Prepare(_) | Step::Wait(_) | Step::Dial);
+            (step, state.job.deadline().filter(|_| waits))
         };
         let work = async {
             match step {
@@ -179,9 +185,6 @@ pub(super) async fn run(shared: Arc<Shared>, entry: Arc<Entry>) {
                     place = place => {
                         call(&shared, &entry).await;
                         drop(place);
-                        if shared.token.is_cancelled() {
-                            return;
-                        }
                     }
                 }
             }
@@ -191,7 +194,6 @@ pub(super) async fn run(shared: Arc<Shared>, entry: Arc<Entry>) {
 
 async fn expired(shared: &Shared, deadline: Option<Instant>) {
     match deadline {
-        // One that passed while a call ran says nothing until the job waits again.
         Some(deadline) => shared.clock.sleep_until(deadline).await,
         None => std::future::pending().await,
     }
@@ -287,18 +289,25 @@ async fn call(shared: &Shared, entry: &Entry) {
         }
     }
     loop {
-        let (step, handle) = {
+        let (step, id, handle) = {
             let state = entry.lock();
-            (state.job.step(shared.now()), state.call.clone())
+            let step = state.job.step(shared.now());
+            (step, state.job.in_flight(), state.call.clone())
         };
-        match (step, handle) {
-            (Step::Follow, Some(handle)) => {
+        match (step, id.zip(handle)) {
+            (Step::Follow, Some((id, handle))) => {
                 tokio::select! {
                     biased;
                     () = shared.token.cancelled() => return,
-                    () = follow(shared, entry, handle) => {}
+                    () = follow(shared, entry, id, handle) => {}
                 }
             }
+            // Without a handle there is only the question.
+            (Step::Follow, None) => shared.change(entry, |state, now| {
+                if let Some(id) = id {
+                    state.job.lost(id, now);
+                }
+            }),
             (Step::Ask(not_before), _) => {
                 let question = async {
                     shared.clock.sleep_until(not_before).await;
@@ -315,8 +324,7 @@ async fn call(shared: &Shared, entry: &Entry) {
     }
 }
 
-async fn follow(shared: &Shared, entry: &Entry, mut call: FaxCall) {
-    let id = call.id();
+async fn follow(shared: &Shared, entry: &Entry, id: CallId, mut call: FaxCall) {
     let watched = call.clone();
     let result = watched.result();
     tokio::pin!(result);

@@ -258,7 +258,7 @@ impl SipAdapter for FakeAdapter {
 
     async fn disconnect(&self, _: Duration) -> Result<Drained> {
         self.set_connected(false);
-        Ok(Drained::default())
+        Ok(Drained::new(true, self.running()))
     }
 
     fn connection(&self) -> Connection {
