@@ -124,11 +124,8 @@ async fn a_certificate_of_an_unknown_authority_is_refused(version: Version) {
 async fn a_wrong_password_is_final_and_not_tried_again(version: Version) {
     let asterisk = Asterisk::start(version, &[]).await;
     let link = CuttableLink::to(asterisk.ami_port()).await;
-    for (tries, options) in [
-        (1, json!({ "login": "md5" })),
-        (2, json!({ "login": "plain" })),
-        (3, json!({ "wait_for_server": true })),
-    ] {
+    for (tries, login) in [(1, "md5"), (2, "plain")] {
+        let options = json!({ "login": login });
         let config = asterisk.config_of("faxbot", "wr0ng", link.port(), &options);
         let adapter = AsteriskAdapter::new(config);
         let error = within("connect fails", LIMIT, adapter.connect())
@@ -136,10 +133,21 @@ async fn a_wrong_password_is_final_and_not_tried_again(version: Version) {
             .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Authentication, "{error:?}");
         assert!(!error.is_retryable());
-        // The first back-off is 2 ms: a hundred tries would fit here.
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        assert_eq!(link.accepted(), tries, "{options}");
+        assert_no_further_try(&link, tries).await;
     }
+    // With `wait_for_server` the supervisor runs already, and stops for good.
+    let options = json!({ "wait_for_server": true });
+    let config = asterisk.config_of("faxbot", "wr0ng", link.port(), &options);
+    let adapter = AsteriskAdapter::new(config);
+    let _ = within("connect returns", LIMIT, adapter.connect()).await;
+    wait_for_connection(&adapter, ConnectionState::Error).await;
+    assert_no_further_try(&link, 3).await;
+}
+
+async fn assert_no_further_try(link: &CuttableLink, tries: usize) {
+    // The first back-off is 2 ms: a hundred tries would fit here.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(link.accepted(), tries);
 }
 
 async fn an_account_that_is_refused_by_address_is_final(version: Version) {
@@ -403,6 +411,7 @@ async fn a_call_that_lives_through_a_cut_of_the_link_goes_on(version: Version) {
     within("the answer is seen", LIMIT, call.answered())
         .await
         .unwrap();
+    wait_for_connection(&adapter, ConnectionState::Connected).await;
     adapter.hangup(&call.call_ref()).await.unwrap();
     let record = within("the call ends", LIMIT, call.ended()).await.unwrap();
     assert_eq!(record.disposition, Disposition::Answered);
@@ -458,16 +467,19 @@ async fn preflight_finds_a_spool_that_asterisk_does_not_see(version: Version) {
 async fn preflight_finds_a_spool_that_asterisk_may_not_read(version: Version) {
     let asterisk = Asterisk::start(version, &[]).await;
     let adapter = asterisk.adapter().await;
-    // The directory can be entered and its files are of a group that Asterisk is not in.
     let spool = asterisk.spool();
+    // The directory can be entered, but its files are of a group that Asterisk is not in; then it
+    // cannot even be entered.
     std::os::unix::fs::chown(&spool, None, Some(0)).unwrap();
-    fs::set_permissions(&spool, fs::Permissions::from_mode(0o755)).unwrap();
-    let found = adapter.preflight().await.unwrap();
-    assert_eq!(found.problems, [PreflightProblem::SpoolNotReadable]);
-    // The directory cannot be entered: then Asterisk sees nothing in it.
-    fs::set_permissions(&spool, fs::Permissions::from_mode(0o700)).unwrap();
-    let found = adapter.preflight().await.unwrap();
-    assert_eq!(found.problems, [PreflightProblem::SpoolNotVisible]);
+    for mode in [0o755, 0o700] {
+        fs::set_permissions(&spool, fs::Permissions::from_mode(mode)).unwrap();
+        let found = adapter.preflight().await.unwrap();
+        assert_eq!(
+            found.problems,
+            [PreflightProblem::SpoolNotReadable],
+            "{mode:o}"
+        );
+    }
 }
 
 async fn preflight_finds_another_directory_under_the_same_name(version: Version) {
@@ -475,7 +487,7 @@ async fn preflight_finds_another_directory_under_the_same_name(version: Version)
     let elsewhere = tempfile::tempdir().unwrap();
     let config = asterisk.config(&json!({ "spool": elsewhere.path() }));
     let found = connected(config).await.preflight().await.unwrap();
-    assert_eq!(found.problems, [PreflightProblem::SpoolNotVisible]);
+    assert_eq!(found.problems, [PreflightProblem::SpoolElsewhere]);
 }
 
 async fn preflight_finds_the_missing_rights_of_a_weak_account(version: Version) {

@@ -159,6 +159,11 @@ impl Asterisk {
         self.fact("FAXBOT_SPOOL").into()
     }
 
+    /// The same directory as Asterisk sees it.
+    pub(crate) fn spool_remote(&self) -> &str {
+        self.fact("FAXBOT_SPOOL_REMOTE")
+    }
+
     /// A configuration for the account with all rights. `options` go over the defaults of the tests.
     pub(crate) fn config(&self, options: &Value) -> AsteriskConfig {
         self.config_of("faxbot", "s3cret", self.ami_port(), options)

@@ -232,7 +232,9 @@ impl Server {
                 operation,
             )
             .await?;
-        if is_positive(&reply) || is_no_entry(&reply) {
+        // `Database entry could not be deleted` stands for a key that is not there and for a database
+        // that cannot be written (observed on Asterisk 16.28 and 22.10).
+        if is_positive(&reply) || self.database(family, key, operation).await?.is_none() {
             Ok(())
         } else {
             Err(refusal(&reply, operation))
