@@ -207,7 +207,7 @@ async fn a_local_channel_has_two_legs_and_its_own_reasons() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn asterisk_16_has_no_tech_cause() {
+async fn asterisk_16_has_no_tech_cause_and_its_own_normal_cause() {
     let mock = MockAsterisk::builder()
         .in_memory()
         .flavour(Flavour::V16)
@@ -227,6 +227,16 @@ async fn asterisk_16_has_no_tech_cause() {
             .iter()
             .all(|message| message.get("TechCause").is_none())
     );
+    // A normal end has cause 16 there, 0 on 22.
+    mock.on_dial(
+        "*",
+        CallScript::answer().hangs_up_after(Duration::from_secs(1)),
+    );
+    client
+        .originate("PJSIP/700@trunk", "Application: Echo\r\n")
+        .await;
+    let hangup = client.until_event("Hangup").await;
+    assert_eq!(hangup.get_str("Cause").unwrap(), "16");
 }
 
 #[tokio::test(start_paused = true)]
@@ -434,6 +444,13 @@ async fn replies_fail_as_told() {
     client.send(ping).await;
     let silent = tokio::time::timeout(Duration::from_secs(60), client.until_response()).await;
     assert!(silent.is_err());
+
+    mock.next_reply(
+        "Ping",
+        ReplyFault::Garbage(b"\xff\0junk\r\n\r\n".as_slice().into()),
+    );
+    client.send(ping).await;
+    assert_eq!(client.read().await.unwrap().kind(), Kind::Other);
 
     mock.shutting_down(true);
     let refused = client.ask("Action: Ping\r\n").await;

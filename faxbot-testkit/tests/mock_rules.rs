@@ -78,7 +78,10 @@ async fn rights_and_unknown_actions_are_refused_in_asterisks_words() {
         ),
         ("Command\r\nCommand: core show version", "Permission denied"),
         ("Hangup\r\nChannel: x", "Permission denied"),
-        ("Bogus", "Invalid/unknown command"),
+        (
+            "Bogus",
+            "Invalid/unknown command: Bogus. Use Action: ListCommands to show available commands.",
+        ),
         ("", "Missing action in request"),
     ] {
         let answer = client.ask(&format!("Action: {action}\r\n")).await;
@@ -99,9 +102,9 @@ async fn an_event_reaches_only_those_who_asked_for_its_class() {
     let mut all = Client::login(mock.connect_duplex()).await;
     let mut calls = Client::login(mock.connect_duplex()).await;
     let mut wrong = Client::login(mock.connect_duplex()).await;
-    let on = calls.ask("Action: EventMask\r\nEventMask: call\r\n").await;
+    let on = calls.ask("Action: Events\r\nEventMask: call\r\n").await;
     assert_eq!(on.get_str("Events").unwrap(), "On");
-    let off = wrong.ask("Action: EventMask\r\nEventMask: Call\r\n").await;
+    let off = wrong.ask("Action: Events\r\nEventMask: Call\r\n").await;
     assert_eq!(off.get_str("Events").unwrap(), "Off");
     let before = wrong.seen.len();
     all.originate(

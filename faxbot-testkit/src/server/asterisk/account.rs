@@ -144,7 +144,7 @@ impl Classes {
 
 /// The actions that the mock knows, the rights that they want (any of them), and their synopsis
 /// (recording `02_list_commands`).
-pub(super) const ACTIONS: [(&str, &[&str], &str); 36] = [
+pub(super) const ACTIONS: [(&str, &[&str], &str); 35] = [
     ("Challenge", &[], "Generate Challenge for MD5 Auth."),
     ("Command", &["command"], "Execute Asterisk CLI Command."),
     (
@@ -181,7 +181,6 @@ pub(super) const ACTIONS: [(&str, &[&str], &str); 36] = [
         &["system"],
         "Remove an extension from the dialplan",
     ),
-    ("EventMask", &[], "Control Event Flow."),
     ("Events", &[], "Control Event Flow."),
     (
         "FAXSession",

@@ -16,7 +16,7 @@ pub(super) fn command(world: &Arc<World>, action: &SeenAction) -> Answer {
     };
     let words: Vec<&str> = command.split_whitespace().collect();
     let version = if world.v16() {
-        "16.28.0~dfsg-0+deb11u6"
+        "16.28.0~dfsg-0+deb11u4"
     } else {
         "22.10.1"
     };

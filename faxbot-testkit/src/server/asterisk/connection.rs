@@ -57,6 +57,15 @@ pub(super) fn error(action: &SeenAction, text: &str) -> Answer {
     Answer::one(response(action, "Error").header("Message", text))
 }
 
+/// An action that does not exist.
+pub(super) fn unknown(action: &SeenAction) -> Answer {
+    let text = format!(
+        "Invalid/unknown command: {}. Use Action: ListCommands to show available commands.",
+        action.name
+    );
+    error(action, &text)
+}
+
 /// Serves one client until it goes or is sent away.
 pub(super) async fn serve<IO>(world: Arc<World>, mut io: IO, peer: String)
 where
@@ -115,7 +124,7 @@ impl Connection {
         IO: AsyncRead + AsyncWrite + Unpin,
     {
         let login_by = Instant::now() + self.world.config.timings.login;
-        let version = if self.world.v16() { "5.0.6" } else { "11.0.0" };
+        let version = if self.world.v16() { "5.0.4" } else { "11.0.0" };
         self.write(io, banner(version).raw()).await?;
         loop {
             while let Some(frame) = Codec::decode(&mut self.codec, &mut self.input)
@@ -263,19 +272,19 @@ impl Connection {
             (name, Some(account)) => {
                 let account = account.clone();
                 if !self.world.config.fax && name.starts_with("fax") {
-                    return Ok(error(action, "Invalid/unknown command"));
+                    return Ok(unknown(action));
                 }
                 let Some((_, rights, _)) = ACTIONS
                     .iter()
                     .find(|(known, ..)| known.eq_ignore_ascii_case(name))
                 else {
-                    return Ok(error(action, "Invalid/unknown command"));
+                    return Ok(unknown(action));
                 };
                 if !rights.is_empty() && !account.write.any(rights) {
                     return Ok(error(action, "Permission denied"));
                 }
                 match name {
-                    "events" | "eventmask" => Ok(self.event_mask(action, &account)),
+                    "events" => Ok(self.event_mask(action, &account)),
                     "originate" => self.originate(action).await,
                     _ => Ok(actions::run(&self.world, name, action, &account)),
                 }

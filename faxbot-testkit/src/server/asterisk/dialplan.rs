@@ -189,6 +189,7 @@ pub(super) async fn run_handlers(world: &Arc<World>, id: &str) {
         }
         let place = {
             let mut state = world.lock();
+            state.channel_event("HangupHandlerRun", "dialplan", id, &[("Handler", &handler)]);
             state.channel_event(
                 "VarSet",
                 "dialplan",

@@ -197,7 +197,7 @@ impl Run<'_> {
             }
             let why = "TIFF/F file cannot be opened";
             self.over(script, 0, Some((why, why)), (rate, "0x0")).await;
-            return FaxEnd::Stopped(Stop::far(0));
+            return FaxEnd::Stopped(Stop::far(world.far_cause().unwrap_or(0)));
         };
         let last = script
             .fax
@@ -238,7 +238,7 @@ impl Run<'_> {
                 }
             });
         }
-        FaxEnd::Stopped(Stop::far(0))
+        FaxEnd::Stopped(Stop::far(world.far_cause().unwrap_or(0)))
     }
 
     fn preset(&self) {
@@ -288,8 +288,10 @@ impl Run<'_> {
         line: (u32, &str),
     ) {
         self.world.change(|state| {
-            quality(state, self.id, self.world.v16());
-            state.hangup_request("HangupRequest", self.id, None);
+            if !self.world.v16() {
+                quality(state, self.id);
+            }
+            state.hangup_request("HangupRequest", self.id, self.world.far_cause());
         });
         self.fail_early("HANGUP", "remote channel hungup");
         tokio::time::sleep(self.world.config.timings.ending).await;
@@ -320,8 +322,9 @@ impl Run<'_> {
         stop: &Option<Stop>,
     ) {
         if stop.as_ref().is_some_and(Stop::is_far) {
-            self.world
-                .change(|state| state.hangup_request("HangupRequest", self.id, None));
+            self.world.change(|state| {
+                state.hangup_request("HangupRequest", self.id, self.world.far_cause())
+            });
         }
         self.fail_early("HANGUP", "remote channel hungup");
         tokio::time::sleep(self.world.config.timings.ending).await;
@@ -416,8 +419,8 @@ impl Run<'_> {
 }
 
 /// The voice quality variables that chan_pjsip leaves at the end (recording `06_fax_t38_app_ok`;
-/// the fifth came after Asterisk 16).
-fn quality(state: &mut State, id: &str, v16: bool) {
+/// Asterisk 16.28 shows none).
+fn quality(state: &mut State, id: &str) {
     if !state
         .channel(id)
         .is_some_and(|channel| channel.name.starts_with("PJSIP/"))
@@ -446,8 +449,7 @@ fn quality(state: &mut State, id: &str, v16: bool) {
             "   minrxmes=000.000000;   maxrxmes=000.000000;",
         ),
     ];
-    let count = if v16 { values.len() - 1 } else { values.len() };
-    for (name, value) in values.into_iter().take(count) {
+    for (name, value) in values {
         state.set_var(id, name, value);
     }
 }

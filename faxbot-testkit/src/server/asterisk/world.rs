@@ -182,6 +182,11 @@ impl World {
         self.clock.timestamp()
     }
 
+    /// The cause that a normal hang-up of the far end has: Asterisk 22 shows none, 16.28 shows 16.
+    pub(super) fn far_cause(&self) -> Option<u32> {
+        self.v16().then_some(16)
+    }
+
     pub(super) fn v16(&self) -> bool {
         self.config.flavour == Flavour::V16
     }

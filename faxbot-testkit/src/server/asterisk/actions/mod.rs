@@ -12,7 +12,7 @@ use super::{
     account::{ACTIONS, Account},
     channel::{Signal, text},
     cli,
-    connection::{Answer, error, response, success},
+    connection::{Answer, error, response, success, unknown},
     dialplan::assign,
     record::SeenAction,
     substitute,
@@ -37,9 +37,10 @@ pub(super) fn run(
         "listcommands" => {
             let mut reply = response(action, "Success");
             for (known, rights, synopsis) in ACTIONS {
-                let fax = known.starts_with("FAX") && !world.config.fax;
-                if fax || known == "EventMask" || !(rights.is_empty() || account.write.any(rights))
-                {
+                if known.starts_with("FAX") && !world.config.fax {
+                    continue;
+                }
+                if !(rights.is_empty() || account.write.any(rights)) {
                     continue;
                 }
                 let rights = if rights.is_empty() {
@@ -91,7 +92,7 @@ pub(super) fn run(
             success(action, "Event Sent")
         }
         "challenge" => error(action, "Must specify AuthType"),
-        _ => error(action, "Invalid/unknown command"),
+        _ => unknown(action),
     }
 }
 
@@ -317,7 +318,7 @@ fn core_status(world: &World, action: &SeenAction) -> Answer {
 
 fn core_settings(world: &World, action: &SeenAction) -> Answer {
     let (ami, version) = if world.v16() {
-        ("5.0.6", "16.28.0~dfsg-0+deb11u6")
+        ("5.0.4", "16.28.0~dfsg-0+deb11u4")
     } else {
         ("11.0.0", "22.10.1")
     };

@@ -121,7 +121,7 @@ pub(super) fn extension_add(world: &World, action: &SeenAction) -> Answer {
     } else {
         error(
             action,
-            "That extension and priority already exist at that context.",
+            "That extension and priority already exist at that context",
         )
     }
 }

@@ -276,7 +276,10 @@ async fn extension(
 
 /// The end of an answered call.
 async fn hang_up(world: &Arc<World>, legs: &Legs, stop: &Stop) {
-    let cause = cause_of(stop);
+    let cause = match (stop, world.far_cause()) {
+        (Stop::Far(0), Some(cause)) => cause,
+        _ => cause_of(stop),
+    };
     world.change(|state| {
         let fax = state
             .channel(&legs.id)
@@ -287,7 +290,7 @@ async fn hang_up(world: &Arc<World>, legs: &Legs, stop: &Stop) {
         match (stop, &legs.other) {
             // `SendFAX` has told of the far end's hang-up already.
             (Stop::Far(_), None) if !fax => {
-                state.hangup_request("HangupRequest", &legs.id, None);
+                state.hangup_request("HangupRequest", &legs.id, world.far_cause());
             }
             (Stop::Here(cause), None) if !fax && *cause != 0 => {
                 state.hangup_request("SoftHangupRequest", &legs.id, Some(*cause));

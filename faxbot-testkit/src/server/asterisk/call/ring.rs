@@ -223,12 +223,18 @@ pub(super) async fn fail(
     let local = legs.other.as_deref();
     world.change(|state| {
         if let Some(channel) = state.channel_mut(&legs.id) {
-            channel.cause = failure.cause;
+            // Asterisk 16.28 forgets the cause of its own CANCEL.
+            channel.cause = if v16 && failure.reason == 3 {
+                0
+            } else {
+                failure.cause
+            };
             channel.tech_cause = failure.sip.filter(|_| !v16 && local.is_none());
         }
         // No event tells of a CANCEL that we sent (recording `06_fax_no_answer`).
         if failure.reason != 3 && local.is_none() {
-            state.hangup_request("HangupRequest", &legs.id, Some(failure.cause));
+            let cause = Some(failure.cause).filter(|_| !v16);
+            state.hangup_request("HangupRequest", &legs.id, cause);
         }
         if let Some(other) = local {
             if let Some(channel) = state.channel_mut(other) {
