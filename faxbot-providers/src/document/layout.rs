@@ -4,6 +4,10 @@ use faxbot_core::document::{FaxWidth, Resolution};
 
 const MM_PER_POINT: f64 = 25.4 / 72.0;
 
+const A4_HEIGHT_MM: f64 = 297.0;
+/// A little more than a point.
+const A4_TOLERANCE_MM: f64 = 0.4;
+
 /// A page that is wider than the paper by less than this is not turned, only scaled down: a
 /// square page or a Letter page would gain nothing.
 const TURN_FROM: f64 = 1.01;
@@ -67,8 +71,15 @@ pub(super) fn fit(
     let shrink = (paper_mm(paper) / (across * mm)).min(1.0);
     let scale_x = mm * columns / paper_mm(paper) * shrink;
     let scale_y = mm * lines_per_mm(resolution) * shrink;
+    let height = down * mm * shrink;
+    // Files say 842 or 841 points for the 841.89 of A4.
+    let height = if (height - A4_HEIGHT_MM).abs() < A4_TOLERANCE_MM {
+        A4_HEIGHT_MM
+    } else {
+        height
+    };
     Some(Layout {
-        rows: whole(down * scale_y).max(1),
+        rows: whole(height * lines_per_mm(resolution)).max(1),
         turned,
         scale_x,
         scale_y,
@@ -78,7 +89,7 @@ pub(super) fn fit(
 
 /// Rounds down; what no page can have becomes the largest number.
 fn whole(rows: f64) -> u32 {
-    // A hair more, for sizes such as 841.8898 points that are a whole number of rows on paper.
+    // A hair more: 141.732 points are 50 mm, which is a whole number of rows.
     let rows = (rows + 0.01).floor();
     if rows >= f64::from(u32::MAX) {
         return u32::MAX;
@@ -97,6 +108,7 @@ mod tests {
     use super::*;
 
     const A4: (f64, f64) = (595.276, 841.89);
+    const A4_ROUNDED: [(f64, f64); 3] = [(595.0, 842.0), (595.0, 841.0), (596.0, 843.0)];
 
     fn fine(size: (f64, f64)) -> Layout {
         fit(size, 1.0, FaxWidth::A4, Resolution::Fine).unwrap()
@@ -109,6 +121,10 @@ mod tests {
             assert_eq!(layout.rows, resolution.rows_a4());
             assert!(!layout.turned);
             assert_eq!(layout.left, 20.0);
+            for size in A4_ROUNDED {
+                let layout = fit(size, 1.0, FaxWidth::A4, resolution).unwrap();
+                assert_eq!(layout.rows, resolution.rows_a4(), "{size:?}");
+            }
         }
     }
 

@@ -1,0 +1,289 @@
+//! Fax TIFF through the converter, and fax pages as pictures.
+#![cfg(test)]
+#![cfg(feature = "document")]
+
+use std::{fs, io::Cursor};
+
+use faxbot_core::{
+    DocumentReason, ErrorKind, Result,
+    document::{
+        ConvertOptions, Document, DocumentConverter, DocumentLimits, FaxImage, Resolution,
+        ccitt::T6Encoder, tiff::TiffWriter,
+    },
+};
+use faxbot_providers::document::{PngOptions, RenderConverter, page_to_png, pages_to_png};
+
+/// A converter with a directory of its own, so that tests see what it leaves behind.
+struct Bench {
+    directory: tempfile::TempDir,
+    converter: RenderConverter,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let converter = RenderConverter::new().with_directory(directory.path());
+        Self {
+            directory,
+            converter,
+        }
+    }
+
+    async fn convert(
+        &self,
+        document: impl Into<Vec<u8>>,
+        options: ConvertOptions,
+    ) -> Result<FaxImage> {
+        self.converter
+            .to_fax(Document::bytes(document.into()), options)
+            .await
+    }
+
+    /// Converts what has to be refused, and sees that nothing is left.
+    async fn refused(
+        &self,
+        document: impl Into<Vec<u8>>,
+        options: ConvertOptions,
+    ) -> Option<DocumentReason> {
+        let error = self.convert(document, options).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Document, "{error:?}");
+        assert_eq!(fs::read_dir(self.directory.path()).unwrap().count(), 0);
+        error.document_reason()
+    }
+}
+
+fn with_limits(change: impl FnOnce(&mut DocumentLimits)) -> ConvertOptions {
+    let mut limits = DocumentLimits::default();
+    change(&mut limits);
+    ConvertOptions::default().with_limits(limits)
+}
+
+fn tiff(width: u32, resolution: Resolution, pages: &[&[Vec<u8>]]) -> Vec<u8> {
+    let mut writer = TiffWriter::new(Cursor::new(Vec::new()))
+        .unwrap()
+        .with_width(width)
+        .unwrap();
+    for rows in pages {
+        let mut encoder = T6Encoder::new(width).unwrap();
+        for row in *rows {
+            encoder.encode_row(row).unwrap();
+        }
+        writer
+            .add_page(encoder.rows(), resolution, &encoder.finish())
+            .unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+fn pattern(width: usize, rows: usize, seed: usize) -> Vec<Vec<u8>> {
+    (0..rows)
+        .map(|y| {
+            (0..width / 8)
+                .map(|x| u8::try_from((x * seed + y * 7) % 251).unwrap())
+                .collect()
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_fax_tiff_keeps_its_pixels_and_its_resolution() {
+    let bench = Bench::new();
+    for resolution in Resolution::ALL {
+        let (first, second) = (pattern(1728, 50, 3), pattern(1728, 70, 5));
+        let source = tiff(1728, resolution, &[&first, &second]);
+        let image = bench
+            .convert(source, ConvertOptions::default())
+            .await
+            .unwrap();
+        assert_eq!((image.pages(), image.resolution()), (2, resolution));
+        let mut reader = image.reader().unwrap();
+        for (index, rows) in [first, second].into_iter().enumerate() {
+            let page = reader.page(u32::try_from(index).unwrap()).unwrap();
+            let mut found = Vec::new();
+            reader
+                .decode_page(&page, |row| found.push(row.to_vec()))
+                .unwrap();
+            assert_eq!(found, rows);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_tiff_that_is_no_fax_page_is_refused() {
+    let bench = Bench::new();
+    let wide = tiff(2048, Resolution::Fine, &[&pattern(2048, 10, 3)]);
+    assert_eq!(
+        bench.refused(wide, ConvertOptions::default()).await,
+        Some(DocumentReason::Unsuitable)
+    );
+
+    let rows = pattern(1728, 300, 3);
+    let good = tiff(1728, Resolution::Fine, &[&rows]);
+    // The header, the strip, or the directory behind it is cut.
+    for cut in [9, good.len() / 2, good.len() - 3] {
+        let reason = bench.refused(&good[..cut], ConvertOptions::default()).await;
+        assert_eq!(reason, Some(DocumentReason::Damaged), "cut at {cut}");
+    }
+    // Code words that are none, in the strip.
+    let mut bad = good.clone();
+    bad[1000..1100].fill(0);
+    assert_eq!(
+        bench.refused(bad, ConvertOptions::default()).await,
+        Some(DocumentReason::Damaged)
+    );
+}
+
+#[tokio::test]
+async fn a_tiff_above_a_limit_is_refused() {
+    let bench = Bench::new();
+    let rows = pattern(1728, 10, 3);
+    let two = tiff(1728, Resolution::Fine, &[&rows, &rows]);
+    assert_eq!(
+        bench
+            .refused(two.clone(), with_limits(|limits| limits.pages = 1))
+            .await,
+        Some(DocumentReason::TooLarge)
+    );
+    assert_eq!(
+        bench
+            .refused(two, with_limits(|limits| limits.pixels = 1728 * 9))
+            .await,
+        Some(DocumentReason::TooLarge)
+    );
+}
+
+#[tokio::test]
+async fn a_tiff_keeps_its_pixels_from_strips_and_inverted_bits() {
+    let bench = Bench::new();
+    let rows = pattern(1728, 10, 3);
+    let inverted: Vec<u8> = rows.concat().iter().map(|byte| !byte).collect();
+    let image = bench
+        .convert(uncompressed(&inverted, 4), ConvertOptions::default())
+        .await
+        .unwrap();
+    let mut reader = image.reader().unwrap();
+    let page = reader.page(0).unwrap();
+    assert_eq!((page.rows, page.strips.len()), (10, 1));
+    let mut found = Vec::new();
+    reader
+        .decode_page(&page, |row| found.push(row.to_vec()))
+        .unwrap();
+    assert_eq!(found, rows);
+}
+
+#[cfg(not(feature = "render"))]
+#[tokio::test]
+async fn a_pdf_needs_the_renderer() {
+    let error = Bench::new()
+        .convert(&b"%PDF-1.7"[..], ConvertOptions::default())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+}
+
+#[tokio::test]
+async fn pages_become_pictures_with_their_pixels_and_resolution() {
+    let bench = Bench::new();
+    for (resolution, options, repeat, y) in [
+        (Resolution::Fine, PngOptions::new(), 1, 7717),
+        (Resolution::Standard, PngOptions::new(), 2, 7716),
+        (
+            Resolution::Standard,
+            PngOptions::new().with_double_standard_rows(false),
+            1,
+            3858,
+        ),
+        (Resolution::Superfine, PngOptions::new(), 1, 15394),
+    ] {
+        let rows = pattern(1728, 20, 3);
+        let image = bench
+            .convert(
+                tiff(1728, resolution, &[&rows, &rows]),
+                ConvertOptions::default(),
+            )
+            .await
+            .unwrap();
+        let target = tempfile::tempdir().unwrap();
+        let paths = pages_to_png(&image, target.path().join("pages"), &options).unwrap();
+        assert_eq!(
+            paths
+                .iter()
+                .map(|path| path.file_name().unwrap().to_str().unwrap())
+                .collect::<Vec<_>>(),
+            ["page-001.png", "page-002.png"]
+        );
+        let picture = page_to_png(&image, 0, &options).unwrap();
+        assert_eq!(fs::read(&paths[0]).unwrap(), picture);
+
+        let mut reader = png::Decoder::new(Cursor::new(picture)).read_info().unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        reader.next_frame(&mut pixels).unwrap();
+        let dims = reader.info().pixel_dims.unwrap();
+        assert_eq!(
+            (reader.info().width, reader.info().height as usize),
+            (1728, 20 * repeat)
+        );
+        assert_eq!((dims.xppu, dims.yppu), (8031, y));
+        for (index, row) in pixels.chunks(216).enumerate() {
+            let black: Vec<u8> = row.iter().map(|byte| !byte).collect();
+            assert_eq!(black, rows[index / repeat]);
+        }
+        assert_eq!(
+            page_to_png(&image, 2, &options).unwrap_err().kind(),
+            ErrorKind::NotFound
+        );
+    }
+}
+
+/// A big-endian TIFF as a scanner may write it: uncompressed, 0 is black, several strips.
+fn uncompressed(pixels: &[u8], rows_per_strip: usize) -> Vec<u8> {
+    let rows = pixels.len() / 216;
+    let strips: Vec<&[u8]> = pixels.chunks(216 * rows_per_strip).collect();
+    let mut file = b"MM\0*\0\0\0\0".to_vec();
+    let mut offsets = Vec::new();
+    let mut counts = Vec::new();
+    for strip in &strips {
+        offsets.extend_from_slice(&u32::try_from(file.len()).unwrap().to_be_bytes());
+        counts.extend_from_slice(&u32::try_from(strip.len()).unwrap().to_be_bytes());
+        file.extend_from_slice(strip);
+    }
+    let mut blob = |bytes: &[u8]| {
+        let at = u32::try_from(file.len()).unwrap();
+        file.extend_from_slice(bytes);
+        at
+    };
+    let (offsets, counts) = (blob(&offsets), blob(&counts));
+    let x = blob(&[0, 0, 0, 204, 0, 0, 0, 1]);
+    let y = blob(&[0, 0, 0, 196, 0, 0, 0, 1]);
+    let (rows, strips) = (
+        u32::try_from(rows).unwrap(),
+        u32::try_from(strips.len()).unwrap(),
+    );
+    let per_strip = u32::try_from(rows_per_strip).unwrap();
+    // Tag, type (4 is a long, 5 a fraction), count, value or place.
+    let entries = [
+        (256, 4, 1, 1728),
+        (257, 4, 1, rows),
+        (258, 4, 1, 1),
+        (259, 4, 1, 1),
+        (262, 4, 1, 1),
+        (273, 4, strips, offsets),
+        (277, 4, 1, 1),
+        (278, 4, 1, per_strip),
+        (279, 4, strips, counts),
+        (282, 5, 1, x),
+        (283, 5, 1, y),
+        (296, 4, 1, 2),
+    ];
+    let at = u32::try_from(file.len()).unwrap();
+    file[4..8].copy_from_slice(&at.to_be_bytes());
+    file.extend_from_slice(&u16::try_from(entries.len()).unwrap().to_be_bytes());
+    for (tag, kind, count, value) in entries {
+        file.extend_from_slice(&u16::to_be_bytes(tag));
+        file.extend_from_slice(&u16::to_be_bytes(kind));
+        file.extend_from_slice(&u32::to_be_bytes(count));
+        file.extend_from_slice(&u32::to_be_bytes(value));
+    }
+    file.extend_from_slice(&[0; 4]);
+    file
+}
