@@ -2,8 +2,8 @@
 //!
 //! | feature | module | what |
 //! |---|---|---|
-//! | `document` | [`document`] | fax TIFF in, fax pages out; pages as PNG |
-//! | `render` | [`document`] | the same with PDF, drawn by hayro (pure Rust) |
+//! | `document` | `document` | fax TIFF in, fax pages out; pages as PNG |
+//! | `render` | `document` | the same with PDF, drawn by hayro (pure Rust) |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
