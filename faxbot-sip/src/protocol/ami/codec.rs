@@ -120,22 +120,25 @@ impl AmiCodec {
     }
 
     /// Searches on; the length of the message when its end was found.
+    #[inline]
     fn find_end(&mut self, input: &[u8]) -> Option<usize> {
         let from = self.scanned;
         let strict = self.role == Role::Client;
+        let mut line_start = self.line_start;
         for at in memchr::memchr_iter(b'\n', input.get(from..)?) {
             let at = from + at;
             let after_cr = at.checked_sub(1).and_then(|before| input.get(before)) == Some(&b'\r');
             if strict && !after_cr {
                 continue;
             }
-            if at - self.line_start == usize::from(after_cr) {
+            if at - line_start == usize::from(after_cr) {
                 return Some(at + 1);
             }
-            self.line_start = at + 1;
+            line_start = at + 1;
             // The limit keeps positions below 2^26.
             self.ends.push(u32::try_from(at).unwrap_or(u32::MAX));
         }
+        self.line_start = line_start;
         self.scanned = input.len();
         None
     }
@@ -145,6 +148,7 @@ impl Codec for AmiCodec {
     type Frame = Message;
     type Error = DecodeError;
 
+    #[inline]
     fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Message>, DecodeError> {
         if let Some(why) = self.failed {
             return Err(why);
@@ -160,7 +164,9 @@ impl Codec for AmiCodec {
                 self.scanned = 0;
                 self.line_start = 0;
                 self.ends.clear();
-                self.ends.shrink_to(KEPT_LINES);
+                if self.ends.capacity() > KEPT_LINES {
+                    self.ends.shrink_to(KEPT_LINES);
+                }
                 Ok(Some(message))
             }
             None if input.len() <= max => Ok(None),
