@@ -1,9 +1,4 @@
 //! Faxes through real Asterisk 16 and 22, and what is known of them when a link or a process dies.
-#![cfg(test)]
-#![cfg(all(feature = "asterisk", feature = "tls"))]
-
-#[path = "../../faxbot-providers/tests/real/mod.rs"]
-mod real;
 
 use std::{
     fs,
@@ -12,6 +7,12 @@ use std::{
     time::Duration,
 };
 
+use crate::real::{
+    Asterisk, FAX_LIMIT, LIMIT, PACE, Version, connected,
+    link::CuttableLink,
+    pages::{assert_same_pixels, quick_page, received_pixels, sent_pixels, slow_pages},
+    sender_and_receiver, until, within,
+};
 use faxbot_core::{
     Timestamp,
     document::FaxImage,
@@ -24,15 +25,9 @@ use faxbot_core::{
     sip::{CallRecord, ConnectionState, Disposition, Lookup, SipAdapter as _},
 };
 use faxbot_sip::adapter::asterisk::{AsteriskAdapter, AsteriskConfig};
-use real::{
-    Asterisk, FAX_LIMIT, LIMIT, PACE, Version, connected,
-    link::CuttableLink,
-    pages::{assert_same_pixels, quick_page, received_pixels, sent_pixels, slow_pages},
-    sender_and_receiver, until, within,
-};
 use serde_json::{Value, json};
 
-on_both_versions!(
+crate::on_both_versions!(
     a_fax_arrives_over_t38_and_leaves_nothing_behind,
     a_fax_arrives_over_audio_when_t38_is_disabled,
     ten_faxes_at_once_do_not_mix,
@@ -359,7 +354,7 @@ impl Sender {
             "say": said,
         });
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "the_child_of_the_test_with_two_processes"])
+            .args(["--exact", "fax::the_child_of_the_test_with_two_processes"])
             .env(CHILD, order.to_string())
             .stdout(Stdio::null())
             .spawn()

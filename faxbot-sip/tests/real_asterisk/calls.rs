@@ -1,12 +1,8 @@
 //! Calls on real Asterisk 16 and 22.
-#![cfg(test)]
-#![cfg(all(feature = "asterisk", feature = "tls"))]
-
-#[path = "../../faxbot-providers/tests/real/mod.rs"]
-mod real;
 
 use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
+use crate::real::{Asterisk, LIMIT, Version, connected, link::CuttableLink, until, within};
 use faxbot_core::{
     ErrorKind, Timestamp,
     clock::TokioClock,
@@ -17,10 +13,9 @@ use faxbot_core::{
     },
 };
 use faxbot_sip::adapter::asterisk::{AsteriskAdapter, PreflightProblem};
-use real::{Asterisk, LIMIT, Version, connected, link::CuttableLink, until, within};
 use serde_json::json;
 
-on_both_versions!(
+crate::on_both_versions!(
     the_login_by_md5_challenge_works,
     the_login_in_plain_text_works,
     the_login_over_tls_works,

@@ -1,0 +1,267 @@
+//! The whole way on real Asterisk 16 and 22: a PDF, our converter, our plugin, T.38, a received TIFF.
+#![cfg(test)]
+#![cfg(all(feature = "sip-fax", feature = "render"))]
+
+mod real;
+
+use std::{sync::Arc, time::Duration};
+
+use faxbot_core::{
+    document::{ConvertOptions, Document, DocumentConverter as _},
+    fax::{FailureClass, FaxTransport, JobStatus, OutcomeStatus},
+    id::{CallId, JobId},
+    plugin::{CancelOutcome, FaxPlugin as _, Plugin as _, PluginDeps, SendOptions, StatusResult},
+    sip::{CallState, SipAdapter},
+};
+use faxbot_providers::{document::RenderConverter, sip_fax::SipFaxPlugin};
+use real::{
+    Asterisk, FAX_LIMIT, LIMIT, PACE, Version,
+    pages::{HEADER_ROWS, Rows, assert_same_pixels, received_pixels, sent_pixels, slow_pages},
+    relay::CountingRelay,
+    sender_and_receiver, until,
+};
+use serde_json::{Value, json};
+
+on_both_versions!(
+    a_pdf_arrives_over_t38_with_identical_pixels,
+    a_pdf_with_a_header_line_arrives_with_identical_pixels_below_it,
+    a_busy_line_is_dialled_again_by_policy,
+    a_line_that_nobody_answers_is_dialled_again_by_policy,
+    a_fax_that_is_cancelled_while_it_rings_is_cancelled,
+    a_fax_that_failed_after_a_confirmed_page_is_not_dialled_again,
+    a_fax_that_was_in_page_2_when_asterisk_died_is_unknown_and_dialled_once,
+);
+
+const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/assets/sample.pdf");
+
+/// All waits of the policy, so that a dial that must not come would come soon.
+const SOON: Duration = Duration::from_secs(1);
+
+fn soon() -> Value {
+    json!({
+        "max_dials": 3,
+        "max_tries": 3,
+        "busy_wait": "1s",
+        "no_answer_waits": ["1s", "1s"],
+        "congestion_wait": "1s",
+        "congestion_wait_max": "1s",
+        "comm_error_wait": "1s",
+        "not_a_fax_wait": "1s",
+        "lookup_patience": "5s",
+        "server_patience": "5s",
+        "jitter": 0,
+    })
+}
+
+/// The plugin over an adapter of this Asterisk.
+async fn plugin(asterisk: &Asterisk, options: &Value) -> SipFaxPlugin {
+    let adapter: Arc<dyn SipAdapter> = Arc::new(asterisk.adapter().await);
+    let plugin = SipFaxPlugin::new(adapter);
+    let deps = PluginDeps::current()
+        .unwrap()
+        .with_documents(Arc::new(RenderConverter::new()));
+    plugin
+        .start(json!({ "options": options }), deps)
+        .await
+        .unwrap();
+    plugin
+}
+
+async fn send(plugin: &SipFaxPlugin, to: &str, document: Document, options: SendOptions) -> JobId {
+    let to = to.parse().unwrap();
+    plugin.send_fax(to, document, options).await.unwrap().job_id
+}
+
+async fn wait_for(
+    plugin: &SipFaxPlugin,
+    job: &JobId,
+    what: &str,
+    done: impl Fn(&StatusResult) -> bool,
+) -> StatusResult {
+    until(what, FAX_LIMIT, async || {
+        let status = plugin.get_status(job).await.unwrap();
+        done(&status).then_some(status)
+    })
+    .await
+}
+
+async fn end_of(plugin: &SipFaxPlugin, job: &JobId) -> StatusResult {
+    wait_for(plugin, job, "the job ends", |status| {
+        status.status.is_final() || status.status == JobStatus::OutcomeUnknown
+    })
+    .await
+}
+
+async fn wait_for_page_2(plugin: &SipFaxPlugin, job: &JobId) {
+    wait_for(plugin, job, "page 2 is on the line", |status| {
+        assert!(!status.status.is_final(), "{status:?}");
+        let page = status.detail.progress.and_then(|progress| progress.page);
+        page == Some(2)
+    })
+    .await;
+}
+
+/// Sends the sample and answers its pages as they were made and as they arrived.
+async fn send_the_sample(version: Version, header: &str) -> (Vec<Rows>, Vec<Rows>) {
+    let (sender, receiver) = sender_and_receiver(version).await;
+    let options = json!({ "station_id": "+15551230000", "header": header, "t38": "require" });
+    let plugin = plugin(&sender, &options).await;
+    let document = Document::path(SAMPLE);
+    let job = send(
+        &plugin,
+        "+15551234567",
+        document.clone(),
+        SendOptions::new(),
+    )
+    .await;
+    let status = end_of(&plugin, &job).await;
+    assert_eq!(status.status, JobStatus::Success, "{status:?}");
+    let outcome = status.detail.outcome.unwrap();
+    assert_eq!(outcome.transport, Some(FaxTransport::T38));
+    let converter = RenderConverter::new();
+    let image = converter
+        .to_fax(document, ConvertOptions::default())
+        .await
+        .unwrap();
+    assert!(image.pages() > 1, "the sample has several pages");
+    assert_eq!(status.pages, Some(image.pages()));
+    assert_eq!(outcome.pages_total, Some(image.pages()));
+    let received = receiver.wait_received(1).await;
+    assert!(received[0].is_success(), "{}", received[0].status);
+    assert_eq!(received[0].pages(), image.pages());
+    plugin.stop().await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    (
+        sent_pixels(&image),
+        received_pixels(&received[0].tiff, directory.path()),
+    )
+}
+
+async fn a_pdf_arrives_over_t38_with_identical_pixels(version: Version) {
+    let (sent, received) = send_the_sample(version, "").await;
+    assert!(
+        sent.iter()
+            .all(|page| page.iter().flatten().any(|&byte| byte != 0)),
+        "no page is blank"
+    );
+    assert_same_pixels(&sent, &received);
+}
+
+async fn a_pdf_with_a_header_line_arrives_with_identical_pixels_below_it(version: Version) {
+    let (sent, mut received) = send_the_sample(version, "Example Clinic").await;
+    for page in &mut received {
+        let header: Rows = page.drain(..HEADER_ROWS).collect();
+        assert!(
+            header.iter().flatten().any(|&byte| byte != 0),
+            "the header line is there"
+        );
+    }
+    assert_same_pixels(&sent, &received);
+}
+
+/// A sender whose SIP goes through a relay that counts calls.
+async fn counted_sender(version: Version) -> (Asterisk, CountingRelay, Asterisk) {
+    let receiver = Asterisk::start(version, &[PACE]).await;
+    let relay = CountingRelay::to(receiver.sip_port()).await;
+    let trunk = format!("trunk=127.0.0.1:{}", relay.port());
+    let sender = Asterisk::start(version, &[&trunk, PACE]).await;
+    (sender, relay, receiver)
+}
+
+async fn a_busy_line_is_dialled_again_by_policy(version: Version) {
+    let (sender, relay, _receiver) = counted_sender(version).await;
+    let plugin = plugin(&sender, &soon()).await;
+    let document = Document::path(SAMPLE);
+    let job = send(&plugin, "+15551230602", document, SendOptions::new()).await;
+    let status = end_of(&plugin, &job).await;
+    assert_eq!(status.status, JobStatus::Failed);
+    assert_eq!(status.pages, Some(0));
+    assert_eq!(status.detail.attempts.len(), 3);
+    for attempt in &status.detail.attempts {
+        let outcome = attempt.outcome.as_ref().unwrap();
+        assert_eq!(outcome.class(), Some(FailureClass::Busy));
+        assert_eq!(attempt.call_id, CallId::for_attempt(&job, attempt.number));
+    }
+    relay.stays_at(3, 2 * SOON).await;
+}
+
+async fn a_line_that_nobody_answers_is_dialled_again_by_policy(version: Version) {
+    let (sender, relay, _receiver) = counted_sender(version).await;
+    let plugin = plugin(&sender, &soon()).await;
+    let options = SendOptions::new().with_ring_timeout(Duration::from_secs(1));
+    let job = send(&plugin, "+15551230603", Document::path(SAMPLE), options).await;
+    let status = end_of(&plugin, &job).await;
+    assert_eq!(status.status, JobStatus::Failed);
+    assert_eq!(status.detail.attempts.len(), 3);
+    let class = status.detail.outcome.unwrap().class();
+    assert_eq!(class, Some(FailureClass::NoAnswer));
+    relay.stays_at(3, 2 * SOON).await;
+}
+
+async fn a_fax_that_is_cancelled_while_it_rings_is_cancelled(version: Version) {
+    let (sender, relay, _receiver) = counted_sender(version).await;
+    let adapter = Arc::new(sender.adapter().await);
+    let plugin = SipFaxPlugin::new(adapter.clone());
+    let deps = PluginDeps::current()
+        .unwrap()
+        .with_documents(Arc::new(RenderConverter::new()));
+    plugin
+        .start(json!({ "options": soon() }), deps)
+        .await
+        .unwrap();
+    let document = Document::path(SAMPLE);
+    let job = send(&plugin, "+15551230603", document, SendOptions::new()).await;
+    until("it rings", LIMIT, async || {
+        let calls = adapter.snapshot().calls;
+        let rings = calls.iter().any(|call| call.state == CallState::Ringing);
+        rings.then_some(())
+    })
+    .await;
+    assert_eq!(
+        plugin.cancel_fax(&job).await.unwrap(),
+        CancelOutcome::Requested
+    );
+    let status = end_of(&plugin, &job).await;
+    assert_eq!(status.status, JobStatus::Cancelled);
+    relay.stays_at(1, 2 * SOON).await;
+}
+
+async fn a_fax_that_failed_after_a_confirmed_page_is_not_dialled_again(version: Version) {
+    let (sender, relay, _receiver) = counted_sender(version).await;
+    let directory = tempfile::tempdir().unwrap();
+    let document = Document::path(slow_pages(directory.path()).path());
+    let plugin = plugin(&sender, &soon()).await;
+    let job = send(&plugin, "+15551234567", document, SendOptions::new()).await;
+    wait_for_page_2(&plugin, &job).await;
+    // Somebody else ends the call.
+    sender.console("channel request hangup all").await;
+    let status = end_of(&plugin, &job).await;
+    assert_eq!(status.status, JobStatus::Failed, "{status:?}");
+    assert_eq!(status.pages, Some(1));
+    relay.stays_at(1, 3 * SOON).await;
+}
+
+async fn a_fax_that_was_in_page_2_when_asterisk_died_is_unknown_and_dialled_once(version: Version) {
+    let (mut sender, relay, _receiver) = counted_sender(version).await;
+    let directory = tempfile::tempdir().unwrap();
+    let document = Document::path(slow_pages(directory.path()).path());
+    let plugin = plugin(&sender, &soon()).await;
+    let job = send(&plugin, "+15551234567", document, SendOptions::new()).await;
+    wait_for_page_2(&plugin, &job).await;
+    sender.kill().await;
+    sender.start_again(&[]).await;
+    let status = end_of(&plugin, &job).await;
+    assert_eq!(status.status, JobStatus::OutcomeUnknown, "{status:?}");
+    let outcome = status.detail.outcome.unwrap();
+    assert_eq!(outcome.status, OutcomeStatus::Unknown);
+    assert_eq!(outcome.pages_confirmed, Some(1), "the pages last seen");
+    assert_eq!(status.detail.attempts.len(), 1);
+    // Past every wait of the policy, with two tries left and a server that works again.
+    relay.stays_at(1, 8 * SOON).await;
+    let status = plugin.get_status(&job).await.unwrap();
+    assert_eq!(status.status, JobStatus::OutcomeUnknown);
+    let document = Document::path(SAMPLE);
+    let job = send(&plugin, "+15551230602", document, SendOptions::new()).await;
+    end_of(&plugin, &job).await;
+    assert_eq!(relay.calls(), 4, "a new fax is dialled, three times");
+}
