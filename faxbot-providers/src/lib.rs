@@ -12,3 +12,8 @@ pub mod document;
 
 #[cfg(feature = "sip-fax")]
 pub mod sip_fax;
+
+/// The code of the README has to compile. Only here, where every crate that it names is at hand.
+#[cfg(all(doctest, feature = "render", feature = "sip-fax"))]
+#[doc = include_str!("../../README.md")]
+mod readme {}

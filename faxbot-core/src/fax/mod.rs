@@ -8,8 +8,8 @@ mod request;
 mod retry;
 
 pub use call::{CancelFuture, FaxCall, FaxPhase, FaxProgress, FaxUpdate};
-pub use request::{FaxRequest, HEADER_MAX, HeaderText, STATION_ID_MAX, StationId, T38Mode};
 pub use failure::{FailureClass, FailurePhase, FaxFailure, T30Result};
 pub use job::{Advance, Attempt, Job, JobStatus};
 pub use outcome::{FaxOutcome, FaxTransport, OutcomeStatus};
+pub use request::{FaxRequest, HEADER_MAX, HeaderText, STATION_ID_MAX, StationId, T38Mode};
 pub use retry::{Alternative, AttemptHistory, FaxRetryPolicy, RetryDecision, decide};

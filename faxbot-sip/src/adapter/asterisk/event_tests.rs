@@ -137,6 +137,17 @@ fn an_answered_call_goes_through_its_states_once() {
 }
 
 #[test]
+fn a_cause_of_zero_is_no_failure_of_a_call_that_was_answered() {
+    let mut desk = Desk::new();
+    let (id, _updates) = desk.call();
+    answer(&mut desk, id);
+    desk.event(id, "Hangup", &["Cause: 0", "Cause-txt: Unknown"]);
+    desk.finish(id, None);
+    assert_eq!(desk.record(id).disposition, Disposition::Answered);
+    assert_eq!(desk.record(id).causes.class(), None);
+}
+
+#[test]
 fn the_cause_is_that_of_the_hangup_in_either_order() {
     for hangup_first in [true, false] {
         let mut desk = Desk::new();
