@@ -19,7 +19,12 @@ use faxbot_core::document::{
     ccitt::{T6Decoder, T6Encoder, row_bytes},
 };
 
-#[allow(dead_code, reason = "the tests of the codec use the other charts")]
+#[allow(
+    dead_code,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "charts of the tests of the codec, which use the others too"
+)]
 #[path = "../../faxbot-core/tests/charts/mod.rs"]
 mod charts;
 
