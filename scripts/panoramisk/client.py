@@ -116,6 +116,11 @@ async def lists(client):
     check(values == ["value"], "DBGet reads it back, as a list of one")
     answer = await client.action("DBDel", Family="panoramisk", Key="key")
     check(answer.success, "DBDel works")
+    answer = await client.action("DBDel", Family="panoramisk", Key="key")
+    check(
+        not answer.success and answer.message == "Database entry could not be deleted",
+        "DBDel of what is gone is an error with the words of Asterisk",
+    )
     answers = await client.action("CoreShowChannels")
     check(
         answers[-1].event == "CoreShowChannelsComplete" and answers[-1].listitems == "0",

@@ -34,7 +34,7 @@ pub(super) fn database(world: &World, name: &str, action: &SeenAction) -> Answer
         }
         "dbdel" => match world.change(|state| state.db.remove(&path)) {
             Some(_) => success(action, "Key deleted successfully"),
-            None => error(action, "Database entry not found"),
+            None => error(action, "Database entry could not be deleted"),
         },
         "dbdeltree" => {
             let before = world.lock().db.len();
