@@ -1,11 +1,11 @@
 //! One case, and the run of many.
 
-use std::{fmt, future::Future, process::ExitCode, time::Duration};
+use std::{fmt, future::Future, panic, process::ExitCode, sync::mpsc, thread, time::Duration};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// A case that takes longer has failed: nothing in a suite may wait for ever.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(40);
 
 /// How often a condition is looked at.
 const LOOK: Duration = Duration::from_millis(5);
@@ -54,24 +54,22 @@ impl Case {
         }
     }
 
-    /// A case on a runtime of its own (two threads, real time), ended after 60 seconds.
+    /// A case on a runtime of its own (two threads, real time), ended after 40 seconds.
     pub fn on_runtime<F>(name: impl Into<String>, body: impl FnOnce() -> F + Send + 'static) -> Self
     where
-        F: Future<Output = Verdict> + Send,
+        F: Future<Output = Verdict> + Send + 'static,
     {
         Self::new(name, move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(2)
-                .enable_all()
-                .build()?;
-            let verdict = runtime.block_on(async {
-                // Boxed: the bodies of cases are large.
-                let body = Box::pin(body());
-                tokio::time::timeout(LIMIT, body).await
+            let (done, verdict) = mpsc::channel();
+            // A thread of its own: a lock that is taken twice blocks it for ever, and must fail
+            // this case and not stop the run.
+            thread::spawn(move || {
+                let ran = panic::catch_unwind(panic::AssertUnwindSafe(|| on_runtime(body)));
+                let _ = done.send(ran.unwrap_or_else(|_| Err(Failure::new("panicked"))));
             });
-            // What a case left running must not outlive it.
-            runtime.shutdown_timeout(Duration::from_secs(1));
-            verdict.unwrap_or_else(|_| Err(Failure(format!("no end within {LIMIT:?}"))))
+            verdict
+                .recv_timeout(LIMIT + Duration::from_secs(5))
+                .unwrap_or_else(|_| Err(Failure::new("its thread is blocked")))
         })
     }
 
@@ -126,6 +124,21 @@ impl fmt::Debug for Case {
             .field("skip", &self.skip)
             .finish_non_exhaustive()
     }
+}
+
+fn on_runtime<F: Future<Output = Verdict> + Send>(body: impl FnOnce() -> F) -> Verdict {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let verdict = runtime.block_on(async {
+        // Boxed: the bodies of cases are large.
+        let body = Box::pin(body());
+        tokio::time::timeout(LIMIT, body).await
+    });
+    // What a case left running must not outlive it.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    verdict.unwrap_or_else(|_| Err(Failure(format!("no end within {LIMIT:?}"))))
 }
 
 /// Runs the cases as the test program was asked to (filters, `--list`, `--ignored`), and answers

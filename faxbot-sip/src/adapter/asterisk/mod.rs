@@ -455,6 +455,7 @@ impl SipAdapter for AsteriskAdapter {
             *phase = Phase::Connecting;
             running
         };
+        let mut events = self.core.bus.subscribe();
         self.core.connection(ConnectionState::Connecting, None);
         // Dropped with this future: back to idle, and the tasks go with their set.
         let attempt = Attempt {
@@ -467,6 +468,12 @@ impl SipAdapter for AsteriskAdapter {
         };
         match connected {
             Ok(()) => {
+                // The link is up a moment before the books say so.
+                while self.core.state().connection == ConnectionState::Connecting {
+                    if events.recv().await.is_none() {
+                        break;
+                    }
+                }
                 attempt.keep();
                 Ok(())
             }
@@ -478,11 +485,14 @@ impl SipAdapter for AsteriskAdapter {
     }
 
     async fn disconnect(&self, within: Duration) -> Result<Drained> {
-        let running = match std::mem::replace(&mut *self.phase(), Phase::Idle) {
-            Phase::Running(running) => running,
-            other => {
-                *self.phase() = other;
-                return Ok(Drained::default());
+        let running = {
+            let mut phase = self.phase();
+            match std::mem::replace(&mut *phase, Phase::Idle) {
+                Phase::Running(running) => running,
+                other => {
+                    *phase = other;
+                    return Ok(Drained::default());
+                }
             }
         };
         self.core.connection(ConnectionState::Disconnecting, None);
