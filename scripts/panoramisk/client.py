@@ -121,6 +121,11 @@ async def lists(client):
         not answer.success and answer.message == "Database entry could not be deleted",
         "DBDel of what is gone is an error with the words of Asterisk",
     )
+    answers = await client.action("DBGetTree", Family="nothing")
+    check(
+        [message.event for message in answers[1:]] == ["DBGetTreeComplete"],
+        "DBGetTree of a family that is not there is an empty list",
+    )
     answers = await client.action("CoreShowChannels")
     check(
         answers[-1].event == "CoreShowChannelsComplete" and answers[-1].listitems == "0",

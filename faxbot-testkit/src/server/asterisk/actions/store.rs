@@ -65,9 +65,6 @@ pub(super) fn database(world: &World, name: &str, action: &SeenAction) -> Answer
         }
         _ => {
             let state = world.lock();
-            if !world.v16() && !state.db.keys().any(|entry| under(entry)) {
-                return error(action, "Database entry not found");
-            }
             let items = state
                 .db
                 .iter()
