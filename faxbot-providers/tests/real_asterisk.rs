@@ -7,6 +7,7 @@ mod real;
 use std::{sync::Arc, time::Duration};
 
 use faxbot_core::{
+    Timestamp,
     document::{ConvertOptions, Document, DocumentConverter as _},
     fax::{FailureClass, FaxTransport, JobStatus, OutcomeStatus},
     id::{CallId, JobId},
@@ -15,7 +16,8 @@ use faxbot_core::{
 };
 use faxbot_providers::{document::RenderConverter, sip_fax::SipFaxPlugin};
 use real::{
-    Asterisk, FAX_LIMIT, LIMIT, PACE, Version,
+    Asterisk, FAX_LIMIT, LIMIT, PACE, Version, connected,
+    link::CuttableLink,
     pages::{HEADER_ROWS, Rows, assert_same_pixels, received_pixels, sent_pixels, slow_pages},
     relay::CountingRelay,
     sender_and_receiver, until,
@@ -29,6 +31,8 @@ on_both_versions!(
     a_line_that_nobody_answers_is_dialled_again_by_policy,
     a_fax_that_is_cancelled_while_it_rings_is_cancelled,
     a_fax_that_failed_after_a_confirmed_page_is_not_dialled_again,
+    a_fax_that_ends_while_the_link_is_cut_succeeds_with_one_call,
+    a_new_plugin_recovers_a_fax_by_the_id_of_its_job,
     a_fax_that_was_in_page_2_when_asterisk_died_is_unknown_and_dialled_once,
 );
 
@@ -55,7 +59,10 @@ fn soon() -> Value {
 
 /// The plugin over an adapter of this Asterisk.
 async fn plugin(asterisk: &Asterisk, options: &Value) -> SipFaxPlugin {
-    let adapter: Arc<dyn SipAdapter> = Arc::new(asterisk.adapter().await);
+    plugin_over(Arc::new(asterisk.adapter().await), options).await
+}
+
+async fn plugin_over(adapter: Arc<dyn SipAdapter>, options: &Value) -> SipFaxPlugin {
     let plugin = SipFaxPlugin::new(adapter);
     let deps = PluginDeps::current()
         .unwrap()
@@ -201,14 +208,7 @@ async fn a_line_that_nobody_answers_is_dialled_again_by_policy(version: Version)
 async fn a_fax_that_is_cancelled_while_it_rings_is_cancelled(version: Version) {
     let (sender, relay, _receiver) = counted_sender(version).await;
     let adapter = Arc::new(sender.adapter().await);
-    let plugin = SipFaxPlugin::new(adapter.clone());
-    let deps = PluginDeps::current()
-        .unwrap()
-        .with_documents(Arc::new(RenderConverter::new()));
-    plugin
-        .start(json!({ "options": soon() }), deps)
-        .await
-        .unwrap();
+    let plugin = plugin_over(adapter.clone(), &soon()).await;
     let document = Document::path(SAMPLE);
     let job = send(&plugin, "+15551230603", document, SendOptions::new()).await;
     until("it rings", LIMIT, async || {
@@ -239,6 +239,52 @@ async fn a_fax_that_failed_after_a_confirmed_page_is_not_dialled_again(version: 
     assert_eq!(status.status, JobStatus::Failed, "{status:?}");
     assert_eq!(status.pages, Some(1));
     relay.stays_at(1, 3 * SOON).await;
+}
+
+async fn a_fax_that_ends_while_the_link_is_cut_succeeds_with_one_call(version: Version) {
+    let (sender, relay, receiver) = counted_sender(version).await;
+    let link = CuttableLink::to(sender.ami_port()).await;
+    let config = sender.config_of("faxbot", "s3cret", link.port(), &json!({}));
+    let plugin = plugin_over(Arc::new(connected(config).await), &soon()).await;
+    let directory = tempfile::tempdir().unwrap();
+    let document = Document::path(slow_pages(directory.path()).path());
+    let job = send(&plugin, "+15551234567", document, SendOptions::new()).await;
+    wait_for_page_2(&plugin, &job).await;
+    link.cut();
+    receiver.wait_received(1).await;
+    let status = plugin.get_status(&job).await.unwrap();
+    assert!(!status.status.is_final(), "{status:?}");
+    link.mend();
+    let status = end_of(&plugin, &job).await;
+    assert_eq!(status.status, JobStatus::Success, "{status:?}");
+    assert_eq!(status.pages, Some(3));
+    relay.stays_at(1, 2 * SOON).await;
+}
+
+async fn a_new_plugin_recovers_a_fax_by_the_id_of_its_job(version: Version) {
+    let (sender, relay, receiver) = counted_sender(version).await;
+    let directory = tempfile::tempdir().unwrap();
+    let document = Document::path(slow_pages(directory.path()).path());
+    let requested = Timestamp::now();
+    let job = {
+        let plugin = plugin(&sender, &soon()).await;
+        let job = send(&plugin, "+15551234567", document, SendOptions::new()).await;
+        wait_for_page_2(&plugin, &job).await;
+        // All of it is dropped here, as when a process ends.
+        job
+    };
+    let plugin = plugin(&sender, &soon()).await;
+    let status = plugin.recover(&job, requested).await.unwrap();
+    assert_eq!(status.status, JobStatus::InProgress);
+    let status = until("the outcome can be recovered", FAX_LIMIT, async || {
+        let status = plugin.recover(&job, requested).await.unwrap();
+        (status.status != JobStatus::InProgress).then_some(status)
+    })
+    .await;
+    assert_eq!(status.status, JobStatus::Success, "{status:?}");
+    assert_eq!(status.pages, Some(3));
+    assert_eq!(receiver.wait_received(1).await[0].pages(), 3);
+    relay.stays_at(1, 2 * SOON).await;
 }
 
 async fn a_fax_that_was_in_page_2_when_asterisk_died_is_unknown_and_dialled_once(version: Version) {

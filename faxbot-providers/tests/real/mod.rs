@@ -164,6 +164,11 @@ impl Asterisk {
         self.fact("FAXBOT_SPOOL_REMOTE")
     }
 
+    /// The group of Asterisk's user, as a number.
+    pub(crate) fn group(&self) -> &str {
+        self.fact("FAXBOT_ASTERISK_GROUP")
+    }
+
     /// A configuration for the account with all rights. `options` go over the defaults of the tests.
     pub(crate) fn config(&self, options: &Value) -> AsteriskConfig {
         self.config_of("faxbot", "s3cret", self.ami_port(), options)

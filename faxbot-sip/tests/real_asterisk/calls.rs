@@ -38,6 +38,7 @@ crate::on_both_versions!(
     preflight_finds_nothing_where_all_is_well,
     preflight_finds_a_spool_that_asterisk_does_not_see,
     preflight_finds_a_spool_that_asterisk_may_not_read,
+    a_group_of_the_files_lets_asterisk_read_them,
     preflight_finds_another_directory_under_the_same_name,
     preflight_finds_the_missing_rights_of_a_weak_account,
 );
@@ -475,6 +476,16 @@ async fn preflight_finds_a_spool_that_asterisk_may_not_read(version: Version) {
             "{mode:o}"
         );
     }
+}
+
+async fn a_group_of_the_files_lets_asterisk_read_them(version: Version) {
+    let asterisk = Asterisk::start(version, &[]).await;
+    let spool = asterisk.spool();
+    std::os::unix::fs::chown(&spool, None, Some(0)).unwrap();
+    fs::set_permissions(&spool, fs::Permissions::from_mode(0o755)).unwrap();
+    let config = asterisk.config(&json!({ "spool_group": asterisk.group() }));
+    let found = connected(config).await.preflight().await.unwrap();
+    assert!(found.is_ready(), "{found}");
 }
 
 async fn preflight_finds_another_directory_under_the_same_name(version: Version) {
