@@ -167,11 +167,9 @@ impl SipAdapterSetup for Setup {
             Fate::Congested => CallScript::congestion(),
             Fate::Rejects(status) => CallScript::rejected(status),
             Fate::SlowFax => answer().page_time(Duration::from_secs(3)),
-            Fate::FaxFailsAfter(pages) => CallScript::fax_fails_after(
-                pages,
-                "RX_T4_ERROR",
-                "Unexpected DCN while waiting for answer",
-            ),
+            Fate::FaxFailsAfter(pages) => {
+                CallScript::fax_fails_after(pages, "HANGUP", "The call dropped prematurely")
+            }
             Fate::Refused => {
                 answer().reply(ReplyFault::Refuse("Extension does not exist.".to_owned()))
             }

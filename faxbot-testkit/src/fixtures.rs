@@ -4,6 +4,8 @@
 //! folder `bursts` (100 to 200 calls at once, for benchmarks) is left out of the published
 //! package; its names answer [`FixtureError::BurstsNotShipped`] there.
 
+pub mod private;
+
 use std::{fs, io, path::PathBuf};
 
 /// Folder of the large event streams.

@@ -4,6 +4,7 @@ pub mod conformance;
 pub mod fake;
 pub mod fault;
 pub mod fixtures;
+pub mod logs;
 pub mod pair;
 pub mod random;
 pub mod replay;

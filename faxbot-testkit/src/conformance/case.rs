@@ -145,6 +145,7 @@ fn on_runtime<F: Future<Output = Verdict> + Send>(body: impl FnOnce() -> F) -> V
 /// its exit code. No case, or none that can run, is a failure: a suite that tests nothing must not
 /// look like one that passed.
 pub fn run(cases: Vec<Case>) -> ExitCode {
+    crate::logs::to_directory();
     let arguments = Arguments::from_args();
     if cases.iter().all(|case| case.skip.is_some()) {
         eprintln!("{} cases, and none that can run", cases.len());

@@ -138,6 +138,7 @@ impl MockAsteriskBuilder {
     /// # Cancel safety
     /// Nothing was started before it resolves.
     pub async fn start(self) -> io::Result<MockAsterisk> {
+        crate::logs::to_directory();
         let mut config = self.config;
         if config.accounts.is_empty() {
             config.accounts.push(Account::new("faxbot", "s3cret"));
