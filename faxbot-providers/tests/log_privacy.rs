@@ -290,7 +290,7 @@ fn configurations(shown: &mut Shown) {
     let url = format!("ami://faxbot:{}@[broken", private::DEFAULT_SECRET);
     shown.error(&AsteriskConfig::from_url(&url).unwrap_err());
     let url = format!(
-        "ami://faxbot:{}@pbx.example?secret={0}",
+        "ami://faxbot:{}@pbx.example?pasword={0}",
         private::DEFAULT_SECRET
     );
     shown.error(&AsteriskConfig::from_url(&url).unwrap_err());

@@ -7,6 +7,9 @@ use libtest_mimic::{Arguments, Failed, Trial};
 /// A case that takes longer has failed: nothing in a suite may wait for ever.
 const LIMIT: Duration = Duration::from_secs(40);
 
+/// Cases that run at once unless the command line says otherwise.
+const THREADS: usize = 6;
+
 /// How often a condition is looked at.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -146,7 +149,9 @@ fn on_runtime<F: Future<Output = Verdict> + Send>(body: impl FnOnce() -> F) -> V
 /// look like one that passed.
 pub fn run(cases: Vec<Case>) -> ExitCode {
     crate::logs::to_directory();
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // Cases wait most of their time.
+    arguments.test_threads.get_or_insert(THREADS);
     if cases.iter().all(|case| case.skip.is_some()) {
         eprintln!("{} cases, and none that can run", cases.len());
         return ExitCode::FAILURE;

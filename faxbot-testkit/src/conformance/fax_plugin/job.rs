@@ -357,6 +357,8 @@ async fn bad_document(mut world: World) -> Verdict {
                 &error,
                 &[
                     ErrorKind::Document,
+                    // A host without a converter takes files of pages only.
+                    ErrorKind::Config,
                     ErrorKind::InvalidRequest,
                     ErrorKind::NotFound,
                     ErrorKind::Io,

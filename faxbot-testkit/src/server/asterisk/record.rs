@@ -271,8 +271,10 @@ fn line<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> String {
         let plain = PLAIN.iter().any(|plain| plain.eq_ignore_ascii_case(name));
         text.push_str(name);
         text.push_str(": ");
-        // `Channel does not exist: PJSIP/..` names a channel behind the colon.
-        let message = name.eq_ignore_ascii_case("Message") && !value.contains(':');
+        // `Channel does not exist: PJSIP/..` names a channel behind the colon; what has digits may
+        // have a number.
+        let personal = |c: char| c == ':' || c.is_ascii_digit();
+        let message = name.eq_ignore_ascii_case("Message") && !value.contains(personal);
         text.push_str(if plain || message || value.is_empty() {
             value
         } else {
