@@ -44,10 +44,13 @@ pub trait CodecEnv: Send + Sync + 'static {
 /// Frames, and whether the codec refused to go on.
 type Read = (Vec<Vec<u8>>, bool);
 
+/// The name of a case and its body.
+type Check<E> = (&'static str, fn(&E) -> Verdict);
+
 /// The cases for one codec.
 pub fn cases<E: CodecEnv>(env: Arc<E>) -> Vec<Case> {
     let name = env.name();
-    let checks: [(&str, fn(&E) -> Verdict); 8] = [
+    let checks: [Check<E>; 8] = [
         ("samples give frames and no error", samples_are_read),
         (
             "a stream split at any byte gives the same frames",

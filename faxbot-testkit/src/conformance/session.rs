@@ -62,10 +62,13 @@ pub trait SessionEnv: Send + Sync + 'static {
     fn garbage(&self) -> Vec<Bytes>;
 }
 
+/// The name of a case and its body.
+type Check<E> = (&'static str, fn(&E) -> Verdict);
+
 /// The cases for one session.
 pub fn cases<E: SessionEnv>(env: Arc<E>) -> Vec<Case> {
     let name = env.name();
-    let checks: [(&str, fn(&E) -> Verdict); 12] = [
+    let checks: [Check<E>; 12] = [
         (
             "before the connection nothing is sent and no time is wanted",
             idle,
