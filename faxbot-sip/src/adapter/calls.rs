@@ -55,7 +55,6 @@ pub(crate) struct Ending {
 struct Live {
     record: CallRecord,
     state: CallState,
-    opened: Instant,
     updates: watch::Sender<CallUpdate>,
 }
 
@@ -103,7 +102,6 @@ impl Calls {
             Live {
                 record,
                 state: call.state,
-                opened: now.instant,
                 updates,
             },
         );
@@ -151,10 +149,6 @@ impl Calls {
 
     pub(crate) fn state(&self, id: CallId) -> Option<CallState> {
         self.live.get(&id).map(|live| live.state)
-    }
-
-    pub(crate) fn opened(&self, id: CallId) -> Option<Instant> {
-        self.live.get(&id).map(|live| live.opened)
     }
 
     pub(crate) fn status(&self, id: CallId) -> Option<CallStatus> {
@@ -241,12 +235,14 @@ impl Calls {
     }
 
     /// Takes the call out of the books with an error for its handles: nobody can follow it. It
-    /// leaves no record, because a record would claim an end that nobody saw.
-    pub(crate) fn lose(&mut self, id: CallId, error: Error) {
-        if let Some(live) = self.remove(id) {
-            live.updates
-                .send_modify(|update| update.end = Some(Err(error)));
-        }
+    /// leaves no record, because a record would claim an end that nobody saw. Answers the change of
+    /// a call that events had told of.
+    pub(crate) fn lose(&mut self, id: CallId, error: Error) -> Option<CallStateChanged> {
+        let live = self.remove(id)?;
+        live.updates
+            .send_modify(|update| update.end = Some(Err(error)));
+        (live.state != CallState::Created)
+            .then(|| CallStateChanged::new(Some(id), live.state, CallState::Terminated))
     }
 
     /// Drops records that are older than an hour or beyond the 10,000 newest.

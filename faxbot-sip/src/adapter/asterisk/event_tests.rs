@@ -2,12 +2,23 @@
 
 use bytes::BytesMut;
 use faxbot_core::{
-    Timestamp,
-    fax::{FailureClass, OutcomeStatus},
-    sip::Disposition,
+    ErrorKind, Private, Timestamp,
+    fax::{FailureClass, FaxUpdate, OutcomeStatus},
+    sip::{CallRecord, CallUpdate, Disposition},
 };
 
-use super::*;
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use super::{
+    super::{
+        books::{OVERDUE, UNSURE},
+        line::{LiveChannel, NewLine},
+        outcome::{Report, channel_id, peer_id},
+    },
+    *,
+};
 use crate::protocol::{
     ami::{AmiCodec, MAX_MESSAGE, Role},
     session::Codec as _,
@@ -44,6 +55,7 @@ impl Desk {
     fn call(&mut self) -> (CallId, watch::Receiver<CallUpdate>) {
         let id = CallId::new();
         let updates = self.books.open(self.line(id), self.now).unwrap();
+        assert!(self.books.requested(id, self.now));
         let events = self.books.taken(id, self.now);
         self.events.extend(events);
         (id, updates)
@@ -52,6 +64,7 @@ impl Desk {
     fn fax(&mut self, pages: u32) -> (CallId, watch::Receiver<FaxUpdate>) {
         let id = CallId::new();
         let updates = self.books.open_fax(self.line(id), pages, self.now).unwrap();
+        assert!(self.books.requested(id, self.now));
         let events = self.books.taken(id, self.now);
         self.events.extend(events);
         (id, updates)
@@ -172,6 +185,35 @@ fn the_cause_is_that_of_the_hangup_in_either_order() {
         );
         assert_eq!(record.disposition, Disposition::Failed);
     }
+}
+
+#[test]
+fn a_hangup_that_says_nothing_waits_for_the_event_that_does() {
+    for (told_by_peer, disposition) in [(true, Disposition::Busy), (false, Disposition::Congestion)]
+    {
+        let mut desk = Desk::new();
+        let (id, _updates) = desk.call();
+        desk.event(id, "Newchannel", &["Channel: Local/602@default-00000001;1"]);
+        desk.event(id, "Hangup", &["Cause: 0", "Cause-txt: Unknown"]);
+        assert_eq!(desk.books.take_todo(), []);
+        if told_by_peer {
+            desk.event_of(&peer_id(id), "Hangup", &["Cause: 17"]);
+        } else {
+            desk.event(id, "OriginateResponse", &["Response: Failure", "Reason: 8"]);
+        }
+        assert_eq!(desk.books.take_todo(), [Todo::Settle(id)]);
+        desk.finish(id, None);
+        assert_eq!(desk.record(id).disposition, disposition);
+    }
+    // Neither comes: the server is asked.
+    let mut desk = Desk::new();
+    let (id, _updates) = desk.call();
+    desk.event(id, "Newchannel", &[CHANNEL]);
+    desk.event(id, "Hangup", &["Cause: 0"]);
+    desk.wait(SECOND_EVENT);
+    assert_eq!(desk.books.take_todo(), [Todo::Check(id)]);
+    desk.books.channels(&[], &[id], desk.now);
+    assert_eq!(desk.books.take_todo(), [Todo::Settle(id)]);
 }
 
 #[test]

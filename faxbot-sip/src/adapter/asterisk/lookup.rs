@@ -14,9 +14,9 @@ use faxbot_core::{
 use crate::adapter::calls::disposition;
 
 use super::{
-    event::LiveChannel,
+    core::Core,
+    line::LiveChannel,
     outcome::{FaxContext, Leg, Report},
-    run::Core,
     server::{Presence, Server},
 };
 
@@ -70,18 +70,22 @@ pub(super) async fn lookup(core: &Core, server: Result<Server>, call: &CallRef) 
             call.requested_at,
         )));
     }
-    if core.store.is_off() || !core.state().outcomes {
+    if core.store.is_off() {
         return Ok(Lookup::Unknown(UnknownReason::NotKept));
     }
-    if let Some(report) = server.outcome(&core.store, id).await? {
-        return Ok(Lookup::Ended(Box::new(record(
-            core,
-            id,
-            &report,
-            call.requested_at,
-        ))));
+    // Also when outcomes are not kept now: a process with more rights may have had them kept.
+    match server.outcome(&core.store, id).await {
+        Ok(Some(report)) => {
+            let record = record(core, id, &report, call.requested_at);
+            Ok(Lookup::Ended(Box::new(record)))
+        }
+        Ok(None) if core.state().outcomes => absent(core, &server, call).await,
+        Ok(None) => Ok(Lookup::Unknown(UnknownReason::NotKept)),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            Ok(Lookup::Unknown(UnknownReason::NotKept))
+        }
+        Err(error) => Err(error),
     }
-    absent(core, &server, call).await
 }
 
 fn in_books(core: &Core, call: &CallRef) -> Option<Lookup> {
@@ -105,18 +109,25 @@ async fn absent(core: &Core, server: &Server, call: &CallRef) -> Result<Lookup> 
     if core.clock.timestamp().duration_since(requested) < SETTLED {
         return Ok(Lookup::Unknown(UnknownReason::TooRecent));
     }
-    if server.extension(&core.store, "lookup").await? == Presence::Absent {
+    let since = match server.extension(&core.store, "lookup").await {
+        Ok(Presence::Present { since }) => since,
         // A reload took it away; calls that ended since left nothing.
+        Ok(Presence::Absent) => return Ok(Lookup::Unknown(UnknownReason::NotKept)),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            return Ok(Lookup::Unknown(UnknownReason::NotKept));
+        }
+        Err(error) => return Err(error),
+    };
+    // `Uptime` is subtracted from our clock, which is that of the request: theirs may differ.
+    let up_since = core.state().up_since;
+    if up_since.is_none_or(|up_since| up_since >= requested) {
+        return Ok(Lookup::Unknown(UnknownReason::ServerRestarted));
+    }
+    if since.is_some_and(|since| since >= requested) {
+        // It was not there all the time.
         return Ok(Lookup::Unknown(UnknownReason::NotKept));
     }
-    let state = core.state();
-    match state.up_since {
-        Some(up_since) if up_since < requested && state.kept_since(requested) => {
-            Ok(Lookup::NeverExisted)
-        }
-        Some(up_since) if up_since < requested => Ok(Lookup::Unknown(UnknownReason::NotKept)),
-        _ => Ok(Lookup::Unknown(UnknownReason::ServerRestarted)),
-    }
+    Ok(Lookup::NeverExisted)
 }
 
 async fn by_channel(core: &Core, server: &Server, call: &CallRef) -> Result<Lookup> {

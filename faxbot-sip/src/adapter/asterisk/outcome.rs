@@ -24,6 +24,9 @@ const VERSION: &str = "1";
 /// move another field.
 const FIELDS: &str = "${EPOCH}|${CHANNEL(state)}|${FAXBOT_KIND}|${HANGUPCAUSE}|${FAXSTATUS}|${FAXERROR}|${FAXPAGES}|${FAXBITRATE}|${FAXMODE}|${FAXRESOLUTION}|${FAXSTATUSSTRING}|${REMOTESTATIONID}";
 
+/// Stands before the time that the extension was made at.
+const MADE_AT: &str = "faxbot made at ";
+
 /// The variable that tells a fax that never began from a plain call.
 pub(super) const KIND: &str = "FAXBOT_KIND";
 
@@ -122,6 +125,19 @@ impl OutcomeStore {
             self.family
         );
         [("Set", set), ("Return", String::new())]
+    }
+
+    /// A third step that never runs. It tells since when the extension is there, to every process
+    /// and for exactly as long as the extension itself lives: an outcome that is absent proves only
+    /// something for calls that were requested after it.
+    pub(super) fn made_at(&self, now: Timestamp) -> (&'static str, String) {
+        ("NoOp", format!("{MADE_AT}{}", now.as_second()))
+    }
+
+    /// Reads the data of [`made_at`](Self::made_at). Rounded up: it must not lie before the truth.
+    pub(super) fn read_made_at(&self, data: &str) -> Option<Timestamp> {
+        let seconds: i64 = data.strip_prefix(MADE_AT)?.parse().ok()?;
+        Timestamp::from_unix_seconds(seconds.saturating_add(1)).ok()
     }
 }
 

@@ -19,6 +19,8 @@ const PROBE: &[u8] = b"II*\0";
 /// How long the extension may take to run. It has two steps and no channel to dial.
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
 
+const OPERATION: &str = "preflight";
+
 /// How often the result is asked for.
 const PROBE_EVERY: Duration = Duration::from_millis(50);
 
@@ -172,17 +174,30 @@ pub(super) async fn run(
         ("res_fax", PreflightProblem::NoResFax),
         ("res_fax_spandsp", PreflightProblem::NoFaxTechnology),
     ] {
-        if server.has_module(module, "preflight").await? == Some(false) {
+        if server.has_module(module, OPERATION).await? == Some(false) {
             problems.push(problem);
         }
     }
-    if store.is_automatic() {
-        if permitted(server.make_extension(store, "preflight").await)?.is_none() {
-            problems.push(PreflightProblem::MayNotAddExtensions);
+    let outcomes = match server.extension(store, OPERATION).await {
+        _ if store.is_off() => None,
+        Ok(Presence::Present { .. }) if store.is_automatic() => {
+            permitted(server.may_add(store, OPERATION).await)?
+                .is_none()
+                .then_some(PreflightProblem::MayNotAddExtensions)
         }
-    } else if !store.is_off() && server.extension(store, "preflight").await? == Presence::Absent {
-        problems.push(PreflightProblem::NoOutcomeContext);
-    }
+        Ok(Presence::Present { .. }) => None,
+        Ok(Presence::Absent) if !store.is_automatic() => Some(PreflightProblem::NoOutcomeContext),
+        Err(error) if error.kind() != ErrorKind::PermissionDenied => return Err(error),
+        // Ours is missing, or the account may not look: the adapter makes it before every call.
+        _ if store.is_automatic() => {
+            let made = server.make_extension(store, clock.timestamp(), OPERATION);
+            permitted(made.await)?
+                .is_none()
+                .then_some(PreflightProblem::MayNotAddExtensions)
+        }
+        _ => None,
+    };
+    problems.extend(outcomes);
     match spool {
         None => problems.push(PreflightProblem::NoSpool),
         Some(spool) => problems.extend(spool_problem(server, config, spool, clock).await?),
@@ -198,13 +213,12 @@ async fn spool_problem(
 ) -> Result<Option<PreflightProblem>> {
     let id = CallId::new();
     let put = spool.clone();
-    let Ok(file) = blocking("preflight", move || put.put_probe(id, PROBE)).await? else {
+    let Ok(probe) = blocking(OPERATION, move || put.put_probe(id, PROBE)).await? else {
         return Ok(Some(PreflightProblem::SpoolNotWritable));
     };
-    let found = ask(server, config, id, &file.remote, clock).await;
-    let remove = spool.clone();
-    // A file that stays is swept at the next connect.
-    let _ = blocking("preflight", move || remove.remove(id)).await;
+    let found = ask(server, config, id, &spool.file(id).remote, clock).await;
+    // Its file goes with it.
+    blocking(OPERATION, move || drop(probe)).await?;
     Ok(match found? {
         Err(problem) => Some(problem),
         Ok(seen) => seen.problem(),
@@ -221,7 +235,6 @@ async fn ask(
     path: &str,
     clock: &SharedClock,
 ) -> Result<Result<Seen, PreflightProblem>> {
-    const OPERATION: &str = "preflight";
     let (context, family) = (
         format!("faxbot-preflight-{}", config.instance),
         format!("faxbot-{}-probe", config.instance),
@@ -234,48 +247,78 @@ async fn ask(
     let look = format!(
         "DB({family}/{extension})=${{STAT(e,{path})}}|${{STAT(s,{path})}}|${{STAT(e,{directory})}}|${{STAT(e,{directory}/.)}}|${{FILE({path},0,2)}}"
     );
-    let added = async {
-        server
-            .add_step(&context, &extension, "1", "Set", &look, OPERATION)
-            .await?;
-        server
-            .add_step(&context, &extension, "2", "Hangup", "", OPERATION)
-            .await
+    let question = Question {
+        server,
+        context: &context,
+        extension: &extension,
+        family: &family,
     };
-    if permitted(added.await)?.is_none() {
-        return Ok(Err(PreflightProblem::NotTested));
-    }
-    let channel = format!("Local/{extension}@{context}/n");
-    let headers = [
-        ("Channel", channel.as_str()),
-        ("ChannelId", &channel_id(id)),
-        ("Application", "Wait"),
-        ("Data", "0"),
-        ("Async", "true"),
-        ("Timeout", "3000"),
-    ];
-    let originated = server
-        .order(action("Originate", &headers, OPERATION)?, OPERATION)
-        .await
-        .map(drop);
-    let seen = match permitted(originated)? {
-        None => Err(PreflightProblem::MayNotOriginate),
-        Some(()) => wait_for(server, &family, &extension, clock)
-            .await?
-            .ok_or(PreflightProblem::NotTested),
-    };
-    let remove = [
-        ("Context", context.as_str()),
-        ("Extension", extension.as_str()),
-    ];
-    let _ = server
-        .ask(
-            action("DialplanExtensionRemove", &remove, OPERATION)?,
-            OPERATION,
-        )
-        .await;
-    server.forget(&family, &extension, OPERATION).await?;
+    let seen = question.ask(id, &look, clock).await;
+    // Also after a failure: what is left in the dialplan stays until a reload.
+    let removed = question.remove().await;
+    let seen = seen?;
+    removed?;
     Ok(seen)
+}
+
+struct Question<'a> {
+    server: &'a Server,
+    context: &'a str,
+    extension: &'a str,
+    family: &'a str,
+}
+
+impl Question<'_> {
+    async fn ask(
+        &self,
+        id: CallId,
+        look: &str,
+        clock: &SharedClock,
+    ) -> Result<Result<Seen, PreflightProblem>> {
+        let Self {
+            server,
+            context,
+            extension,
+            family,
+        } = *self;
+        for (priority, application, data) in [("1", "Set", look), ("2", "Hangup", "")] {
+            let added = server
+                .add_step(context, extension, priority, application, data, OPERATION)
+                .await;
+            if permitted(added)?.is_none() {
+                return Ok(Err(PreflightProblem::NotTested));
+            }
+        }
+        let channel = format!("Local/{extension}@{context}/n");
+        let headers = [
+            ("Channel", channel.as_str()),
+            ("ChannelId", &channel_id(id)),
+            ("Application", "Wait"),
+            ("Data", "0"),
+            ("Async", "true"),
+            ("Timeout", "3000"),
+        ];
+        let originated = server
+            .order(action("Originate", &headers, OPERATION)?, OPERATION)
+            .await;
+        if permitted(originated)?.is_none() {
+            return Ok(Err(PreflightProblem::MayNotOriginate));
+        }
+        let seen = wait_for(server, family, extension, clock).await?;
+        Ok(seen.ok_or(PreflightProblem::NotTested))
+    }
+
+    /// Nothing is left behind: first the extension, so that nothing is written any more.
+    async fn remove(&self) -> Result<()> {
+        let headers = [("Context", self.context), ("Extension", self.extension)];
+        let remove = action("DialplanExtensionRemove", &headers, OPERATION)?;
+        self.server.ask(remove, OPERATION).await?;
+        let forgotten = self
+            .server
+            .forget(self.family, self.extension, OPERATION)
+            .await;
+        permitted(forgotten).map(drop)
+    }
 }
 
 async fn wait_for(
@@ -286,7 +329,7 @@ async fn wait_for(
 ) -> Result<Option<Seen>> {
     let until = clock.now() + PROBE_LIMIT;
     loop {
-        if let Some(value) = server.database(family, key, "preflight").await? {
+        if let Some(value) = server.database(family, key, OPERATION).await? {
             return Ok(Some(Seen::parse(&value)));
         }
         if clock.now() >= until {

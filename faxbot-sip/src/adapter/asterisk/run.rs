@@ -1,415 +1,211 @@
-//! One run of the adapter, from connect to disconnect: the pump that feeds the books with events,
-//! and the worker that asks the server for what the books want to know.
+//! The worker of a connection: sets it up, and asks the server for what the books want to know, one
+//! question after the other. What ends calls comes before what merely shows progress, and both
+//! before the sweeping.
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use faxbot_core::{
-    Error, ErrorKind, Private, Result, Timestamp,
-    clock::SharedClock,
-    event::EventBus,
+    Error, ErrorKind, Result,
     id::CallId,
-    sip::{
-        Capabilities, Capability, ConnectionChanged, ConnectionState, Gap, HealthRecorder,
-        RawEvent, Severity, SipEvent,
-    },
+    sip::{ConnectionState, Gap, Severity},
     task::blocking,
 };
-use tokio::sync::Notify;
 
 use super::{
-    config::{AsteriskConfig, RawEvents},
-    event::{Books, Todo},
-    outcome::{Leg, OutcomeStore, Report},
-    server::{Presence, Server, Startup},
-    spool::Spool,
+    books::Todo,
+    core::Core,
+    line::LiveChannel,
+    outcome::{Leg, Report, channel_id},
+    server::Server,
 };
 use crate::{
-    adapter::calls::Now,
-    driver::{Handle, LinkEvent, LinkEvents, Setup},
-    protocol::ami::{AmiSession, Message},
+    driver::{Handle, Setup},
+    protocol::ami::AmiSession,
 };
-
-/// Outcomes that nobody released go after this long.
-const KEEP_OUTCOMES: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// How often an outcome that could not be read is asked for again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Events that have a form of ours, or say nothing to a user of calls and faxes.
-const UNDERSTOOD: &[&str] = &[
-    "newchannel",
-    "newstate",
-    "varset",
-    "faxstatus",
-    "sendfax",
-    "originateresponse",
-    "hangup",
-    "hanguprequest",
-    "softhanguprequest",
-    "newexten",
-    "newcallerid",
-    "newconnectedline",
-    "dialbegin",
-    "dialstate",
-    "dialend",
-    "localbridge",
-    "localoptimizationbegin",
-    "localoptimizationend",
-    "rtcpsent",
-    "rtcpreceived",
-    "fullybooted",
-    "successfulauth",
-    "challengesent",
-    "reload",
-    "shutdown",
-    "hanguphandlerpush",
-    "hanguphandlerrun",
-    "hanguphandlerpop",
-    "devicestatechange",
-    "extensionstatus",
-];
+/// Outcomes that nobody released go after this long.
+const KEEP_OUTCOMES: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// What lives as long as the adapter, across connections.
-#[derive(Debug)]
-pub(super) struct Core {
-    pub(super) config: AsteriskConfig,
-    pub(super) store: OutcomeStore,
-    pub(super) spool: Option<Spool>,
-    pub(super) clock: SharedClock,
-    pub(super) bus: EventBus<SipEvent>,
-    pub(super) health: Mutex<HealthRecorder>,
-    state: Mutex<State>,
-    /// The worker has something to do.
-    pub(super) wake: Notify,
-}
+/// How often they are looked for on a connection that lasts.
+const SWEEP_EVERY: Duration = Duration::from_secs(24 * 3600);
 
-#[derive(Debug)]
-pub(super) struct State {
-    pub(super) books: Books,
-    pub(super) connection: ConnectionState,
-    pub(super) capabilities: Capabilities,
-    /// Which run of Asterisk the books are about.
-    startup: Option<Startup>,
-    /// Since when this run of Asterisk is up, where it told.
-    pub(super) up_since: Option<Timestamp>,
-    /// Whether hangup handlers write their outcomes.
-    pub(super) outcomes: bool,
-    /// Since when the extension of the handlers is there without a break; `None` where it was there
-    /// already when we first looked.
-    intact_since: Option<Timestamp>,
-    lost_at: Option<Timestamp>,
-    setup: Option<Setup<AmiSession>>,
-    work: VecDeque<Todo>,
-    /// Settlements whose outcome could not be read, and when it is tried again.
-    later: Vec<(std::time::Instant, CallId)>,
-}
-
-impl Core {
-    pub(super) fn new(config: AsteriskConfig, clock: SharedClock) -> Self {
-        let store = OutcomeStore::new(&config.instance, &config.outcome);
-        let spool = config
-            .spool
-            .clone()
-            .map(|spool| Spool::new(spool, &config.instance));
-        let state = State {
-            books: Books::new(),
-            connection: ConnectionState::Disconnected,
-            capabilities: capabilities(!store.is_off(), spool.is_some()),
-            startup: None,
-            up_since: None,
-            outcomes: false,
-            intact_since: None,
-            lost_at: None,
-            setup: None,
-            work: VecDeque::new(),
-            later: Vec::new(),
-        };
-        Self {
-            config,
-            store,
-            spool,
-            clock,
-            bus: EventBus::default(),
-            health: Mutex::default(),
-            state: Mutex::new(state),
-            wake: Notify::new(),
-        }
-    }
-
-    pub(super) fn now(&self) -> Now {
-        Now {
-            instant: self.clock.now(),
-            wall: self.clock.timestamp(),
-        }
-    }
-
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn health(&self) -> MutexGuard<'_, HealthRecorder> {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Changes the books and publishes what follows, in one step: events and snapshots agree.
-    pub(super) fn change<T>(
-        &self,
-        change: impl FnOnce(&mut State, Now) -> (T, Vec<SipEvent>),
-    ) -> T {
-        let now = self.now();
-        let mut state = self.state();
-        let (value, events) = change(&mut state, now);
-        let todo = state.books.take_todo();
-        let wake = !todo.is_empty();
-        state.work.extend(todo);
-        for event in events {
-            self.bus.publish(now.wall, event);
-        }
-        drop(state);
-        if wake {
-            self.wake.notify_one();
-        }
-        value
-    }
-
-    pub(super) fn events(&self, change: impl FnOnce(&mut State, Now) -> Vec<SipEvent>) {
-        self.change(|state, now| ((), change(state, now)));
-    }
-
-    pub(super) fn connection(&self, connection: ConnectionState, gap: Option<Gap>) {
-        self.events(|state, _| {
-            if state.connection == connection {
-                return Vec::new();
-            }
-            state.connection = connection;
-            let mut changed = ConnectionChanged::new(connection);
-            changed.gap = gap;
-            vec![SipEvent::ConnectionStateChanged(changed)]
-        });
-    }
-
-    fn trouble(&self, severity: Severity, error: Error) {
-        self.events(|_, _| vec![SipEvent::AdapterError { severity, error }]);
-    }
-
-    /// Makes sure that a call that ends now leaves its outcome. A dialplan reload takes our extension
-    /// away without an event (observed on Asterisk 16.28 and 22.10), so this comes before every
-    /// Originate and again and again while calls are up.
-    pub(super) async fn keep_extension(
-        &self,
-        server: &Server,
-        operation: &'static str,
-    ) -> Result<()> {
-        if !self.state().outcomes
-            || server.extension(&self.store, operation).await? == Presence::Present
-        {
-            return Ok(());
-        }
-        // Calls that ended since the reload left nothing.
-        let now = self.clock.timestamp();
-        self.state().intact_since = Some(now);
-        server.make_extension(&self.store, operation).await
-    }
-}
-
-/// What this version does, by what the configuration and the server allow.
-fn capabilities(outcomes: bool, fax: bool) -> Capabilities {
-    let mut all: Capabilities = [
-        Capability::Dial,
-        Capability::OnAnswerPark,
-        Capability::OnAnswerExtension,
-        Capability::OnAnswerApplication,
-        Capability::Variables,
-        Capability::Hangup,
-    ]
-    .into_iter()
-    .collect();
-    if outcomes {
-        all = all.with(Capability::LookupEnded);
-    }
-    if fax {
-        all.with(Capability::SendFax)
-    } else {
-        all
-    }
-}
-
-/// Takes the link's events until the link ends.
-pub(super) async fn pump(core: Arc<Core>, mut events: LinkEvents<AmiSession>) {
-    while let Some(event) = events.recv().await {
-        match event {
-            LinkEvent::Up { setup, .. } => {
-                core.state().setup = Some(setup);
-                core.wake.notify_one();
-            }
-            LinkEvent::Event { event, .. } => take(&core, &event),
-            LinkEvent::Down { reason, at, .. } => {
-                core.health().disconnected();
-                core.events(|state, _| {
-                    state.books.missed_events();
-                    state.lost_at.get_or_insert(at);
-                    Vec::new()
-                });
-                tracing::info!(%reason, "asterisk: connection lost");
-                core.connection(ConnectionState::Connecting, None);
-            }
-            LinkEvent::AttemptFailed {
-                reason, critical, ..
-            } => {
-                core.health().connection_failed();
-                let severity = if critical {
-                    Severity::Critical
-                } else {
-                    Severity::Warning
-                };
-                core.trouble(severity, reason.into_error("connect"));
-            }
-            LinkEvent::GaveUp { reason } => {
-                core.trouble(Severity::Critical, reason.into_error("connect"));
-                core.connection(ConnectionState::Error, None);
-            }
-        }
-    }
-}
-
-fn take(core: &Core, event: &Message) {
-    if event.is_event("FullyBooted")
-        && let Some(uptime) = event
-            .get_str("Uptime")
-            .and_then(|uptime| uptime.parse().ok())
-    {
-        let up_since = core.clock.timestamp() - Duration::from_secs(uptime);
-        core.state().up_since = Some(up_since);
-    }
-    let raw = match core.config.raw_events {
-        RawEvents::Off => false,
-        RawEvents::All => true,
-        RawEvents::Unknown => {
-            let name = event.event().unwrap_or_default();
-            !UNDERSTOOD
-                .iter()
-                .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
-        }
-    };
-    core.events(|state, now| {
-        let mut out = state.books.event(event, now);
-        // Nobody listens: a busy server's events are not copied for nothing.
-        if raw && core.bus.streams() > 0 {
-            out.push(SipEvent::Raw(raw_event(event)));
-        }
-        out
-    });
-}
-
-fn raw_event(event: &Message) -> RawEvent {
-    let name = String::from_utf8_lossy(event.event().unwrap_or_default()).into_owned();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let fields = event
-        .headers()
-        .map(|(key, value)| (text(key), Private::new(text(value))))
-        .collect();
-    RawEvent::new(name, fields)
-}
-
-/// Asks the server for what the books want to know, one question after the other.
+/// Asks the server for what the books want to know, as long as the adapter runs.
 pub(super) async fn work(core: Arc<Core>, handle: Handle<AmiSession>) {
-    let server = Server::new(handle, core.config.request_timeout);
-    let mut next_poll = core.clock.now() + core.config.fax_poll;
-    loop {
-        let setup = core.state().setup.take();
-        if let Some(setup) = setup {
-            set_up(&core, setup).await;
-            continue;
-        }
-        let todo = core.state().work.pop_front();
-        if let Some(todo) = todo {
-            carry_out(&core, &server, todo).await;
-            continue;
-        }
-        let now = core.clock.now();
-        if now >= next_poll {
-            next_poll = now + core.config.fax_poll;
-            if let Err(error) = poll(&core, &server).await {
-                tracing::debug!(%error, "asterisk: progress of faxes could not be asked for");
+    let now = core.clock.now();
+    let worker = Worker {
+        server: Server::new(handle, core.config.request_timeout),
+        next_poll: now + core.config.fax_poll,
+        next_sweep: None,
+        sessions: VecDeque::new(),
+        old: VecDeque::new(),
+        core,
+    };
+    worker.run().await;
+}
+
+struct Worker {
+    core: Arc<Core>,
+    server: Server,
+    next_poll: Instant,
+    /// `None` until a connection was set up.
+    next_sweep: Option<Instant>,
+    /// Fax sessions of the last poll that were not asked for: call and session number.
+    sessions: VecDeque<(CallId, String)>,
+    /// Keys of outcomes that are too old.
+    old: VecDeque<String>,
+}
+
+impl Worker {
+    async fn run(mut self) {
+        loop {
+            if self.step().await {
+                continue;
             }
-            continue;
+            let due = self.core.state().next_due();
+            let wake_at = [due, self.next_sweep.filter(|_| self.server.is_up())]
+                .into_iter()
+                .flatten()
+                .fold(self.next_poll, Instant::min);
+            tokio::select! {
+                () = self.core.wake.notified() => {}
+                () = self.core.clock.sleep_until(wake_at) => {}
+            }
         }
-        let due = core.state().next_due();
-        if due.is_some_and(|due| due <= now) {
-            core.events(|state, now| {
+    }
+
+    /// Does what is most urgent. `false` when there is nothing to do now.
+    async fn step(&mut self) -> bool {
+        let setup = self.core.state().setup.take();
+        if let Some(setup) = setup {
+            self.sessions.clear();
+            if set_up(&self.core, setup).await {
+                self.next_sweep = Some(self.core.clock.now());
+            }
+            return true;
+        }
+        let todo = self.core.state().work.pop_front();
+        if let Some(todo) = todo {
+            self.carry_out(todo).await;
+            return true;
+        }
+        let now = self.core.clock.now();
+        if self.core.state().next_due().is_some_and(|due| due <= now) {
+            self.core.events(|state, now| {
                 state.due(now);
                 Vec::new()
             });
-            continue;
+            return true;
         }
-        let wake_at = due.map_or(next_poll, |due| due.min(next_poll));
-        tokio::select! {
-            () = core.wake.notified() => {}
-            () = core.clock.sleep_until(wake_at) => {}
-        }
-    }
-}
-
-impl State {
-    /// Whether a call that was requested then and ended since must have left its outcome.
-    pub(super) fn kept_since(&self, requested: Timestamp) -> bool {
-        self.outcomes && self.intact_since.is_none_or(|since| since < requested)
-    }
-
-    fn next_due(&self) -> Option<std::time::Instant> {
-        let later = self.later.iter().map(|(at, _)| *at).min();
-        [self.books.next_timeout(), later]
-            .into_iter()
-            .flatten()
-            .min()
-    }
-
-    fn due(&mut self, now: Now) {
-        self.books.timeout(now);
-        let work = &mut self.work;
-        self.later.retain(|&(at, id)| {
-            let due = at <= now.instant;
-            if due {
-                work.push_back(Todo::Settle(id));
+        if let Some((id, session)) = self.sessions.pop_front() {
+            if let Ok(Some(answer)) = self.server.fax_session(&session).await {
+                self.core
+                    .events(|state, now| state.books.fax_session(id, &answer, now));
             }
-            !due
-        });
-    }
-}
-
-async fn carry_out(core: &Core, server: &Server, todo: Todo) {
-    match todo {
-        Todo::Settle(id) => settle(core, server, id).await,
-        Todo::Check(id) => {
-            // A check that fails is due again by itself.
-            if let Ok(list) = server.channels("lookup").await {
-                core.events(|state, now| state.books.channels(&list, &[id], now));
-            }
+            return true;
         }
-        Todo::HangUp(id) => {
-            if server
-                .hang_up(&super::outcome::channel_id(id))
-                .await
-                .is_err()
-            {
+        if now >= self.next_poll {
+            if let Err(error) = self.poll().await {
+                tracing::debug!(%error, "asterisk: progress of faxes could not be asked for");
+            }
+            // Counted from the end: on a slow server one poll must not follow the other at once.
+            self.next_poll = self.core.clock.now() + self.core.config.fax_poll;
+            return true;
+        }
+        if let Some(key) = self.old.pop_front() {
+            self.forget(&key).await;
+            return true;
+        }
+        if self.server.is_up() && self.next_sweep.is_some_and(|at| at <= now) {
+            self.next_sweep = Some(now + SWEEP_EVERY);
+            self.old = old_outcomes(&self.core, &self.server).await;
+            return true;
+        }
+        false
+    }
+
+    async fn carry_out(&mut self, todo: Todo) {
+        let (core, server) = (&self.core, &self.server);
+        match todo {
+            Todo::Settle(id) => settle(core, server, id).await,
+            Todo::Check(id) => {
+                // One list answers for all that wait for one.
+                let mut asked = vec![id];
+                core.state().work.retain(|todo| match todo {
+                    Todo::Check(other) => {
+                        asked.push(*other);
+                        false
+                    }
+                    _ => true,
+                });
+                // A check that fails is due again by itself.
+                if let Ok(list) = server.channels("lookup").await {
+                    core.events(|state, now| state.books.channels(&list, &asked, now));
+                }
+            }
+            Todo::HangUp(id) => {
+                let done = server.hang_up(&channel_id(id)).await;
                 core.events(|state, now| {
-                    state.books.unsure(id, now);
+                    // What fails is tried again when the channel is seen again.
+                    match done {
+                        Ok(()) => state.books.hung_up(id),
+                        Err(_) => state.books.unsure(id, now),
+                    }
                     Vec::new()
                 });
             }
+            Todo::Reloaded => {
+                // An operator's context may be there now, ours has to be made again.
+                match core.secure(server, "lookup").await {
+                    Ok(kept) => {
+                        let fax = core.state().fax;
+                        core.learn(!core.store.is_off() && kept.is_ok(), fax);
+                    }
+                    Err(error) => uncertain(&error),
+                }
+            }
         }
-        Todo::Reloaded => keep_extension(core, server).await,
+    }
+
+    /// Looks after the extension while calls are up, and notes which faxes to ask for.
+    async fn poll(&mut self) -> Result<()> {
+        let (calls, faxes) = {
+            let state = self.core.state();
+            (state.books.len(), state.books.answered_faxes())
+        };
+        if calls == 0 || !self.server.is_up() {
+            return Ok(());
+        }
+        if let Err(error) = self.core.keep_extension(&self.server, "lookup").await {
+            uncertain(&error);
+        }
+        if faxes.is_empty() {
+            return Ok(());
+        }
+        let all = self.server.fax_sessions().await?;
+        let ours = |(channel, session)| Some((*faxes.get(&channel)?, session));
+        self.sessions = all.into_iter().filter_map(ours).collect();
+        Ok(())
+    }
+
+    async fn forget(&mut self, key: &str) {
+        let family = self.core.store.family();
+        if let Err(error) = self.server.forget(family, key, "release").await {
+            // The others will fare no better; the next sweep tries again.
+            self.old.clear();
+            tracing::warn!(%error, "asterisk: old outcomes could not be deleted");
+        }
     }
 }
 
-async fn keep_extension(core: &Core, server: &Server) {
-    if let Err(error) = core.keep_extension(server, "lookup").await {
-        tracing::warn!(%error, "asterisk: it is not certain that calls that end now leave their outcome");
-    }
+fn uncertain(error: &Error) {
+    tracing::warn!(%error, "asterisk: it is not certain that calls that end now leave their outcome");
 }
 
 /// Ends a call with what its handler left.
@@ -422,22 +218,39 @@ async fn settle(core: &Core, server: &Server, id: CallId) {
     };
     match report {
         Ok(report) => finish(core, id, report.as_ref()).await,
-        // The link is down, or the server too busy to answer: what was written stays written.
-        Err(_) => {
+        Err(error) if is_passing(&error) => {
             let at = core.clock.now() + ASK_AGAIN;
             core.state().later.push((at, id));
+        }
+        Err(error) => {
+            // It would fail for ever, and the call would never end.
+            core.trouble(Severity::Warning, error.with_call_id(id));
+            finish(core, id, None).await;
         }
     }
 }
 
+/// The link is down, or the server too busy to answer: what was written stays written.
+fn is_passing(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::NotConnected
+            | ErrorKind::Timeout
+            | ErrorKind::OutcomeUnknown
+            | ErrorKind::Overloaded
+            | ErrorKind::ServerBusy
+            | ErrorKind::Closed
+            | ErrorKind::Protocol
+    )
+}
+
 async fn finish(core: &Core, id: CallId, report: Option<&Report>) {
-    let was_fax = core.change(|state, now| {
-        let was_fax = state.books.is_fax(id);
-        (was_fax, state.books.finish(id, report, now))
-    });
-    if was_fax {
+    // The pages first: whoever hears the outcome may rely on their being gone.
+    let is_fax = core.state().books.is_fax(id);
+    if is_fax {
         clear_spool(core, id).await;
     }
+    core.events(|state, now| state.books.finish(id, report, now));
 }
 
 /// The pages of a fax go when its outcome is final.
@@ -451,28 +264,25 @@ pub(super) async fn clear_spool(core: &Core, id: CallId) {
 }
 
 /// Everything that makes a connection "connected": which run of Asterisk this is, the outcome
-/// extension, the calls that ended meanwhile, leftovers.
-async fn set_up(core: &Core, setup: Setup<AmiSession>) {
+/// extension, the calls that ended meanwhile, leftovers. Answers whether it is connected.
+async fn set_up(core: &Core, setup: Setup<AmiSession>) -> bool {
     let server = Server::new(setup.handle().clone(), core.config.request_timeout);
-    match prepare(core, &server).await {
-        Ok(()) => {
-            let gap = {
-                let mut state = core.state();
-                state.lost_at.take().map(|from| Gap {
-                    from,
-                    to: core.clock.timestamp(),
-                })
-            };
-            core.health().connected(core.clock.now());
-            if setup.ready() {
-                core.connection(ConnectionState::Connected, gap);
-            }
-        }
-        Err(error) => {
-            tracing::warn!(%error, "asterisk: the connection could not be set up");
-            setup.fail(error);
-        }
+    if let Err(error) = prepare(core, &server).await {
+        tracing::warn!(%error, "asterisk: the connection could not be set up");
+        setup.fail(error);
+        return false;
     }
+    let connected_at = core.clock.now();
+    // In one step: who sees `connect` return sees the state, and a link that is lost at this moment
+    // keeps its gap.
+    core.change(|state, now| {
+        if !setup.ready() {
+            return (false, Vec::new());
+        }
+        core.health().connected(connected_at);
+        let gap = state.lost_at.take().map(|from| Gap { from, to: now.wall });
+        (true, state.move_to(ConnectionState::Connected, gap))
+    })
 }
 
 async fn prepare(core: &Core, server: &Server) -> Result<()> {
@@ -483,51 +293,20 @@ async fn prepare(core: &Core, server: &Server) -> Result<()> {
         // and is read when the list below shows that a call is gone.
         tracing::warn!("asterisk: the server was restarted");
     }
-    let outcomes = keep_outcomes(core, server).await?;
+    let kept = core.secure(server, "connect").await?;
     let fax = core.spool.is_some() && server.has_module("res_fax", "connect").await? != Some(false);
-    core.events(|state, _| {
-        state.outcomes = outcomes;
-        let now_can = capabilities(outcomes, fax);
-        if state.capabilities == now_can {
-            return Vec::new();
-        }
-        state.capabilities = now_can.clone();
-        vec![SipEvent::CapabilitiesChanged(now_can)]
-    });
-    let list = server.channels("connect").await?;
+    core.learn(!core.store.is_off() && kept.is_ok(), fax);
+    if let Err(why) = kept {
+        core.trouble(Severity::Warning, why);
+    }
     let ours = core.state().books.live();
+    let list = server.channels("connect").await?;
     core.events(|state, now| state.books.channels(&list, &ours, now));
     sweep_spool(core, &list).await;
-    sweep_outcomes(core, server, outcomes).await
+    Ok(())
 }
 
-/// Whether outcomes are kept on this server.
-async fn keep_outcomes(core: &Core, server: &Server) -> Result<bool> {
-    if core.store.is_off() {
-        return Ok(false);
-    }
-    if !core.store.is_automatic() {
-        return Ok(true);
-    }
-    // Looked at before it is made again: one that is gone took outcomes with it.
-    let presence = server.extension(&core.store, "connect").await;
-    match server.make_extension(&core.store, "connect").await {
-        Ok(()) => {
-            if !matches!(presence, Ok(Presence::Present)) {
-                let now = core.clock.timestamp();
-                core.state().intact_since = Some(now);
-            }
-            Ok(true)
-        }
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            core.trouble(Severity::Warning, error);
-            Ok(false)
-        }
-        Err(error) => Err(error),
-    }
-}
-
-async fn sweep_spool(core: &Core, list: &[super::event::LiveChannel]) {
+async fn sweep_spool(core: &Core, list: &[LiveChannel]) {
     let Some(spool) = core.spool.clone() else {
         return;
     };
@@ -555,62 +334,46 @@ async fn sweep_spool(core: &Core, list: &[super::event::LiveChannel]) {
     }
 }
 
-/// Deletes outcomes that nobody released within 7 days.
-async fn sweep_outcomes(core: &Core, server: &Server, outcomes: bool) -> Result<()> {
-    if !outcomes {
-        return Ok(());
+/// The keys of outcomes that nobody released within 7 days.
+async fn old_outcomes(core: &Core, server: &Server) -> VecDeque<String> {
+    if !core.state().outcomes {
+        return VecDeque::new();
     }
     let limit = core.clock.timestamp() - KEEP_OUTCOMES;
     let kept = match server.family(core.store.family()).await {
         Ok(kept) => kept,
-        // A server without DBGetTree keeps its leftovers; calls work all the same.
-        Err(error) if error.kind() != ErrorKind::NotConnected => {
+        Err(error) if error.kind() == ErrorKind::Protocol => {
+            // More than a list may hold. They grow until somebody releases them.
+            core.trouble(
+                Severity::Warning,
+                Error::new(
+                    ErrorKind::Overloaded,
+                    "release",
+                    "the server keeps more outcomes than can be listed; release calls whose outcome is stored",
+                ),
+            );
+            return VecDeque::new();
+        }
+        Err(error) => {
             tracing::warn!(%error, "asterisk: old outcomes could not be listed");
-            return Ok(());
+            return VecDeque::new();
         }
-        Err(error) => return Err(error),
     };
-    for (key, value) in kept {
-        let old = Report::parse(&value)
+    let is_old = |value: &str| {
+        Report::parse(value)
             .and_then(|report| report.ended)
-            .is_some_and(|ended| ended < limit);
-        if old {
-            server.forget(core.store.family(), &key, "connect").await?;
-        }
-    }
-    Ok(())
-}
-
-async fn poll(core: &Core, server: &Server) -> Result<()> {
-    let (calls, faxes) = {
-        let state = core.state();
-        (state.books.len(), state.books.answered_faxes())
+            .is_some_and(|ended| ended < limit)
     };
-    if calls == 0 || !server.is_up() {
-        return Ok(());
-    }
-    keep_extension(core, server).await;
-    if faxes.is_empty() {
-        return Ok(());
-    }
-    for (channel, session) in server.fax_sessions().await? {
-        let Some(&id) = faxes.get(&channel) else {
-            continue;
-        };
-        if let Some(answer) = server.fax_session(&session).await? {
-            core.events(|state, now| state.books.fax_session(id, &answer, now));
-        }
-    }
-    Ok(())
+    kept.into_iter()
+        .filter(|(_, value)| is_old(value))
+        .map(|(key, _)| key)
+        .collect()
 }
 
 /// The adapter stops: nothing of the books can be followed any longer.
 pub(super) fn stop_following(core: &Core) -> usize {
     core.change(|state, _| {
-        state.work.clear();
-        state.later.clear();
-        state.setup = None;
-        state.lost_at = None;
+        state.forget_connection();
         let left = state.books.lose_all(|id| {
             Error::new(
                 ErrorKind::Closed,

@@ -2,11 +2,11 @@
 
 use std::{fmt, time::Duration};
 
-use faxbot_core::{Error, ErrorKind, Result, id::CallId};
+use faxbot_core::{Error, ErrorKind, Result, Timestamp, id::CallId};
 use tracing::Instrument as _;
 
 use super::{
-    event::LiveChannel,
+    line::LiveChannel,
     outcome::{OutcomeStore, Report, channel_id},
     request::action,
 };
@@ -32,10 +32,13 @@ impl fmt::Debug for Startup {
     }
 }
 
-/// Whether something is there at the server.
+/// Whether the extension of the hangup handlers is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Presence {
-    Present,
+    Present {
+        /// Since when, for what we made; what an operator wrote is there all the time.
+        since: Option<Timestamp>,
+    },
     Absent,
 }
 
@@ -110,16 +113,31 @@ impl Server {
     pub(super) async fn make_extension(
         &self,
         store: &OutcomeStore,
+        now: Timestamp,
         operation: &'static str,
     ) -> Result<()> {
         let Some(context) = store.context().filter(|_| store.is_automatic()) else {
             return Ok(());
         };
-        for (priority, (application, data)) in ["1", "2"].into_iter().zip(store.steps()) {
+        let steps = store.steps().into_iter().chain([store.made_at(now)]);
+        for (priority, (application, data)) in ["1", "2", "3"].into_iter().zip(steps) {
             self.add_step(context, "s", priority, application, &data, operation)
                 .await?;
         }
         Ok(())
+    }
+
+    /// Whether the account may add extensions: adds the first step of ours again as it is.
+    pub(super) async fn may_add(
+        &self,
+        store: &OutcomeStore,
+        operation: &'static str,
+    ) -> Result<()> {
+        let ([(application, data), _], Some(context)) = (store.steps(), store.context()) else {
+            return Ok(());
+        };
+        self.add_step(context, "s", "1", application, &data, operation)
+            .await
     }
 
     pub(super) async fn add_step(
@@ -167,13 +185,20 @@ impl Server {
                 .iter()
                 .filter_map(|event| event.get_str("AppData"))
                 .collect();
-            let whole = !store.is_automatic()
-                || store
-                    .steps()
-                    .iter()
-                    .all(|(_, data)| steps.iter().any(|it| it == data));
-            return Ok(if whole && !steps.is_empty() {
-                Presence::Present
+            if !store.is_automatic() {
+                let there = !steps.is_empty();
+                return Ok(if there {
+                    Presence::Present { since: None }
+                } else {
+                    Presence::Absent
+                });
+            }
+            let has = |data: &str| steps.iter().any(|it| it == data);
+            let whole = store.steps().iter().all(|(_, data)| has(data));
+            // Without the time that it was made at it proves nothing: it is made again.
+            let since = steps.iter().find_map(|data| store.read_made_at(data));
+            return Ok(if whole && since.is_some() {
+                Presence::Present { since }
             } else {
                 Presence::Absent
             });

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use faxbot_core::{Error, ErrorKind, Result, id::CallId};
+use faxbot_core::{DocumentReason, Effect, Error, ErrorKind, Result, id::CallId};
 use uuid::Uuid;
 
 use super::config::SpoolConfig;
@@ -17,6 +17,29 @@ use super::config::SpoolConfig;
 pub(crate) struct Spool {
     config: SpoolConfig,
     prefix: String,
+}
+
+/// Pages in the spool that nobody was told of: they go when this is dropped, so that a fax that is
+/// given up before its request is written leaves nothing.
+#[derive(Debug)]
+pub(crate) struct Pages {
+    path: Option<PathBuf>,
+}
+
+impl Pages {
+    /// The pages stay: the server may be reading them from now on.
+    pub(crate) fn keep(mut self) {
+        self.path = None;
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        if let Some(path) = self.path.take() {
+            // What stays is swept at the next connect.
+            let _ = fs::remove_file(path);
+        }
+    }
 }
 
 /// A file in the spool.
@@ -51,27 +74,34 @@ impl Spool {
         }
     }
 
-    /// Copies pages into the spool: mode 0640, in the configured group.
-    pub(crate) fn put(&self, id: CallId, pages: &Path) -> Result<SpoolFile> {
-        let file = self.file(id);
-        let copied = self.copy(pages, &file.local);
-        copied.map_err(|source| {
-            // A half-written file must not stay: its call never happens.
-            let _ = fs::remove_file(&file.local);
-            Error::new(ErrorKind::Config, "send_fax", "the pages cannot be put into the spool directory; check that it exists and that we may write to it")
-                .with_call_id(id)
-                .with_source(source)
+    /// Copies pages into the spool: mode 0640, in the configured group. They are gone again with
+    /// the answer, unless it is kept.
+    pub(crate) fn put(&self, id: CallId, pages: &Path) -> Result<Pages> {
+        let mut source = fs::File::open(pages).map_err(|source| {
+            Error::document(
+                "send_fax",
+                DocumentReason::Damaged,
+                "the file of the pages cannot be read",
+            )
+            .with_call_id(id)
+            .with_source(source)
         })?;
-        Ok(file)
+        let path = self.file(id).local;
+        let mut target = create(&path).map_err(|source| unusable(id, source))?;
+        // From here on the file is ours: whatever fails, it does not stay.
+        let put = Pages { path: Some(path) };
+        self.fill(&mut source, &mut target, &put)
+            .map_err(|source| unusable(id, source))?;
+        Ok(put)
     }
 
-    fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut source = fs::File::open(from)?;
-        let mut target = create(to)?;
-        // Before the first byte of the document is in it.
-        share(&target, to, self.config.group.as_deref())?;
-        io::copy(&mut source, &mut target)?;
-        target.sync_all()
+    fn fill(&self, from: &mut impl io::Read, to: &mut fs::File, put: &Pages) -> io::Result<()> {
+        if let Some(path) = &put.path {
+            // Before the first byte of the document is in it.
+            share(to, path, self.config.group.as_deref())?;
+        }
+        io::copy(from, to)?;
+        to.sync_all()
     }
 
     /// Removes the file of a call; one that is gone is no error.
@@ -85,16 +115,19 @@ impl Spool {
     /// Removes files of our name pattern that belong to no call of `keep`, and answers how many.
     /// Other files are never touched.
     pub(crate) fn sweep(&self, keep: &HashSet<CallId>) -> io::Result<usize> {
-        let mut swept = 0;
+        let (mut swept, mut failed) = (0, None);
         for entry in fs::read_dir(&self.config.local)? {
             let entry = entry?;
             let id = entry.file_name().to_str().and_then(|name| self.owner(name));
             if id.is_some_and(|id| !keep.contains(&id)) {
-                fs::remove_file(entry.path())?;
-                swept += 1;
+                // One that cannot go does not save the others.
+                match fs::remove_file(entry.path()) {
+                    Ok(()) => swept += 1,
+                    Err(error) => failed = Some(error),
+                }
             }
         }
-        Ok(swept)
+        failed.map_or(Ok(swept), Err)
     }
 
     /// The call whose file has this name, if it is a name of ours.
@@ -108,15 +141,32 @@ impl Spool {
     }
 
     /// A small file for Asterisk to look at: the same mode and group as pages get.
-    pub(crate) fn put_probe(&self, id: CallId, content: &[u8]) -> io::Result<SpoolFile> {
-        use io::Write as _;
-        let file = self.file(id);
-        let mut target = create(&file.local)?;
-        share(&target, &file.local, self.config.group.as_deref())?;
-        target.write_all(content)?;
-        target.sync_all()?;
-        Ok(file)
+    pub(crate) fn put_probe(&self, id: CallId, mut content: &[u8]) -> io::Result<Pages> {
+        let path = self.file(id).local;
+        let mut target = create(&path)?;
+        let put = Pages { path: Some(path) };
+        self.fill(&mut content, &mut target, &put)?;
+        Ok(put)
     }
+}
+
+fn unusable(id: CallId, source: io::Error) -> Error {
+    let (kind, message) = if source.kind() == io::ErrorKind::AlreadyExists {
+        // Of a fax of an earlier process that may still be read.
+        (
+            ErrorKind::InvalidState,
+            "the pages of a fax with this id are in the spool; ask with lookup",
+        )
+    } else {
+        (
+            ErrorKind::Config,
+            "the pages cannot be put into the spool directory; check that it exists and that we may write to it",
+        )
+    };
+    Error::new(kind, "send_fax", message)
+        .with_call_id(id)
+        .with_effect(Effect::NoEffect)
+        .with_source(source)
 }
 
 #[cfg(unix)]
@@ -189,7 +239,8 @@ mod tests {
         fs::write(&pages, b"II*\0").unwrap();
         let spool = spool(directory.path());
         let id = CallId::new();
-        let file = spool.put(id, &pages).unwrap();
+        let file = spool.file(id);
+        spool.put(id, &pages).unwrap().keep();
         assert_eq!(fs::read(&file.local).unwrap(), b"II*\0");
         assert_eq!(
             file.remote,
@@ -214,9 +265,32 @@ mod tests {
         let error = spool(directory.path())
             .put(CallId::new(), Path::new("/nonexistent.tif"))
             .unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Config);
+        assert_eq!(error.kind(), ErrorKind::Document);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
         assert!(!error.to_string().contains("nonexistent"));
+    }
+
+    #[test]
+    fn pages_that_are_not_kept_are_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let pages = directory.path().join("pages.tif");
+        fs::write(&pages, b"II*\0").unwrap();
+        let spool = spool(directory.path());
+        drop(spool.put(CallId::new(), &pages).unwrap());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_pages_of_a_live_fax_survive_a_second_request_with_its_id() {
+        let directory = tempfile::tempdir().unwrap();
+        let pages = directory.path().join("pages.tif");
+        fs::write(&pages, b"II*\0").unwrap();
+        let (spool, id) = (spool(directory.path()), CallId::new());
+        spool.put(id, &pages).unwrap().keep();
+        let error = spool.put(id, &pages).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidState);
+        assert_eq!(error.effect(), Effect::NoEffect);
+        assert!(spool.file(id).local.exists());
     }
 
     #[test]
@@ -225,7 +299,7 @@ mod tests {
         let spool = spool(directory.path());
         let (live, dead) = (CallId::new(), CallId::new());
         for id in [live, dead] {
-            spool.put_probe(id, b"x").unwrap();
+            spool.put_probe(id, b"x").unwrap().keep();
         }
         let strangers = [
             "other.tif".to_owned(),

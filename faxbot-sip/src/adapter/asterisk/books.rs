@@ -1,0 +1,432 @@
+//! The books of one Asterisk: requests go in, ends come out, and what has to be asked of the server
+//! in between is said by [`Todo`]. Sans-IO; what events do to them is in [`event`](super::event).
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::{Duration, Instant},
+};
+
+use faxbot_core::{
+    Effect, Error, ErrorKind, Result,
+    fax::{FaxPhase, FaxProgress, FaxUpdate},
+    id::{CallId, CallRef},
+    sip::{
+        AdapterKind, CallRecord, CallState, CallStateChanged, CallStatus, CallUpdate, Direction,
+        IllegalEdge, Severity, SipEvent,
+    },
+};
+use tokio::sync::watch;
+
+use super::{
+    fax::FaxRun,
+    line::{Line, LiveChannel, NewLine, lost},
+    outcome::{Leg, Report, channel_id, peer_id},
+};
+use crate::{
+    adapter::calls::{Calls, Ending, NewCall, Now},
+    protocol::ami::Message,
+};
+
+/// How long after its ring time-out a call that neither rings nor ends is asked for at the server.
+pub(super) const OVERDUE: Duration = Duration::from_secs(30);
+
+/// How long a request whose fate is not known waits before the server is asked: an Originate in the
+/// server's queue has made its channel by then.
+pub(super) const UNSURE: Duration = Duration::from_secs(5);
+
+/// How often the server is asked whether calls that say nothing are still there. Events tell when
+/// they end, but an account that may not read the class `call` gets none. One list answers for all
+/// calls, so this does not grow with their number.
+pub(super) const RECHECK: Duration = Duration::from_secs(60);
+
+/// What the worker must do after an input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Todo {
+    /// The call is over as far as events tell: read what its handler left, then [`Books::finish`].
+    Settle(CallId),
+    /// Nobody knows where the call is: ask the server.
+    Check(CallId),
+    /// A hang-up is owed and the channel is there: send it.
+    HangUp(CallId),
+    /// The dialplan was reloaded: extensions of the run time are gone.
+    Reloaded,
+}
+
+/// The books of one server.
+#[derive(Debug)]
+pub(super) struct Books {
+    pub(super) calls: Calls,
+    pub(super) lines: HashMap<CallId, Line>,
+    pub(super) todo: Vec<Todo>,
+}
+
+impl Books {
+    pub(super) fn new() -> Self {
+        Self {
+            calls: Calls::new(AdapterKind::ASTERISK),
+            lines: HashMap::new(),
+            todo: Vec::new(),
+        }
+    }
+
+    /// Enters a call before its request is written, so that no event of it is missed.
+    pub(super) fn open(&mut self, new: NewLine, now: Now) -> Result<watch::Receiver<CallUpdate>> {
+        let updates = self.calls.open(
+            NewCall {
+                id: new.id,
+                direction: Direction::Outbound,
+                state: CallState::Created,
+                from: new.from,
+                to: Some(new.to),
+            },
+            now,
+        )?;
+        self.calls.name(new.id, &channel_id(new.id));
+        self.calls.name(new.id, &peer_id(new.id));
+        let line = Line {
+            ring_timeout: new.ring_timeout,
+            ..Line::default()
+        };
+        self.lines.insert(new.id, line);
+        Ok(updates)
+    }
+
+    /// Enters a fax.
+    pub(super) fn open_fax(
+        &mut self,
+        new: NewLine,
+        pages: u32,
+        now: Now,
+    ) -> Result<watch::Receiver<FaxUpdate>> {
+        let id = new.id;
+        self.open(new, now)?;
+        let (run, updates) = FaxRun::new(pages);
+        if let Some(line) = self.lines.get_mut(&id) {
+            line.fax = Some(run);
+        }
+        Ok(updates)
+    }
+
+    /// The request is handed to the connection now. `false` if it was hung up before: it must not be
+    /// sent then.
+    pub(super) fn requested(&mut self, id: CallId, now: Now) -> bool {
+        match self.lines.get_mut(&id) {
+            Some(line) if !line.cancel => {
+                line.requested = Some(now.instant);
+                line.check_at = Some(now.instant + line.ring_timeout + OVERDUE);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The server took the request.
+    pub(super) fn taken(&mut self, id: CallId, now: Now) -> Vec<SipEvent> {
+        if let Some(line) = self.lines.get_mut(&id) {
+            line.taken = true;
+        }
+        // Events of the call may have been taken before its answer was.
+        self.catch_up(id, now)
+    }
+
+    pub(super) fn catch_up(&mut self, id: CallId, now: Now) -> Vec<SipEvent> {
+        if self.calls.state(id) == Some(CallState::Created) {
+            self.advance(id, CallState::Dialing, now)
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Nobody knows whether the request happened: the server is asked soon.
+    pub(super) fn unsure(&mut self, id: CallId, now: Now) {
+        if let Some(line) = self.lines.get_mut(&id).filter(|line| !line.settling) {
+            line.check_at = Some(now.instant + UNSURE);
+        }
+    }
+
+    /// We hang up, or certainly could not: the cause of the end that follows is ours or not.
+    pub(super) fn hung_up_by_us(&mut self, id: CallId, by_us: bool) {
+        if let Some(line) = self.lines.get_mut(&id) {
+            line.hung_up_by_us = by_us;
+        }
+    }
+
+    /// The server took our hang-up, or will.
+    pub(super) fn hanging_up(&mut self, id: CallId, now: Now) -> Vec<SipEvent> {
+        if self.calls.state(id) == Some(CallState::HangingUp) {
+            return Vec::new();
+        }
+        self.advance(id, CallState::HangingUp, now)
+    }
+
+    /// The server knows no channel of the call: hang up as soon as it is there, and ask soon whether
+    /// it is gone.
+    pub(super) fn hang_up_when_there(&mut self, id: CallId, now: Now) {
+        let Some(line) = self.lines.get_mut(&id) else {
+            return;
+        };
+        line.cancel = line.channel.is_none();
+        if line.requested.is_some() {
+            self.unsure(id, now);
+        }
+    }
+
+    /// Marks the call for [`Todo::Settle`], once.
+    pub(super) fn settle(&mut self, id: CallId) {
+        if let Some(line) = self.lines.get_mut(&id)
+            && !std::mem::replace(&mut line.settling, true)
+        {
+            line.check_at = None;
+            self.todo.push(Todo::Settle(id));
+        }
+    }
+
+    /// Ends a call with what its handler left, if it left something.
+    pub(super) fn finish(
+        &mut self,
+        id: CallId,
+        report: Option<&Report>,
+        now: Now,
+    ) -> Vec<SipEvent> {
+        let Some(line) = self.lines.get(&id) else {
+            return Vec::new();
+        };
+        let events_tell = line.hangup.is_some() || line.reason.is_some();
+        // The fate of a fax that was certainly there is unknown for ever; one that perhaps never was
+        // is asked for with `lookup`, which may prove that.
+        let certain_fax = line.fax.is_some() && (line.taken || line.channel.is_some());
+        if report.is_none() && !events_tell && !certain_fax {
+            // It is gone, and nobody saw how.
+            return self.lose(id, lost(id));
+        }
+        let Some(mut line) = self.lines.remove(&id) else {
+            return Vec::new();
+        };
+        let causes = line.causes(report);
+        let by_us = line.hung_up_by_us;
+        let mut out = Vec::new();
+        let fax = line
+            .fax
+            .as_mut()
+            .map(|fax| fax.end(report, &causes, by_us, events_tell, now.instant));
+        if let Some(outcome) = fax.clone() {
+            out.push(SipEvent::FaxFinished { id, outcome });
+        }
+        if report.is_some_and(|report| report.answered) {
+            // The answer was missed; the record must have it.
+            let _ = self.calls.jump(id, CallState::Connected, now);
+        }
+        let ending = Ending { by_us, causes, fax };
+        let end = self.calls.end(id, ending, now);
+        out.extend(end.map(SipEvent::CallStateChanged));
+        out
+    }
+
+    /// Takes a call out of the books with an error for whoever waits. Answers the end of one that
+    /// events had told of; it has no record.
+    pub(super) fn lose(&mut self, id: CallId, error: Error) -> Vec<SipEvent> {
+        if let Some(mut line) = self.lines.remove(&id)
+            && let Some(fax) = &mut line.fax
+        {
+            fax.lose(error.clone());
+        }
+        let change = self.calls.lose(id, error);
+        change.map(SipEvent::CallStateChanged).into_iter().collect()
+    }
+
+    /// Every call of the books, for the end of a connection for good. The calls themselves may go on.
+    pub(super) fn lose_all(&mut self, make: impl Fn(CallId) -> Error) -> usize {
+        let all = self.live();
+        for &id in &all {
+            self.lose(id, make(id));
+        }
+        all.len()
+    }
+
+    /// The connection was lost: what its events told is no longer the whole truth, but for calls
+    /// whose end they told.
+    pub(super) fn missed_events(&mut self) {
+        let open = self.lines.values_mut().filter(|line| line.hangup.is_none());
+        for fax in open.filter_map(|line| line.fax.as_mut()) {
+            fax.missed_events();
+        }
+    }
+
+    /// The list of the server's channels, after a gap or for a check. Answers the events, and asks
+    /// for the settling of calls of `asked` that are not in it.
+    pub(super) fn channels(
+        &mut self,
+        list: &[LiveChannel],
+        asked: &[CallId],
+        now: Now,
+    ) -> Vec<SipEvent> {
+        let mut present = HashSet::new();
+        let mut out = Vec::new();
+        for channel in list {
+            if let Some(Leg::Own(id)) = Leg::of(&channel.uniqueid)
+                && self.lines.contains_key(&id)
+            {
+                present.insert(id);
+                self.channel(id, &channel.name);
+                out.extend(self.channel_state(id, &channel.state, true, now));
+                self.seen(id, now);
+            }
+        }
+        for &id in asked.iter().filter(|id| !present.contains(id)) {
+            match self
+                .lines
+                .get(&id)
+                .map(|line| line.may_still_come(now.instant))
+            {
+                Some(Some(true)) => self.unsure(id, now),
+                Some(Some(false)) => self.settle(id),
+                // Gone meanwhile, or not requested before the list was made.
+                Some(None) | None => {}
+            }
+        }
+        out
+    }
+
+    /// The call is in the server's list.
+    fn seen(&mut self, id: CallId, now: Now) {
+        let Some(line) = self.lines.get_mut(&id).filter(|line| !line.settling) else {
+            return;
+        };
+        line.check_at = Some(now.instant + RECHECK);
+        // An earlier attempt to hang up failed.
+        if line.cancel && !self.todo.contains(&Todo::HangUp(id)) {
+            self.todo.push(Todo::HangUp(id));
+        }
+    }
+
+    /// The hang-up that was owed is done.
+    pub(super) fn hung_up(&mut self, id: CallId) {
+        if let Some(line) = self.lines.get_mut(&id) {
+            line.cancel = false;
+        }
+    }
+
+    /// Work for the worker; call after each input.
+    pub(super) fn take_todo(&mut self) -> Vec<Todo> {
+        std::mem::take(&mut self.todo)
+    }
+
+    /// When [`timeout`](Self::timeout) wants to be called.
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.lines.values().filter_map(Line::due_at).min()
+    }
+
+    /// Asks for the check of what is overdue.
+    pub(super) fn timeout(&mut self, now: Now) {
+        for (&id, line) in &mut self.lines {
+            if line.due_at().is_some_and(|at| at <= now.instant) {
+                // Asked again later if the check itself fails.
+                line.check_at = Some(now.instant + UNSURE);
+                self.todo.push(Todo::Check(id));
+            }
+        }
+        self.calls.sweep(now.instant);
+    }
+
+    /// The answer to `FAXSession` for the fax on this channel.
+    pub(super) fn fax_session(&mut self, id: CallId, session: &Message, now: Now) -> Vec<SipEvent> {
+        self.fax_event(id, |fax| fax.session(session, now.instant))
+    }
+
+    /// Faxes that were answered, by the name of their channel.
+    pub(super) fn answered_faxes(&self) -> HashMap<String, CallId> {
+        let running = |line: &Line| {
+            line.fax
+                .as_ref()
+                .is_some_and(|fax| fax.progress().phase >= FaxPhase::Negotiating)
+        };
+        self.lines
+            .iter()
+            .filter(|(_, line)| running(line) && !line.settling)
+            .filter_map(|(&id, line)| Some((line.channel.clone()?, id)))
+            .collect()
+    }
+
+    /// Progress of every fax that runs.
+    pub(super) fn faxes(&self) -> Vec<(CallId, FaxProgress)> {
+        self.lines
+            .iter()
+            .filter_map(|(&id, line)| Some((id, line.fax.as_ref()?.progress())))
+            .collect()
+    }
+
+    pub(super) fn is_fax(&self, id: CallId) -> bool {
+        self.lines.get(&id).is_some_and(|line| line.fax.is_some())
+    }
+
+    pub(super) fn live(&self) -> Vec<CallId> {
+        self.calls.live().collect()
+    }
+
+    pub(super) fn statuses(&self) -> Vec<CallStatus> {
+        self.calls
+            .live()
+            .filter_map(|id| self.calls.status(id))
+            .collect()
+    }
+
+    pub(super) fn find(&self, call: &CallRef) -> Option<CallId> {
+        self.calls.find(call)
+    }
+
+    pub(super) fn status(&self, id: CallId) -> Option<CallStatus> {
+        self.calls.status(id)
+    }
+
+    pub(super) fn record(&self, call: &CallRef) -> Option<CallRecord> {
+        self.calls.record(call).cloned()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.calls.len()
+    }
+
+    pub(super) fn fax_event(
+        &mut self,
+        id: CallId,
+        change: impl FnOnce(&mut FaxRun) -> bool,
+    ) -> Vec<SipEvent> {
+        let Some(fax) = self.lines.get_mut(&id).and_then(|line| line.fax.as_mut()) else {
+            return Vec::new();
+        };
+        if !change(fax) {
+            return Vec::new();
+        }
+        vec![SipEvent::FaxProgress {
+            id,
+            progress: fax.progress(),
+        }]
+    }
+
+    pub(super) fn advance(&mut self, id: CallId, next: CallState, now: Now) -> Vec<SipEvent> {
+        report(id, self.calls.advance(id, next, now))
+    }
+
+    pub(super) fn jump(&mut self, id: CallId, seen: CallState, now: Now) -> Vec<SipEvent> {
+        match self.calls.jump(id, seen, now) {
+            // A list shows a moment that our events may have overtaken.
+            Err(_) => Vec::new(),
+            moved => report(id, moved),
+        }
+    }
+}
+
+fn report(id: CallId, moved: Result<Option<CallStateChanged>, IllegalEdge>) -> Vec<SipEvent> {
+    match moved {
+        Ok(change) => change.map(SipEvent::CallStateChanged).into_iter().collect(),
+        Err(edge) => {
+            let error = Error::new(ErrorKind::Protocol, "event", edge.to_string())
+                .with_call_id(id)
+                .with_effect(Effect::NoEffect);
+            vec![SipEvent::AdapterError {
+                severity: Severity::Warning,
+                error,
+            }]
+        }
+    }
+}
