@@ -132,7 +132,10 @@ async fn success(world: World) -> Verdict {
         finished > 0
     };
     eventually("the end of the fax as an event", SOON, one).await?;
-    ensure!(finished == 1 && foreign == 0, "{finished} ends and {foreign} of others");
+    ensure!(
+        finished == 1 && foreign == 0,
+        "{finished} ends and {foreign} of others"
+    );
     Ok(())
 }
 
