@@ -94,6 +94,10 @@ impl AsteriskAdapter {
             Ok(()) => attempt.keep(),
             Err(error) => {
                 self.core.health().connection_failed();
+                if let Some(running) = &attempt.running {
+                    // A pump that still runs would say `error` after `disconnected`.
+                    running.tasks.stop(LAST_WORD).await;
+                }
                 Err(error)
             }
         }
