@@ -274,7 +274,7 @@ mod tests {
         assert_ne!(CallId::for_attempt(&job, 1), CallId::for_attempt(&job, 2));
         assert_eq!(
             CallId::for_attempt(&job, 1).to_string(),
-            "if://call/3d1a0a48-3e5a-56d0-8a6d-000000000000",
+            "if://call/e316fd1b-0dd4-5c6c-9bd1-dd9cb7f4a922",
         );
     }
 
