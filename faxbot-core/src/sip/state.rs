@@ -177,7 +177,7 @@ pub enum ConnectionState {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{CallState as S, *};
+    use super::CallState as S;
 
     /// The edges as the contract lists them, written out a second time.
     fn contract(from: S, to: S) -> bool {
