@@ -276,7 +276,7 @@ pub enum HangupOutcome {
 }
 
 /// What a disconnect left behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drained {
     /// Whether every request that was written had its answer. Otherwise the rest ended in `Closed`
@@ -284,6 +284,13 @@ pub struct Drained {
     pub complete: bool,
     /// Calls that were up and were left alone.
     pub calls_left: usize,
+}
+
+/// Nothing was open, nothing was left.
+impl Default for Drained {
+    fn default() -> Self {
+        Self::new(true, 0)
+    }
 }
 
 impl Drained {
