@@ -165,7 +165,11 @@ impl Books {
         let Some(line) = self.lines.get_mut(&id) else {
             return;
         };
-        line.cancel = line.channel.is_none();
+        line.cancel = true;
+        if line.channel.is_some() {
+            // It came between the order and its answer: the order missed it.
+            self.todo.push(Todo::HangUp(id));
+        }
         if line.requested.is_some() {
             self.unsure(id, now);
         }

@@ -407,6 +407,17 @@ fn a_hang_up_before_the_channel_is_sent_when_the_channel_is_there() {
 }
 
 #[test]
+fn a_hang_up_that_missed_the_channel_by_a_moment_is_sent_again() {
+    let mut desk = Desk::new();
+    let (id, _updates) = desk.call();
+    desk.books.hung_up_by_us(id, true);
+    // `No such channel` was on its way when the channel came.
+    desk.event(id, "Newchannel", &[CHANNEL]);
+    desk.books.hang_up_when_there(id, desk.now);
+    assert_eq!(desk.books.take_todo(), [Todo::HangUp(id)]);
+}
+
+#[test]
 fn a_fax_that_we_hung_up_is_cancelled_and_keeps_its_pages() {
     let mut desk = Desk::new();
     let (id, updates) = desk.fax(3);
