@@ -159,8 +159,8 @@ impl Books {
         self.advance(id, CallState::HangingUp, now)
     }
 
-    /// The server knows no channel of the call: hang up as soon as it is there, and ask soon whether
-    /// it is gone.
+    /// The server knows no channel of the call: hang up as soon as it is seen, and ask soon whether it
+    /// is gone.
     pub(super) fn hang_up_when_there(&mut self, id: CallId, now: Now) {
         let Some(line) = self.lines.get_mut(&id) else {
             return;
