@@ -467,3 +467,6 @@ fn progress_goes_forward_only() {
         );
     }
 }
+
+#[path = "books_tests.rs"]
+mod books;
