@@ -320,3 +320,21 @@ async fn an_adapter_that_waits_for_its_server_follows_it_from_the_start() {
     let fax = adapter.send_fax(rig.fax("+15551230700", 1)).await.unwrap();
     assert_eq!(fax.result().await.unwrap().status, OutcomeStatus::Success);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_loaded_while_the_server_booted_is_found_when_it_has() {
+    let rig = Rig::with(|builder| builder.boot_time(Duration::from_secs(60))).await;
+    let adapter = rig.connected().await;
+    let not_loaded = ReplyFault::Refuse("Module not loaded".into());
+    rig.mock.next_reply("ModuleCheck", not_loaded);
+    rig.mock.kill(Duration::from_secs(1));
+    lost(&adapter).await;
+    reconnected(&adapter).await;
+    assert!(!adapter.capabilities().has(Capability::SendFax));
+    eventually("it has booted", || {
+        adapter.capabilities().has(Capability::SendFax)
+    })
+    .await;
+    let fax = adapter.send_fax(rig.fax("+15551230700", 1)).await.unwrap();
+    assert_eq!(fax.result().await.unwrap().status, OutcomeStatus::Success);
+}

@@ -4,7 +4,7 @@
 
 mod asterisk_support;
 
-use std::fs;
+use std::{fs, future::Future, pin::pin, task::Poll, time::Duration};
 
 use asterisk_support::{CONTEXT, FLAVOURS, Rig, dial};
 use faxbot_core::{ErrorKind, sip::SipAdapter};
@@ -166,4 +166,40 @@ async fn preflight_needs_a_connection_and_disturbs_no_call() {
     call.answered().await.unwrap();
     assert_eq!(problems(&adapter).await, []);
     assert_eq!(adapter.snapshot().calls.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_leaves_leaves_nothing_behind() {
+    for polls in 1..60 {
+        let rig = Rig::new().await;
+        let adapter = rig.connected().await;
+        {
+            let mut asking = pin!(adapter.preflight());
+            for _ in 0..polls {
+                let ready =
+                    std::future::poll_fn(|cx| Poll::Ready(asking.as_mut().poll(cx).is_ready()));
+                if ready.await {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        let left = || {
+            let added = rig.mock.actions_named("DialplanExtensionAdd");
+            added.into_iter().any(|added| {
+                let context = added.get("Context").unwrap();
+                context != CONTEXT
+                    && rig
+                        .mock
+                        .has_extension(context, added.get("Extension").unwrap())
+            })
+        };
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert!(!left(), "an extension, after {polls} polls");
+        assert!(rig.spooled().is_empty(), "a file, after {polls} polls");
+        assert!(
+            rig.mock.db_entries().is_empty(),
+            "a key, after {polls} polls"
+        );
+    }
 }

@@ -48,7 +48,7 @@ pub(super) enum Todo {
     Check(CallId),
     /// A hang-up is owed and the channel is there: send it.
     HangUp(CallId),
-    /// The dialplan was reloaded: extensions of the run time are gone.
+    /// Something was reloaded or has booted: extensions of the run time may be gone, modules there.
     Reloaded,
 }
 

@@ -141,6 +141,13 @@ impl AsteriskAdapter {
         Ok(Drained::new(drained, left))
     }
 
+    /// Runs a task that ends with the connection. Without one it is dropped.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if let Phase::Running(running) = &*self.phase() {
+            running.tasks.spawn(task);
+        }
+    }
+
     /// Takes the connection that is there; else answers the tasks of one that is being made.
     fn begin_close(&self) -> Result<Closing<'_>, Option<TaskSet>> {
         let mut phase = self.phase();

@@ -23,7 +23,7 @@ impl Books {
     /// Takes an event of the server.
     pub(super) fn event(&mut self, event: &Message, now: Now) -> Vec<SipEvent> {
         if event.is_event("Reload") {
-            self.todo.push(Todo::Reloaded);
+            self.reloaded();
             return Vec::new();
         }
         let Some(leg) = event
@@ -44,6 +44,13 @@ impl Books {
                 Vec::new()
             }
             Leg::Own(_) => Vec::new(),
+        }
+    }
+
+    /// What the server can do may be another now.
+    pub(super) fn reloaded(&mut self) {
+        if !self.todo.contains(&Todo::Reloaded) {
+            self.todo.push(Todo::Reloaded);
         }
     }
 

@@ -69,12 +69,14 @@ use faxbot_core::{
     event::EventStream,
     fax::{FaxCall, FaxRequest},
     id::CallRef,
+    random::{SharedRandom, SystemRandom},
     sip::{
         AdapterKind, Call, CallRequest, CallStatus, Capabilities, Connection, Drained, EventPath,
         HangupOutcome, Health, Lookup, SipAdapter, SipEvent, Snapshot, SupportedVersions,
     },
 };
 use serde_json::Value;
+use tokio::sync::oneshot;
 
 pub use self::{
     config::{
@@ -83,7 +85,7 @@ pub use self::{
     preflight::{Preflight, PreflightProblem},
 };
 use self::{connect::Phase, core::Core, outcome::channel_id, server::Server};
-use crate::driver::{Connect, SharedRandom, SystemRandom};
+use crate::driver::Connect;
 
 /// One Asterisk. Clones share it.
 #[derive(Clone)]
@@ -124,19 +126,19 @@ impl AsteriskAdapter {
     /// `NotConnected`, `Timeout` and their like when the server could not be asked.
     ///
     /// # Cancel safety
-    /// Dropping the future may leave a probe file of our name pattern, which the next connect
-    /// sweeps.
+    /// Dropping the future does not stop it: it ends by itself, and takes away what it put.
     pub async fn preflight(&self) -> Result<Preflight> {
         let server = self.server("preflight")?;
-        let core = &self.core;
-        preflight::run(
-            &server,
-            &core.config,
-            &core.store,
-            core.spool.as_ref(),
-            &core.clock,
-        )
-        .await
+        let core = Arc::clone(&self.core);
+        let (tell, told) = oneshot::channel();
+        self.spawn(async move {
+            // The caller may be gone.
+            let _ = tell.send(preflight::run(&core, &server).await);
+        });
+        told.await.unwrap_or_else(|_| {
+            let message = "the adapter was disconnected";
+            Err(Error::new(ErrorKind::Closed, "preflight", message))
+        })
     }
 
     /// The configuration.

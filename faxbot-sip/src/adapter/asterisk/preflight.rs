@@ -6,7 +6,8 @@ use faxbot_core::{Error, ErrorKind, Result, clock::SharedClock, id::CallId, task
 
 use super::{
     config::AsteriskConfig,
-    outcome::{OutcomeStore, channel_id},
+    core::Core,
+    outcome::channel_id,
     request::action,
     server::{Presence, Server},
     spool::Spool,
@@ -162,13 +163,8 @@ impl Seen {
 }
 
 /// Looks for everything that is missing. Errors are those of the connection.
-pub(super) async fn run(
-    server: &Server,
-    config: &AsteriskConfig,
-    store: &OutcomeStore,
-    spool: Option<&Spool>,
-    clock: &SharedClock,
-) -> Result<Preflight> {
+pub(super) async fn run(core: &Core, server: &Server) -> Result<Preflight> {
+    let (config, store, clock) = (&core.config, &core.store, &core.clock);
     let mut problems = Vec::new();
     for (module, problem) in [
         ("res_fax", PreflightProblem::NoResFax),
@@ -198,7 +194,7 @@ pub(super) async fn run(
         _ => None,
     };
     problems.extend(outcomes);
-    match spool {
+    match &core.spool {
         None => problems.push(PreflightProblem::NoSpool),
         Some(spool) => problems.extend(spool_problem(server, config, spool, clock).await?),
     }

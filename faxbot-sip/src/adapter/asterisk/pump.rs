@@ -105,7 +105,14 @@ fn take(core: &Core, event: &Message) {
             .and_then(|uptime| uptime.parse().ok())
     {
         let up_since = core.clock.timestamp() - Duration::from_secs(uptime);
-        core.state().up_since = Some(up_since);
+        core.events(|state, _| {
+            state.up_since = Some(up_since);
+            if state.connection == ConnectionState::Connected {
+                // It was still booting when we connected: modules may be there by now.
+                state.books.reloaded();
+            }
+            Vec::new()
+        });
     }
     let raw = match core.config.raw_events {
         RawEvents::Off => false,

@@ -161,13 +161,9 @@ impl Worker {
                 });
             }
             Todo::Reloaded => {
-                // An operator's context may be there now, ours has to be made again.
-                match core.secure(server, "lookup").await {
-                    Ok(kept) => {
-                        let fax = core.state().fax;
-                        core.learn(!core.store.is_off() && kept.is_ok(), fax);
-                    }
-                    Err(error) => uncertain(&error),
+                // What cannot be kept was told when that began.
+                if let Err(error) = learn(core, server).await {
+                    uncertain(&error);
                 }
             }
         }
@@ -293,10 +289,7 @@ async fn prepare(core: &Core, server: &Server) -> Result<()> {
         // and is read when the list below shows that a call is gone.
         tracing::warn!("asterisk: the server was restarted");
     }
-    let kept = core.secure(server, "connect").await?;
-    let fax = core.spool.is_some() && server.has_module("res_fax", "connect").await? != Some(false);
-    core.learn(!core.store.is_off() && kept.is_ok(), fax);
-    if let Err(why) = kept {
+    if let Err(why) = learn(core, server).await? {
         core.trouble(Severity::Warning, why);
     }
     let ours = core.state().books.live();
@@ -304,6 +297,14 @@ async fn prepare(core: &Core, server: &Server) -> Result<()> {
     core.events(|state, now| state.books.channels(&list, &ours, now));
     sweep_spool(core, &list).await;
     Ok(())
+}
+
+/// Finds out what the server can do for us. The inner error is why outcomes are not kept.
+async fn learn(core: &Core, server: &Server) -> Result<Result<()>> {
+    let kept = core.secure(server, "connect").await?;
+    let fax = core.spool.is_some() && server.has_module("res_fax", "connect").await? != Some(false);
+    core.learn(!core.store.is_off() && kept.is_ok(), fax);
+    Ok(kept)
 }
 
 async fn sweep_spool(core: &Core, list: &[LiveChannel]) {
