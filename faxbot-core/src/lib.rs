@@ -11,6 +11,7 @@ pub mod http;
 pub mod id;
 pub mod message;
 pub mod plugin;
+pub mod random;
 pub mod redact;
 pub mod retry;
 pub mod sip;

@@ -3,7 +3,6 @@
 use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::{
     Result,
@@ -15,27 +14,9 @@ use crate::{
     id::JobId,
     message::{MessageContent, MessageStatus},
     plugin::InboundFax,
+    random::{SharedRandom, SystemRandom},
     task::TaskSet,
 };
-
-/// Where randomness comes from: jitter and ids that nobody may guess. A test gives its own.
-pub trait Random: Send + Sync + fmt::Debug {
-    /// 64 random bits.
-    fn next_u64(&self) -> u64;
-}
-
-/// The operating system's randomness.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SystemRandom;
-
-impl Random for SystemRandom {
-    fn next_u64(&self) -> u64 {
-        // A version 4 UUID has six fixed bits. Rotated by 32 those of one half meet random bits of
-        // the other, so that every bit of the sum is random.
-        let (high, low) = Uuid::new_v4().as_u64_pair();
-        high ^ low.rotate_left(32)
-    }
-}
 
 /// What plugins tell. Notification, never the only truth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -126,8 +107,8 @@ pub struct PluginDeps {
     pub clock: SharedClock,
     /// Where the plugin's tasks live. The plugin's alone: its `stop` ends the set.
     pub tasks: TaskSet,
-    /// Randomness.
-    pub random: Arc<dyn Random>,
+    /// Where randomness comes from.
+    pub random: SharedRandom,
     /// Where events go.
     pub events: EventBus<PluginEvent>,
     /// The HTTP client, where the host has one.
@@ -141,7 +122,7 @@ impl PluginDeps {
     pub fn new(
         clock: SharedClock,
         tasks: TaskSet,
-        random: Arc<dyn Random>,
+        random: SharedRandom,
         events: EventBus<PluginEvent>,
     ) -> Self {
         Self {
@@ -162,7 +143,7 @@ impl PluginDeps {
         Ok(Self::new(
             TokioClock::shared(),
             TaskSet::current("start")?,
-            Arc::new(SystemRandom),
+            SystemRandom::shared(),
             EventBus::new(EventBus::<PluginEvent>::DEFAULT_CAPACITY),
         ))
     }
@@ -197,17 +178,6 @@ impl fmt::Debug for PluginDeps {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_bit_of_the_systems_randomness_takes_both_values() {
-        let (mut ones, mut zeros) = (0, 0);
-        for _ in 0..200 {
-            let bits = SystemRandom.next_u64();
-            ones |= bits;
-            zeros |= !bits;
-        }
-        assert_eq!((ones, zeros), (u64::MAX, u64::MAX));
-    }
 
     #[test]
     fn dependencies_outside_of_a_runtime_are_an_error() {

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::{Result, Timestamp, config::ConfigErrors, webhook::WebhookHandler};
 
-pub use deps::{PluginDeps, PluginEvent, Random, SystemRandom};
+pub use deps::{PluginDeps, PluginEvent};
 pub use fax::{CancelOutcome, FaxPlugin, SendOptions, SendResult, StatusDetail, StatusResult};
 pub use inbound::{DEFAULT_LIMIT, InboundFax, InboundQuery, Page};
 pub use manifest::{Manifest, PluginCapability, PluginId};

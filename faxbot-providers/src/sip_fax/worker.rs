@@ -14,7 +14,8 @@ use faxbot_core::{
     event::EventBus,
     fax::FaxCall,
     id::{CallId, CallRef},
-    plugin::{CancelOutcome, PluginEvent, Random},
+    plugin::{CancelOutcome, PluginEvent},
+    random::SharedRandom,
     sip::{HangupOutcome, SipAdapter},
     task,
 };
@@ -33,7 +34,7 @@ pub(super) struct Shared {
     pub(super) adapter: Arc<dyn SipAdapter>,
     pub(super) config: SipFaxConfig,
     pub(super) clock: SharedClock,
-    pub(super) random: Arc<dyn Random>,
+    pub(super) random: SharedRandom,
     pub(super) events: EventBus<PluginEvent>,
     pub(super) documents: Option<Arc<dyn DocumentConverter>>,
     pub(super) token: CancellationToken,

@@ -9,12 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use faxbot_core::{Error, clock::SharedClock};
+use faxbot_core::{Error, clock::SharedClock, random::SharedRandom};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::protocol::session::Session;
 
-use super::{CloseReport, LinkError, RequestError, SharedRandom};
+use super::{CloseReport, LinkError, RequestError};
 
 /// Requests that wait for the connection's task. One is written at a time, so the queue only has
 /// to hold what a burst of callers brings between two turns of the task; more of them wait for a

@@ -3,7 +3,8 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use faxbot_core::{
-    Error, Result, Timestamp, clock::SharedClock, retry::RetryPolicy, task::TaskSet,
+    Error, Result, Timestamp, clock::SharedClock, random::SharedRandom, retry::RetryPolicy,
+    task::TaskSet,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::protocol::session::Session;
 
 use super::{
-    Connect, Handle, LinkError, LinkPhase, LinkStatus, RoundTripObserver, Setup, SharedRandom,
+    Connect, Handle, LinkError, LinkPhase, LinkStatus, RoundTripObserver, Setup,
     connection::CloseBy, handle::Shared, supervisor::Supervisor,
 };
 

@@ -50,7 +50,6 @@ mod error;
 mod handle;
 mod link;
 mod policy;
-mod random;
 mod supervisor;
 #[cfg(feature = "tls")]
 mod tls;
@@ -62,6 +61,5 @@ pub use endpoint::{Connect, Endpoint, Io, Transport};
 pub use error::{LinkError, RequestError};
 pub use handle::{Handle, LinkPhase, LinkStatus, RoundTripObserver, Setup};
 pub use link::{CloseReport, Link, LinkEvent, LinkEvents, LinkOptions, SessionFactory};
-pub use random::{Random, SeededRandom, SharedRandom, SystemRandom};
 #[cfg(feature = "tls")]
 pub use tls::TlsOptions;

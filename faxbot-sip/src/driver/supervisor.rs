@@ -95,7 +95,7 @@ impl<S: Session, F: SessionFactory<S>> Supervisor<S, F> {
                 &self.options.reconnect,
                 history,
                 &reason,
-                self.shared.random.bits(),
+                self.shared.random.next_u64(),
             );
             self.shared.enter(
                 if decision == Decision::GiveUp {

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use faxbot_core::{clock::TokioClock, task::TaskSet};
+use faxbot_core::{clock::TokioClock, random::SeededRandom, task::TaskSet};
 use tokio::{
     io::{
         AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, BufStream, DuplexStream,
@@ -26,8 +26,7 @@ use tokio::{
 };
 
 use super::{
-    Connect, Handle, Link, LinkError, LinkEvent, LinkEvents, LinkOptions, RequestError,
-    SeededRandom, Transport,
+    Connect, Handle, Link, LinkError, LinkEvent, LinkEvents, LinkOptions, RequestError, Transport,
 };
 use toy::{Toy, ToyCodec};
 
