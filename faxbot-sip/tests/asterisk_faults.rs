@@ -308,3 +308,43 @@ async fn a_hundred_silent_calls_cost_one_list_a_minute() {
     assert!((1..=20).contains(&lists), "{lists} lists in ten minutes");
     assert_eq!(adapter.snapshot().calls.len(), ids.len());
 }
+
+#[tokio::test(start_paused = true)]
+async fn links_that_drop_all_the_time_cost_no_fax_and_dial_none_twice() {
+    for every in [70_u64, 310, 1_300, 7_900, 23_000] {
+        let rig = Rig::new().await;
+        let adapter = rig.connected().await;
+        let mut ids = HashSet::new();
+        for index in 0..6 {
+            let request = rig.fax(&format!("+1555123000{index}"), 2);
+            ids.insert(request.id);
+            tokio::time::sleep(Duration::from_millis(every / 7)).await;
+            // Lost or not, the books follow it; what was refused for sure is not there.
+            if let Err(error) = adapter.send_fax(request.clone()).await
+                && error.effect() == Effect::NoEffect
+            {
+                ids.remove(&request.id);
+            }
+            rig.mock.drop_links();
+        }
+        for _ in 0..(200_000 / every).clamp(10, 400) {
+            tokio::time::sleep(Duration::from_millis(every)).await;
+            rig.mock.drop_links();
+        }
+        rig.quiet().await;
+        eventually("the books are empty", || {
+            adapter.snapshot().calls.is_empty()
+        })
+        .await;
+        assert!(!ids.is_empty());
+        for id in &ids {
+            let found = adapter.lookup(&(*id).into()).await.unwrap();
+            let Lookup::Ended(record) = found else {
+                panic!("{found:?}, dropped every {every} ms");
+            };
+            assert!(record.fax.as_ref().unwrap().is_success(), "{record:?}");
+        }
+        assert_eq!(rig.originates().len(), ids.len(), "every {every} ms");
+        assert!(rig.spooled().is_empty());
+    }
+}
