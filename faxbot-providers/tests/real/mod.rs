@@ -364,6 +364,8 @@ fn remove_leftovers() {
 
 /// What the adapter logs goes to the output of the test, which is shown when it fails.
 fn show_log() {
+    // Where the logs of the whole run are searched, they all go there.
+    faxbot_testkit::logs::to_directory();
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| "faxbot_sip=debug,faxbot_providers=debug".into());
     let _ = tracing_subscriber::fmt()

@@ -67,6 +67,7 @@ struct Fax {
 impl FakeAdapter {
     /// A connected adapter that can fax.
     pub fn new() -> Self {
+        crate::logs::to_directory();
         let state = State {
             connected: true,
             capabilities: Capabilities::none()
