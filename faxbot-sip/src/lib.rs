@@ -1,4 +1,52 @@
-//! Protocol codecs, one driver, and `SipAdapter` implementations.
+//! SIP servers, driven: protocol codecs, one driver for all of them, and
+//! `SipAdapter` implementations. Asterisk (AMI) is the first.
+//!
+//! Three layers, each usable without those above it:
+//!
+//! - [`protocol`]: bytes to frames to meaning, sans-IO. No tokio, no task, no clock.
+//! - `driver` (feature `driver`): sockets, tasks, deadlines and reconnects, the same for every
+//!   protocol.
+//! - `adapter` (feature `asterisk`): what the rest of the SDK calls a `SipAdapter`. To place calls
+//!   and send faxes begin at `adapter::asterisk`.
+//!
+//! # Example
+//!
+//! The AMI codec alone, fed by whoever has the bytes:
+//!
+//! ```
+//! use bytes::BytesMut;
+//! use faxbot_sip::protocol::{
+//!     ami::{AmiCodec, Kind, MAX_MESSAGE, Role},
+//!     session::Codec,
+//! };
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut codec = AmiCodec::new(Role::Client, MAX_MESSAGE);
+//! let mut input = BytesMut::new();
+//! let mut names = Vec::new();
+//! for piece in ["Asterisk Call Manager/11.0.0\r\nEvent: FullyBo", "oted\r\nUptime: 3\r\n\r\n"] {
+//!     input.extend_from_slice(piece.as_bytes());
+//!     while let Some(message) = codec.decode(&mut input)? {
+//!         if message.kind() == Kind::Event {
+//!             assert_eq!(message.get("uptime"), Some(&b"3"[..]));
+//!             names.extend(message.get_str("Event").map(|name| name.into_owned()));
+//!         }
+//!     }
+//! }
+//! assert_eq!(names, ["FullyBooted"]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Features
+//!
+//! | feature | default | what |
+//! |---|---|---|
+//! | `asterisk` | yes | the Asterisk adapter; turns `driver` on |
+//! | `tls` | yes | TLS by rustls with the ring provider, given explicitly; turns `driver` on |
+//! | `driver` | by the others | the driver, and the codecs as `tokio_util::codec::{Decoder, Encoder}` |
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "asterisk")]
 pub mod adapter;
