@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 use asterisk_support::{FLAVOURS, LONG, Rig, channel_id, eventually};
 use faxbot_core::{
     Effect, ErrorKind,
+    document::Resolution,
     fax::{FailureClass, FaxCall, FaxOutcome, FaxPhase, OutcomeStatus, T38Mode},
     id::CallId,
     plugin::CancelOutcome,
@@ -68,6 +69,18 @@ async fn what_a_fax_asks_for_arrives_as_faxopt_values() {
 }
 
 #[cfg(unix)]
+#[tokio::test(start_paused = true)]
+async fn another_resolution_than_that_of_the_pages_is_refused_before_a_byte_is_sent() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    let mut fax = rig.fax("+15551230700", 1);
+    let pages = fax.image.resolution();
+    fax.resolution = Resolution::ALL.into_iter().find(|other| *other != pages);
+    let error = adapter.send_fax(fax).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidRequest);
+    assert!(rig.originates().is_empty());
+}
+
 fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt as _;
     fs::metadata(path).unwrap().permissions().mode() & 0o7777

@@ -85,6 +85,16 @@ pub(super) fn send_fax(
         FaxTarget::SipUri(uri) => Address::SipUri(uri.clone()),
         _ => return Err(Error::unsupported(OPERATION)),
     };
+    // SendFAX offers what the pages have and does not scale them.
+    if request
+        .resolution
+        .is_some_and(|resolution| resolution != request.image.resolution())
+    {
+        return Err(invalid(
+            OPERATION,
+            "the pages have another resolution than the one asked for; convert the document anew",
+        ));
+    }
     let channel = dial_string(config, &to, OPERATION)?;
     // `z` asks the far end for T.38, `f` lets the session go on in audio when it declines, `F` stays
     // in audio, `s` sends FAXStatus events (`res/res_fax.c`, `fax_exec_options`).
