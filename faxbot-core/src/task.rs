@@ -80,13 +80,13 @@ impl TaskSet {
     {
         let token = self.token();
         self.spawn(async move {
-            token.run_until_cancelled(task).await;
+            token.0.run_until_cancelled(task).await;
         });
     }
 
     /// Is cancelled when the set is asked to stop. Tasks watch it to end in an orderly way.
-    pub fn token(&self) -> CancellationToken {
-        self.inner.token.clone()
+    pub fn token(&self) -> StopToken {
+        StopToken(self.inner.token.clone())
     }
 
     /// Number of tasks that still run.
@@ -115,6 +115,36 @@ impl TaskSet {
             self.inner.tracker.wait().await;
         }
         ended
+    }
+}
+
+/// Tells tasks that they are asked to stop. Clones are one token.
+#[derive(Debug, Clone)]
+pub struct StopToken(CancellationToken);
+
+impl StopToken {
+    /// A token that is cancelled with this one, and can be on its own.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self(self.0.child_token())
+    }
+
+    /// Asks who watches this token, its clones or its children to stop.
+    pub fn cancel(&self) {
+        self.0.cancel();
+    }
+
+    /// Whether a stop was asked for.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.is_cancelled()
+    }
+
+    /// Resolves when a stop is asked for, at once if it was.
+    ///
+    /// # Cancel safety
+    /// Only waits.
+    pub async fn cancelled(&self) {
+        self.0.cancelled().await;
     }
 }
 

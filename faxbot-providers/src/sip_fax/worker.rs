@@ -17,10 +17,9 @@ use faxbot_core::{
     plugin::{CancelOutcome, PluginEvent},
     random::SharedRandom,
     sip::{HangupOutcome, SipAdapter},
-    task,
+    task::{self, StopToken},
 };
 use tokio::sync::{OwnedMutexGuard, Semaphore};
-use tokio_util::sync::CancellationToken;
 
 use super::{
     ID,
@@ -37,7 +36,7 @@ pub(super) struct Shared {
     pub(super) random: SharedRandom,
     pub(super) events: EventBus<PluginEvent>,
     pub(super) documents: Option<Arc<dyn DocumentConverter>>,
-    pub(super) token: CancellationToken,
+    pub(super) token: StopToken,
     pub(super) table: Arc<Table>,
     pub(super) calls: Semaphore,
     pub(super) conversions: Semaphore,

@@ -3,11 +3,13 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use faxbot_core::{
-    Error, Result, Timestamp, clock::SharedClock, random::SharedRandom, retry::RetryPolicy,
-    task::TaskSet,
+    Error, Result, Timestamp,
+    clock::SharedClock,
+    random::SharedRandom,
+    retry::RetryPolicy,
+    task::{StopToken, TaskSet},
 };
 use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
 
 use crate::protocol::session::Session;
 
@@ -253,7 +255,7 @@ pub struct CloseReport {
 pub struct Link<S: Session> {
     shared: Arc<Shared<S>>,
     closing: watch::Sender<Option<CloseBy>>,
-    token: CancellationToken,
+    token: StopToken,
     wait_for_server: bool,
 }
 
@@ -271,7 +273,7 @@ impl<S: Session> Link<S> {
         let shared = Arc::new(Shared::new(clock, random, options.observer.clone()));
         let (events, receiver) = mpsc::channel(EVENT_QUEUE);
         let closing = watch::Sender::new(None);
-        let token = tasks.token().child_token();
+        let token = tasks.token().child();
         let link = Self {
             shared: Arc::clone(&shared),
             closing: closing.clone(),

@@ -14,8 +14,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use faxbot_core::task::StopToken;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use crate::protocol::session::Session;
 
@@ -48,7 +48,7 @@ impl<S: Session> Drop for End<S> {
 }
 
 impl<S: Session, F: SessionFactory<S>> Supervisor<S, F> {
-    pub(super) async fn run(mut self, token: CancellationToken) {
+    pub(super) async fn run(mut self, token: StopToken) {
         let _end = End(Arc::clone(&self.shared));
         tokio::select! {
             biased;
