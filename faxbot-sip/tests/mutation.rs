@@ -16,7 +16,7 @@ use faxbot_sip::protocol::{
 };
 use faxbot_testkit::{
     fixtures,
-    random::{Seed, TestRng},
+    random::{SEED_VARIABLE, Seed, TestRng},
     replay::{Direction, Recording},
 };
 use peak_alloc::PeakAlloc;
@@ -51,9 +51,8 @@ struct Counts {
 
 #[test]
 fn no_mutation_of_a_recording_panics_or_takes_more_than_8_mib() {
-    let seed = seed();
-    println!("mutation seed: FAXBOT_SEED={:#x}", seed.0);
-    let seconds = number("FAXBOT_MUTATION_SECONDS").unwrap_or(SECONDS);
+    let seed = Seed::fresh();
+    let seconds = seconds();
     let streams = streams();
     assert!(streams.len() > 100, "{} streams", streams.len());
 
@@ -72,7 +71,7 @@ fn no_mutation_of_a_recording_panics_or_takes_more_than_8_mib() {
         let took = HEAP.peak_usage().saturating_sub(before);
         assert!(
             took < MOST_HEAP,
-            "{took} bytes of heap for an input of {} bytes: FAXBOT_SEED={round:#x}",
+            "{took} bytes of heap for an input of {} bytes: {SEED_VARIABLE}={round:#x}",
             input.len()
         );
         counts.peak = counts.peak.max(took);
@@ -99,16 +98,11 @@ fn no_mutation_of_a_recording_panics_or_takes_more_than_8_mib() {
     }
 }
 
-fn number(variable: &str) -> Option<u64> {
-    let text = env::var(variable).ok()?;
-    let parsed = text
-        .strip_prefix("0x")
-        .map_or_else(|| text.parse(), |hex| u64::from_str_radix(hex, 16));
-    Some(parsed.unwrap_or_else(|_| panic!("{variable} is no number")))
-}
-
-fn seed() -> Seed {
-    number("FAXBOT_SEED").map_or_else(Seed::fresh, Seed)
+fn seconds() -> u64 {
+    env::var("FAXBOT_MUTATION_SECONDS").map_or(SECONDS, |text| {
+        text.parse()
+            .expect("FAXBOT_MUTATION_SECONDS is no number of seconds")
+    })
 }
 
 /// Both directions of every connection of every recording.
