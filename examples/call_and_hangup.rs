@@ -22,8 +22,9 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let dial = env::var("FAXBOT_DIAL").unwrap_or_else(|_| "PJSIP/{number}".into());
     let record = call_and_hangup(AsteriskConfig::from_url(&url)?.with_dial(dial.parse()?)).await?;
     println!(
-        "{:?} after {:?} s",
-        record.disposition, record.duration_seconds
+        "{:?}, {} s",
+        record.disposition,
+        record.duration_seconds.unwrap_or_default()
     );
     Ok(())
 }

@@ -107,7 +107,7 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> Result<JobStatus> {
     match arguments.real {
         Some((to, file)) => {
-            let adapter = AsteriskAdapter::new(AsteriskConfig::from_url(&url_from_environment()?)?);
+            let adapter = AsteriskAdapter::new(config_from_environment()?);
             adapter.connect().await?;
             let ready = adapter.preflight().await?;
             if !ready.is_ready() {
@@ -196,9 +196,17 @@ async fn send(adapter: Arc<dyn SipAdapter>, to: &str, file: &Path) -> Result<Job
 async fn follow(plugin: &SipFaxPlugin, job: &JobId) -> Result<StatusResult> {
     let mut screen = Screen::new();
     let mut cancelled = false;
+    let mut sending_since = None;
     loop {
         let status = plugin.get_status(job).await?;
-        screen.show(&line(&status, screen.started.elapsed()));
+        let progress = status.detail.progress.as_ref();
+        // Ringing and negotiating say nothing about how long a page takes.
+        sending_since = match progress.map(|progress| progress.phase) {
+            Some(FaxPhase::Transmitting) => sending_since.or_else(|| Some(Instant::now())),
+            _ => None,
+        };
+        let sending = sending_since.map_or(Duration::ZERO, |since| since.elapsed());
+        screen.show(&line(&status, sending));
         if status.status.is_final() {
             screen.finish();
             return Ok(status);
@@ -214,8 +222,8 @@ async fn follow(plugin: &SipFaxPlugin, job: &JobId) -> Result<StatusResult> {
     }
 }
 
-/// Status, phase, page x of n, time left.
-fn line(status: &StatusResult, elapsed: Duration) -> String {
+/// Status, phase, page x of n, time left by how long the pages so far took.
+fn line(status: &StatusResult, sending: Duration) -> String {
     let mut text = status.status.to_string();
     let Some(progress) = &status.detail.progress else {
         return text;
@@ -231,7 +239,7 @@ fn line(status: &StatusResult, elapsed: Duration) -> String {
     if let (Some(page), FaxPhase::Transmitting) = (progress.page, progress.phase) {
         text = format!("{text}, page {page} of {}", progress.pages_total);
         let confirmed = progress.pages_confirmed.unwrap_or(0);
-        if let Some(left) = elapsed.checked_div(confirmed) {
+        if let Some(left) = sending.checked_div(confirmed) {
             let pages = progress.pages_total.saturating_sub(confirmed);
             text = format!("{text}, about {} s left", (left * pages).as_secs().max(1));
         }
@@ -293,7 +301,6 @@ fn table(status: &StatusResult, took: Duration) {
 struct Screen {
     terminal: bool,
     last: String,
-    started: Instant,
 }
 
 impl Screen {
@@ -301,7 +308,6 @@ impl Screen {
         Self {
             terminal: std::io::stdout().is_terminal(),
             last: String::new(),
-            started: Instant::now(),
         }
     }
 
@@ -326,7 +332,7 @@ impl Screen {
     }
 }
 
-fn url_from_environment() -> Result<String> {
+fn config_from_environment() -> Result<AsteriskConfig> {
     let get = |name: &str| {
         env::var(name).map_err(|_| {
             Error::new(
@@ -336,26 +342,13 @@ fn url_from_environment() -> Result<String> {
             )
         })
     };
-    let encode = |value: String| {
-        value
-            .replace('%', "%25")
-            .replace('&', "%26")
-            .replace('#', "%23")
-    };
-    let mut url = format!(
-        "{}?spool={}",
-        get("FAXBOT_AMI")?,
-        encode(get("FAXBOT_SPOOL")?)
-    );
-    for (option, name) in [
-        ("dial", "FAXBOT_DIAL"),
-        ("spool_remote", "FAXBOT_SPOOL_REMOTE"),
-    ] {
-        if let Ok(value) = env::var(name) {
-            url = format!("{url}&{option}={}", encode(value));
-        }
+    let mut config = AsteriskConfig::from_url(&get("FAXBOT_AMI")?)?;
+    if let Ok(dial) = env::var("FAXBOT_DIAL") {
+        config = config.with_dial(dial.parse()?);
     }
-    Ok(url)
+    let spool = get("FAXBOT_SPOOL")?;
+    let remote = env::var("FAXBOT_SPOOL_REMOTE").unwrap_or_else(|_| spool.clone());
+    Ok(config.with_spool(spool, remote))
 }
 
 #[cfg(test)]

@@ -10,10 +10,10 @@ use std::{env, time::Duration};
 
 use faxbot_core::{
     Result,
-    event::EventStream,
+    event::{EventStream, Stamped},
     sip::{CallRequest, SipAdapter, SipEvent},
 };
-use faxbot_sip::adapter::asterisk::{AsteriskAdapter, AsteriskConfig};
+use faxbot_sip::adapter::asterisk::{AsteriskAdapter, AsteriskConfig, RawEvents};
 use faxbot_testkit::server::asterisk::MockAsterisk;
 
 #[tokio::main]
@@ -42,7 +42,9 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
 }
 
 fn watched(url: &str) -> Result<AsteriskAdapter> {
-    AsteriskConfig::from_url(&format!("{url}?raw_events=all")).map(AsteriskAdapter::new)
+    let mut config = AsteriskConfig::from_url(url)?;
+    config.raw_events = RawEvents::All;
+    Ok(AsteriskAdapter::new(config))
 }
 
 /// Prints events until there was none for so long; answers how many there were.
@@ -51,7 +53,13 @@ async fn watch(mut events: EventStream<SipEvent>, quiet: Duration) -> usize {
     while let Ok(Some(event)) = tokio::time::timeout(quiet, events.recv()).await {
         match event {
             // Numbers and names are masked; `.expose()` shows them to those who may see them.
-            Ok(event) => println!("{:>5} {} {:?}", event.seq, event.at, event.event),
+            Ok(Stamped {
+                seq,
+                at,
+                event: SipEvent::Raw(raw),
+                ..
+            }) => println!("{seq:>4} {at} asterisk: {}", raw.name),
+            Ok(Stamped { seq, at, event, .. }) => println!("{seq:>4} {at} {event:?}"),
             Err(lagged) => println!("      {} events missed: read faster", lagged.missed),
         }
         seen += 1;
