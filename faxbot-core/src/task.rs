@@ -25,8 +25,34 @@ struct Inner {
     runtime: Handle,
     tracker: TaskTracker,
     token: CancellationToken,
-    aborts: Mutex<Vec<AbortHandle>>,
+    aborts: Mutex<Aborts>,
 }
+
+/// The handles of the tasks; those of ended ones are swept as the list grows, so that a set that
+/// lives for months stays small.
+#[derive(Debug, Default)]
+struct Aborts {
+    handles: Vec<AbortHandle>,
+    /// The length at which they are swept next: twice what was left, so that a sweep costs each
+    /// spawn the same however many tasks there are.
+    sweep_at: usize,
+}
+
+impl Aborts {
+    fn push(&mut self, handle: AbortHandle) {
+        if self.handles.len() >= self.sweep_at {
+            self.handles.retain(|abort| !abort.is_finished());
+            self.sweep_at = self.handles.len().saturating_mul(2).max(SWEEP_FROM);
+        }
+        self.handles.push(handle);
+    }
+}
+
+/// So few handles are not worth a sweep.
+const SWEEP_FROM: usize = 32;
+
+/// How long aborted tasks get to end: one that never yields cannot be aborted.
+const ABORTED_WITHIN: Duration = Duration::from_secs(2);
 
 impl TaskSet {
     /// A set on the runtime of the calling thread.
@@ -61,15 +87,11 @@ impl TaskSet {
             .runtime
             .spawn(self.inner.tracker.track_future(task))
             .abort_handle();
-        let mut aborts = self
-            .inner
+        self.inner
             .aborts
             .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        // Ended tasks leave their handle behind: sweep them as the list grows, so that a set that
-        // lives for months stays small.
-        aborts.retain(|abort| !abort.is_finished());
-        aborts.push(handle);
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(handle);
     }
 
     /// As [`spawn`](Self::spawn), for a task that may end at any await: it is dropped as soon as the
@@ -100,7 +122,8 @@ impl TaskSet {
     }
 
     /// Cancels the token, waits up to `within` for the tasks to end, then aborts the rest.
-    /// Answers whether all ended by themselves.
+    /// Answers whether all ended by themselves. An aborted task ends at its next await; one that
+    /// reaches none within 2 s more is left behind.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the token cancelled and the tasks running; call again to join.
@@ -111,8 +134,20 @@ impl TaskSet {
             .await
             .is_ok();
         if !ended {
-            self.inner.abort_all();
-            self.inner.tracker.wait().await;
+            let joined = async {
+                // Those that are spawned in between as well.
+                loop {
+                    self.inner.abort_all();
+                    let moment = Duration::from_millis(50);
+                    if tokio::time::timeout(moment, self.inner.tracker.wait())
+                        .await
+                        .is_ok()
+                    {
+                        return;
+                    }
+                }
+            };
+            let _ = tokio::time::timeout(ABORTED_WITHIN, joined).await;
         }
         ended
     }
@@ -184,6 +219,7 @@ impl Inner {
             .aborts
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+            .handles
             .drain(..)
         {
             abort.abort();
@@ -195,5 +231,95 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.token.cancel();
         self.abort_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::pending, sync::mpsc};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn handles(set: &TaskSet) -> usize {
+        set.inner.aborts.lock().unwrap().handles.len()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ended_tasks_leave_no_handles_behind() {
+        let set = TaskSet::current("test").unwrap();
+        let lasting = 100;
+        for _ in 0..lasting {
+            set.spawn(pending());
+        }
+        for _ in 0..10_000 {
+            set.spawn(async {});
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(set.len(), lasting);
+        assert!(handles(&set) <= 3 * lasting, "{}", handles(&set));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_set_that_is_dropped_in_its_own_task_ends_all() {
+        let set = TaskSet::current("test").unwrap();
+        let (ended, other) = tokio::sync::oneshot::channel::<()>();
+        set.spawn(async move {
+            let _ended = ended;
+            pending::<()>().await;
+        });
+        let (sent, held) = tokio::sync::oneshot::channel::<TaskSet>();
+        let (after, aborted) = tokio::sync::oneshot::channel::<()>();
+        set.spawn(async move {
+            drop(held.await);
+            // It runs on to its next await.
+            tokio::task::yield_now().await;
+            let _ = after.send(());
+        });
+        sent.send(set).unwrap();
+        assert!(other.await.is_err());
+        assert!(aborted.await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_in_an_own_task_aborts_that_task_in_the_end() {
+        let set = TaskSet::current("test").unwrap();
+        let inner = set.clone();
+        set.spawn(async move {
+            inner.stop(SECOND).await;
+        });
+        set.stop(3 * SECOND).await;
+        assert!(set.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_spawned_while_a_stop_waits_is_ended_as_well() {
+        let set = TaskSet::current("test").unwrap();
+        set.spawn(pending());
+        let stopping = set.clone();
+        let stop = tokio::spawn(async move { stopping.stop(SECOND).await });
+        // In the moment of the abort, and after it.
+        for _ in 0..5 {
+            tokio::time::sleep(SECOND / 4).await;
+            set.spawn(pending());
+        }
+        assert!(!stop.await.unwrap());
+        set.spawn(pending());
+        assert!(!set.stop(SECOND).await);
+        assert!(set.is_empty());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_stop_does_not_wait_for_ever_for_a_task_that_never_yields() {
+        let set = TaskSet::current("test").unwrap();
+        let (release, blocked) = mpsc::channel::<()>();
+        set.spawn(async move {
+            let _ = blocked.recv();
+        });
+        let begun = std::time::Instant::now();
+        assert!(!set.stop(Duration::from_millis(10)).await);
+        assert!(begun.elapsed() < 2 * ABORTED_WITHIN);
+        drop(release);
     }
 }

@@ -87,14 +87,15 @@ impl<T> EventBus<T> {
     /// changes and [`with_seq`](Self::with_seq) reads stays in step with the numbers. `make` must
     /// not use this bus.
     pub fn publish_with(&self, at: Timestamp, make: impl FnOnce() -> T) -> u64 {
-        let (seq, wakers) = {
+        let (seq, wakers, oldest) = {
             let mut state = self.shared.lock();
             let event = make();
             state.last = state.last.saturating_add(1);
             let seq = state.last;
+            let mut oldest = None;
             if !state.wakers.is_empty() {
                 if state.ring.len() >= state.capacity.get() {
-                    state.ring.pop_front();
+                    oldest = state.ring.pop_front();
                 }
                 state.ring.push_back(Stamped::new(seq, at, event));
             }
@@ -103,9 +104,10 @@ impl<T> EventBus<T> {
                 .iter_mut()
                 .filter_map(|(_, waker)| waker.take())
                 .collect();
-            (seq, wakers)
+            (seq, wakers, oldest)
         };
-        // Outside of the lock: a waker may run code that publishes.
+        // Outside of the lock: a waker, or what drops with an event, may run code that publishes.
+        drop(oldest);
         wakers.into_iter().for_each(Waker::wake);
         seq
     }

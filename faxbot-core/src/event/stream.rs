@@ -1,6 +1,7 @@
 //! The reading side: each stream has its own place in the ring.
 
 use std::{
+    collections::VecDeque,
     fmt,
     future::poll_fn,
     pin::Pin,
@@ -50,6 +51,9 @@ impl<T: Clone> EventStream<T> {
     }
 
     fn take(&mut self, cx: Option<&mut Context<'_>>) -> Poll<Option<Result<Stamped<T>, Lagged>>> {
+        // Declared before the lock and so dropped after it: the last hold on a task may be its
+        // waker, and what drops with the task may use the bus.
+        let mut former = None;
         let mut state = self.shared.lock();
         if self.next > state.last {
             if state.closed {
@@ -57,9 +61,14 @@ impl<T: Clone> EventStream<T> {
             }
             if let Some(cx) = cx
                 && let Some((_, waker)) = state.wakers.iter_mut().find(|(key, _)| *key == self.key)
+                && !waker
+                    .as_ref()
+                    .is_some_and(|known| known.will_wake(cx.waker()))
             {
-                *waker = Some(cx.waker().clone());
+                former = waker.replace(cx.waker().clone());
             }
+            drop(state);
+            drop(former);
             return Poll::Pending;
         }
         let oldest = state.ring.front().map_or(state.last, |event| event.seq);
@@ -86,10 +95,16 @@ impl<T: Clone> Stream for EventStream<T> {
 impl<T> Drop for EventStream<T> {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
-        state.wakers.retain(|(key, _)| *key != self.key);
-        if state.wakers.is_empty() {
-            state.ring.clear();
-        }
+        let place = state.wakers.iter().position(|(key, _)| *key == self.key);
+        let former = place.map(|place| state.wakers.swap_remove(place));
+        let events = if state.wakers.is_empty() {
+            std::mem::take(&mut state.ring)
+        } else {
+            VecDeque::new()
+        };
+        // Without the lock: see `take`.
+        drop(state);
+        drop((former, events));
     }
 }
 

@@ -21,8 +21,11 @@ use crate::{
 ///
 /// # Contract
 /// - A job has one id, chosen by the caller or at random, and one line: its calls follow each
-///   other. The same id again is `InvalidState`, whatever became of the first: that is what makes
-///   it safe to ask again after a crash.
+///   other. The same id again is `InvalidState`, whatever became of the first, as long as the
+///   plugin knows the job. A new process that sends under an id that the caller chose
+///   ([`SendOptions::job_id_is_chosen`]) asks its server first what became of the calls of an
+///   earlier one, as far as the server can tell: so a caller that crashed sends again under the
+///   same id.
 /// - Width, resolution and page count are read from the converted file before anything is dialled
 ///   or uploaded. A document that cannot be faxed is an error of kind `Document`, and nothing was
 ///   sent.
@@ -120,6 +123,8 @@ pub trait FaxPlugin: Plugin {
 pub struct SendOptions {
     /// Chosen by the caller; random by default.
     pub job_id: JobId,
+    /// What `new` drew: any other id is the caller's own choice.
+    drawn: Option<JobId>,
     /// Our station id (TSI).
     pub station_id: Option<StationId>,
     /// The text of the header line.
@@ -149,13 +154,18 @@ impl SendOptions {
         reason = "each call gives another id: a default would hide that"
     )]
     pub fn new() -> Self {
-        Self::with_job_id(JobId::new())
+        let job_id = JobId::new();
+        Self {
+            drawn: Some(job_id.clone()),
+            ..Self::with_job_id(job_id)
+        }
     }
 
     /// This job id, and nothing else chosen.
     pub fn with_job_id(job_id: JobId) -> Self {
         Self {
             job_id,
+            drawn: None,
             station_id: None,
             header: None,
             resolution: None,
@@ -167,6 +177,11 @@ impl SendOptions {
             retry: None,
             deadline: None,
         }
+    }
+
+    /// Whether the caller chose the job id, so that an earlier process may have sent under it.
+    pub fn job_id_is_chosen(&self) -> bool {
+        self.drawn.as_ref() != Some(&self.job_id)
     }
 
     /// Sets our station id.
