@@ -16,15 +16,23 @@ use faxbot_core::{
     },
     id::{CallId, CallRef, JobId},
     retry::Backoff,
-    sip::{CallRecord, Disposition, Lookup, UnknownReason},
+    sip::{CallRecord, Lookup, UnknownReason},
 };
 
-use super::plan::Plan;
+use super::{
+    plan::Plan,
+    verdict::{cannot_tell, class_of_error, describe, outcome_of},
+};
 
 /// Waits for a server that takes nothing, and for a converter that is full.
 const BUSY_SERVER: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 /// Waits between two questions about a fax that was lost sight of.
 const QUESTIONS: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+/// How long a call is asked for that the server calls live: no fax takes longer, and a channel that
+/// hangs must not hold a line for ever.
+const LIVE_AT_MOST: Duration = Duration::from_secs(24 * 60 * 60);
+/// Calls of an earlier process that are adopted at most, whatever an adapter answers.
+const ADOPTED_AT_MOST: usize = 100;
 
 /// One moment on both clocks, and a random number for what begins at it.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +51,8 @@ impl Now {
 /// What the worker has to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
+    /// Ask the server about a call that an earlier process may have placed, not before this time.
+    Check(Instant),
     /// Convert the document, not before this time.
     Prepare(Instant),
     /// Wait.
@@ -64,6 +74,8 @@ pub(super) enum Cancelled {
     Now,
     /// This call has to be hung up.
     HangUp(CallId),
+    /// The server is asked whether an earlier process placed a call: its answer decides.
+    Checking,
     /// It was cancelled before.
     Before,
     /// It is over.
@@ -79,6 +91,12 @@ pub(super) struct Patience {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
+    Checking {
+        next: Instant,
+        /// Until then "too recent" is asked again.
+        settled: Instant,
+        asked: u32,
+    },
     Preparing {
         not_before: Instant,
     },
@@ -91,6 +109,8 @@ enum Stage {
         placed: Placed,
         next: Instant,
         give_up: Instant,
+        /// When a call that the server calls live is given up.
+        stuck: Instant,
         asked: u32,
     },
     Done,
@@ -101,6 +121,8 @@ enum Stage {
 struct Placed {
     call: CallId,
     at: Timestamp,
+    /// The server said that it is live: no later answer makes it a call that never was.
+    lived: bool,
 }
 
 #[derive(Debug)]
@@ -110,6 +132,8 @@ pub(super) struct FaxJob {
     policy: FaxRetryPolicy,
     patience: Patience,
     converter: bool,
+    /// An earlier process may have placed calls under this id, and a later one may ask for ours.
+    chosen: bool,
     deadline: Option<Instant>,
     stage: Stage,
     /// What the pages at hand were converted to.
@@ -141,6 +165,7 @@ impl FaxJob {
             policy,
             patience,
             converter,
+            chosen: false,
             deadline: None,
             stage: Stage::Preparing {
                 not_before: now.instant,
@@ -163,6 +188,19 @@ impl FaxJob {
             now.instant.checked_add(left).unwrap_or(now.instant)
         });
         self
+    }
+
+    /// The caller chose the id: the server is asked for calls of an earlier process first.
+    pub(super) fn with_chosen_id(mut self, chosen: bool, now: Now) -> Self {
+        self.chosen = chosen;
+        if chosen {
+            self.check_next(now);
+        }
+        self
+    }
+
+    pub(super) fn has_chosen_id(&self) -> bool {
+        self.chosen
     }
 
     pub(super) fn record(&self) -> &Job {
@@ -211,8 +249,18 @@ impl FaxJob {
         }
     }
 
+    /// The call of an earlier process to ask for. Without the time of its request, which only that
+    /// process knew.
+    pub(super) fn earlier_call(&self) -> Option<CallId> {
+        matches!(self.stage, Stage::Checking { .. }).then(|| {
+            let last = self.record.attempts.last().map_or(0, |last| last.number);
+            CallId::for_attempt(&self.record.id, last.saturating_add(1))
+        })
+    }
+
     pub(super) fn step(&self, now: Now) -> Step {
         match self.stage {
+            Stage::Checking { next, .. } => Step::Check(next),
             Stage::Preparing { not_before } => Step::Prepare(not_before),
             Stage::Waiting { until } if until > now.instant => Step::Wait(until),
             Stage::Waiting { .. } => Step::Dial,
@@ -280,7 +328,11 @@ impl FaxJob {
         }
         let call = self.record.begin_attempt(now.wall);
         self.pages_seen = None;
-        self.stage = Stage::Dispatching(Placed { call, at: now.wall });
+        self.stage = Stage::Dispatching(Placed {
+            call,
+            at: now.wall,
+            lived: false,
+        });
         self.record.report(&JobStatus::Dispatching, now.wall);
         Some(call)
     }
@@ -343,7 +395,12 @@ impl FaxJob {
             // The host was told that nobody knows; it does not go back to waiting from there.
             return self.finish(&outcome.job_status(), now);
         }
-        let wait = match decide(&outcome, &self.record.history, &self.policy, now.random) {
+        self.go_by_policy(&outcome, now);
+    }
+
+    /// The call that ended last failed: dials again, or ends the job.
+    fn go_by_policy(&mut self, outcome: &FaxOutcome, now: Now) {
+        let wait = match decide(outcome, &self.record.history, &self.policy, now.random) {
             RetryDecision::After(wait) => {
                 if outcome.class() == Some(FailureClass::CommError)
                     && let Some(step) = self.record.history.next_step(&self.policy)
@@ -366,6 +423,94 @@ impl FaxJob {
         self.wait(wait, now);
     }
 
+    /// The server's answer about a call that an earlier process may have placed. What it knows of
+    /// is adopted as a call of this job; the rest of the job is ours.
+    pub(super) fn checked(&mut self, call: CallId, answer: &Result<Lookup, Error>, now: Now) {
+        let Stage::Checking { settled, asked, .. } = self.stage else {
+            return;
+        };
+        if self.earlier_call() != Some(call) {
+            return;
+        }
+        let again = |wait| Stage::Checking {
+            next: later(now.instant, wait),
+            settled,
+            asked: asked.saturating_add(1),
+        };
+        match answer {
+            Ok(Lookup::Live(status)) => {
+                self.accepted_by_all();
+                self.record.begin_attempt(status.started_at);
+                let at = status.started_at;
+                let lived = true;
+                self.ask(Placed { call, at, lived }, now);
+                self.record.report(&JobStatus::InProgress, now.wall);
+            }
+            Ok(Lookup::Ended(record)) => self.adopt(record, now),
+            Ok(Lookup::Unknown(UnknownReason::TooRecent)) if now.instant < settled => {
+                let wait = QUESTIONS.delay(asked, now.fraction());
+                self.stage = again(wait.unwrap_or_default());
+            }
+            Err(error) if !cannot_tell(error) => match self.next_refusal(error, now) {
+                Some(wait) => self.stage = again(wait),
+                None => self.never_told(now),
+            },
+            // A server that keeps nothing must not block the fax.
+            _ => self.go_on(now),
+        }
+    }
+
+    /// A call of an earlier process is over: it counts as ours.
+    fn adopt(&mut self, record: &CallRecord, now: Now) {
+        self.accepted_by_all();
+        let outcome = outcome_of(record, None);
+        let call = self.record.begin_attempt(record.start);
+        let end = record.end.unwrap_or(now.wall);
+        self.record.end_attempt(call, outcome.clone(), end);
+        self.outcome = Some(outcome.clone());
+        if outcome.status != OutcomeStatus::Failed {
+            return self.finish(&outcome.job_status(), now);
+        }
+        if self.record.attempts.len() >= ADOPTED_AT_MOST {
+            return self.go_on(now);
+        }
+        // That process may have dialled again before it ended: only then policy has its say.
+        self.check_next(now);
+    }
+
+    /// There is no further call of an earlier process.
+    fn go_on(&mut self, now: Now) {
+        self.accepted_by_all();
+        if self.cancelled {
+            return self.finish(&JobStatus::Cancelled, now);
+        }
+        match self.outcome.clone() {
+            Some(outcome) => self.go_by_policy(&outcome, now),
+            None => {
+                self.stage = Stage::Preparing {
+                    not_before: now.instant,
+                };
+            }
+        }
+    }
+
+    /// The server could not be asked in time. An earlier process may have delivered the fax, so
+    /// that "failed" would say too much.
+    fn never_told(&mut self, now: Now) {
+        self.note = Some(
+            "the server could not be asked whether it was sent under this id before; it was not dialled",
+        );
+        self.finish(&JobStatus::OutcomeUnknown, now);
+    }
+
+    fn check_next(&mut self, now: Now) {
+        self.stage = Stage::Checking {
+            next: now.instant,
+            settled: later(now.instant, self.patience.lookup),
+            asked: 0,
+        };
+    }
+
     /// The call that was placed cannot be followed any longer.
     pub(super) fn lost(&mut self, call: CallId, now: Now) {
         if let Stage::Dispatching(placed) | Stage::Running(placed) = self.stage
@@ -378,8 +523,9 @@ impl FaxJob {
     /// The server's answer about a call that was lost sight of.
     pub(super) fn looked_up(&mut self, call: CallId, answer: &Result<Lookup, Error>, now: Now) {
         let Stage::Asking {
-            placed,
+            mut placed,
             give_up,
+            stuck,
             asked,
             ..
         } = self.stage
@@ -389,8 +535,10 @@ impl FaxJob {
         if placed.call != call {
             return;
         }
+        placed.lived |= matches!(answer, Ok(Lookup::Live(_)));
         let again = |give_up, asked: u32| Stage::Asking {
             placed,
+            stuck,
             next: later(
                 now.instant,
                 QUESTIONS.delay(asked, now.fraction()).unwrap_or_default(),
@@ -399,7 +547,7 @@ impl FaxJob {
             asked: asked.saturating_add(1),
         };
         match answer {
-            Ok(Lookup::Live(_)) => {
+            Ok(Lookup::Live(_)) if now.instant < stuck => {
                 self.record.report(&JobStatus::InProgress, now.wall);
                 // As long as it lives there is an answer to come.
                 self.stage = again(later(now.instant, self.patience.lookup), asked.min(3));
@@ -408,7 +556,7 @@ impl FaxJob {
                 let outcome = outcome_of(record, self.record.pages_total);
                 self.ended(call, outcome, now);
             }
-            Ok(Lookup::NeverExisted) => {
+            Ok(Lookup::NeverExisted) if !placed.lived && self.pages_seen.is_none() => {
                 let error = Error::new(
                     ErrorKind::NotConnected,
                     "send_fax",
@@ -441,6 +589,9 @@ impl FaxJob {
             };
         }
         self.cancelled = true;
+        if matches!(self.stage, Stage::Checking { .. }) {
+            return Cancelled::Checking;
+        }
         match self.in_flight() {
             Some(call) => Cancelled::HangUp(call),
             None => {
@@ -452,6 +603,11 @@ impl FaxJob {
 
     /// Ends the job when its deadline has passed and no call runs. Answers whether it did.
     pub(super) fn expire(&mut self, now: Now) -> bool {
+        if matches!(self.stage, Stage::Checking { .. }) && self.begins_too_late(Duration::ZERO, now)
+        {
+            self.never_told(now);
+            return true;
+        }
         let waits = matches!(self.stage, Stage::Preparing { .. } | Stage::Waiting { .. });
         if !waits || !self.begins_too_late(Duration::ZERO, now) {
             return false;
@@ -477,6 +633,8 @@ impl FaxJob {
 
     /// The plugin starts again: questions get their time anew.
     pub(super) fn taken_up(&mut self, now: Now) {
+        // The time of the stop was no wait for the server.
+        self.accepted_by_all();
         if let Stage::Asking { placed, .. } = self.stage {
             self.ask(placed, now);
         }
@@ -487,9 +645,11 @@ impl FaxJob {
         let outcome = self.outcome.as_ref();
         match self.record.status {
             JobStatus::Success => None,
-            JobStatus::OutcomeUnknown => {
-                Some("nobody can say whether the fax arrived; it is not dialled again".to_owned())
-            }
+            JobStatus::OutcomeUnknown => Some(
+                self.note
+                    .unwrap_or("nobody can say whether the fax arrived; it is not dialled again")
+                    .to_owned(),
+            ),
             _ => self
                 .note
                 .map(str::to_owned)
@@ -502,6 +662,7 @@ impl FaxJob {
             placed,
             next: now.instant,
             give_up: later(now.instant, self.patience.lookup),
+            stuck: later(now.instant, LIVE_AT_MOST),
             asked: 0,
         };
     }
@@ -580,74 +741,6 @@ impl FaxJob {
 
 fn later(now: Instant, wait: Duration) -> Instant {
     now.checked_add(wait).unwrap_or(now)
-}
-
-/// What an error of the request, which certainly had no effect and will not pass, says of the job.
-fn class_of_error(error: &Error) -> FailureClass {
-    match error.kind() {
-        ErrorKind::Document => FailureClass::Document,
-        ErrorKind::InvalidRequest => FailureClass::InvalidNumber,
-        ErrorKind::Rejected => FailureClass::Rejected,
-        ErrorKind::Cancelled => FailureClass::Cancelled,
-        ErrorKind::Config
-        | ErrorKind::Unsupported
-        | ErrorKind::NotFound
-        | ErrorKind::Authentication
-        | ErrorKind::PermissionDenied
-        | ErrorKind::NoRuntime
-        | ErrorKind::Closed => FailureClass::LocalConfig,
-        _ => FailureClass::Unknown,
-    }
-}
-
-/// The outcome of a call that ended unseen. Without the fax's own word only a call that was
-/// certainly not answered is a failure; all else is unknown.
-pub(super) fn outcome_of(record: &CallRecord, pages_total: Option<u32>) -> FaxOutcome {
-    if let Some(outcome) = &record.fax {
-        return outcome.clone();
-    }
-    let class = match record.disposition {
-        _ if record.answer.is_some() => None,
-        Disposition::Busy => Some(FailureClass::Busy),
-        Disposition::NoAnswer => Some(FailureClass::NoAnswer),
-        Disposition::Congestion => Some(FailureClass::Congestion),
-        Disposition::Cancelled => Some(FailureClass::Cancelled),
-        Disposition::Failed => Some(record.causes.class().unwrap_or(FailureClass::Unknown)),
-        _ => None,
-    };
-    match class {
-        Some(class) => {
-            let failure =
-                FaxFailure::new(class, FailurePhase::BeforeAnswer).with_causes(&record.causes);
-            FaxOutcome::failed(failure, Some(0), pages_total)
-        }
-        None => FaxOutcome::unknown(None, pages_total),
-    }
-}
-
-/// A failure in words, without those of the server.
-pub(super) fn describe(outcome: &FaxOutcome) -> Option<String> {
-    let failure = outcome.failure.as_ref()?;
-    let what = match failure.class {
-        FailureClass::Busy => "busy",
-        FailureClass::NoAnswer => "no answer",
-        FailureClass::Congestion => "congestion",
-        FailureClass::CommError => "communication error",
-        FailureClass::T38 => "t.38 could not be agreed on",
-        FailureClass::NotAFax => "no fax answered",
-        FailureClass::InvalidNumber => "invalid number",
-        FailureClass::Rejected => "rejected",
-        FailureClass::Document => "the document cannot be sent",
-        FailureClass::LocalConfig => "server or account set up wrongly",
-        FailureClass::Cancelled => "cancelled",
-        _ => "failed for an unknown reason",
-    };
-    match (failure.phase, outcome.pages_confirmed, outcome.pages_total) {
-        (FailurePhase::Transmission, Some(confirmed), Some(total)) => {
-            Some(format!("{what} after {confirmed} of {total} pages"))
-        }
-        _ => Some(what.to_owned()),
-    }
 }
 
 #[cfg(test)]

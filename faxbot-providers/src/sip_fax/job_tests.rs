@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use faxbot_core::{
     plugin::SendOptions,
-    sip::{AdapterKind, CallState, CallStatus, Direction},
+    sip::{AdapterKind, CallState, CallStatus, Direction, Disposition},
 };
 use proptest::prelude::*;
 
@@ -379,6 +379,7 @@ enum Input {
     Ended(Box<FaxOutcome>),
     Lost,
     LookedUp(u8),
+    Checked(u8),
     Cancel,
     Stop,
     TakeUp,
@@ -416,10 +417,39 @@ fn input() -> impl Strategy<Value = Input> {
         3 => outcome.prop_map(|outcome| Input::Ended(Box::new(outcome))),
         1 => Just(Input::Lost),
         3 => (0_u8..5).prop_map(Input::LookedUp),
+        3 => (0_u8..8).prop_map(Input::Checked),
         1 => Just(Input::Prepared),
         1 => kind.prop_map(Input::NotPrepared),
         1 => prop::sample::select(vec![Input::Cancel, Input::Stop, Input::TakeUp]),
     ]
+}
+
+/// What a server may answer to a question about a call.
+fn answer(kind: u8, now: Now) -> Result<Lookup, Error> {
+    let ended = |outcome: FaxOutcome| {
+        let kind = AdapterKind::ASTERISK;
+        let mut record = CallRecord::new(None, kind, Direction::Outbound, now.wall);
+        record.fax = Some(outcome);
+        Ok(Lookup::Ended(Box::new(record)))
+    };
+    match kind {
+        0 => Ok(Lookup::NeverExisted),
+        1 => Ok(Lookup::Unknown(UnknownReason::TooRecent)),
+        2 => Ok(Lookup::Unknown(UnknownReason::NotKept)),
+        3 => Err(error(ErrorKind::NotConnected)),
+        4 => {
+            let state = CallState::Connected;
+            let status = CallStatus::new(None, state, Direction::Outbound, now.wall);
+            Ok(Lookup::Live(status))
+        }
+        5 => ended(failed(FailureClass::Busy, FailurePhase::BeforeAnswer, 0)),
+        6 => ended(failed(
+            FailureClass::CommError,
+            FailurePhase::Transmission,
+            1,
+        )),
+        _ => ended(FaxOutcome::succeeded(Some(3), Some(3))),
+    }
 }
 
 proptest! {
@@ -428,8 +458,16 @@ proptest! {
     #[test]
     fn no_order_of_reports_leads_to_a_second_dial_without_proof(
         inputs in prop::collection::vec((input(), 0_u64..600, 1_u32..4), 1..120),
+        chosen: bool,
     ) {
-        let mut job = job();
+        let mut job = if chosen {
+            job_with(&SendOptions::new(), true).with_chosen_id(true, at(0))
+        } else {
+            job()
+        };
+        // An earlier process may have a call of this id up.
+        let mut earlier = chosen;
+        let mut lived = false;
         let mut clock = 1;
         // The dial that nothing has been proven of so far.
         let mut open: Option<CallId> = None;
@@ -445,6 +483,8 @@ proptest! {
                 Input::Dial => {
                     if let Some(call) = job.dial(now) {
                         prop_assert_eq!(open, None, "dialled beside an open call");
+                        prop_assert!(!earlier, "dialled unasked");
+                        lived = false;
                         prop_assert!(!was_final && !job.is_cancelled());
                         open = Some(call);
                         dials += 1;
@@ -467,18 +507,24 @@ proptest! {
                 }
                 Input::Lost => job.lost(call, now),
                 Input::LookedUp(kind) => {
-                    let answer = match kind {
-                        0 => Ok(Lookup::NeverExisted),
-                        1 => Ok(Lookup::Unknown(UnknownReason::TooRecent)),
-                        2 => Ok(Lookup::Unknown(UnknownReason::NotKept)),
-                        3 => Err(error(ErrorKind::NotConnected)),
-                        _ => Ok(Lookup::Live(CallStatus::new(
-                            None, CallState::Connected, Direction::Outbound, now.wall,
-                        ))),
-                    };
-                    job.looked_up(call, &answer, now);
-                    if asked == Some(call) && kind == 0 {
+                    job.looked_up(call, &answer(kind, now), now);
+                    lived |= asked == Some(call) && kind == 4;
+                    if asked == Some(call) && kind == 0 && !lived {
                         open = None;
+                    }
+                }
+                Input::Checked(kind) => {
+                    let asked = job.earlier_call() == Some(call);
+                    job.checked(call, &answer(kind, now), now);
+                    if asked && kind == 4 {
+                        (open, lived, earlier) = (Some(call), true, false);
+                    }
+                    if asked && (matches!(kind, 0 | 2) || job.earlier_call().is_none()) {
+                        earlier = false;
+                    }
+                    if asked && kind == 5 {
+                        // Failed before an answer: that process may have dialled again.
+                        prop_assert!(job.earlier_call().is_some());
                     }
                 }
                 Input::Cancel => { job.cancel(now); }
@@ -486,6 +532,10 @@ proptest! {
                 Input::TakeUp => job.taken_up(now),
                 Input::Prepared => job.prepared(3, now),
                 Input::NotPrepared(kind) => job.not_prepared(&error(kind), now),
+            }
+            if earlier {
+                // Whatever comes to pass unasked, nothing is claimed of that process's calls.
+                prop_assert!(!job.record().status.is_final());
             }
             if was_final {
                 prop_assert!(job.record().status.is_final());

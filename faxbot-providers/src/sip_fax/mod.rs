@@ -49,9 +49,20 @@
 //!
 //! # Job ids
 //! While a job is known (until `retention` after its end) its id is refused for another fax. The
-//! call of attempt n is [`CallId::for_attempt`], so a new process that knows a job id asks what
-//! became of it with [`SipFaxPlugin::recover`]; do so before sending under an old id, because a new
-//! process has an empty table.
+//! call of attempt n is [`CallId::for_attempt`], so a new process, which has an empty table, can
+//! still ask for it:
+//! - A fax under an id that the caller chose ([`SendOptions::with_job_id`]) is not dialled before
+//!   the server was asked for the calls of that id, one after the other. One that lives is adopted
+//!   and followed; one that ended counts with its outcome, and policy goes on from there: what
+//!   arrived before is `SUCCESS` without a dial. A server that cannot tell does not block the fax.
+//!   One that does not answer is waited for as a busy one; when `server_patience` or the deadline
+//!   ends that, the job is `outcome_unknown`, because an earlier process may have delivered it.
+//!   Such a job's outcome stays at the server as long as the job is readable here, so that a caller
+//!   that crashes before it stored the outcome finds it. Random ids skip all this.
+//! - [`SipFaxPlugin::recover`] asks, and sends nothing.
+//!
+//! A line of one call a destination is this plugin's own: two plugins over one adapter do not wait
+//! for each other.
 //!
 //! # Stop
 //! [`stop`](Plugin::stop) hangs up nothing. A fax that runs is left to the server and becomes
@@ -63,6 +74,7 @@ mod job;
 mod plan;
 mod recover;
 mod table;
+mod verdict;
 mod worker;
 
 use std::{
@@ -137,7 +149,8 @@ impl SipFaxPlugin {
     /// after the other, and reads only. `requested_at` is when the job was sent, or earlier; by it
     /// a server proves that a call never existed.
     ///
-    /// A job of this process is answered from the table, as `get_status` does. `in_progress` means
+    /// A job of this process is answered from the table, as `get_status` does, unless it was given
+    /// up as `outcome_unknown`: then the server is asked anew. `in_progress` means
     /// that a call is up: ask again later. `outcome_unknown` means that nobody can say, or that the
     /// last call seen failed in a way that is dialled again and the next one cannot be ruled out.
     /// Ask some seconds after the crash at the earliest: what was requested just before it may not
@@ -156,8 +169,8 @@ impl SipFaxPlugin {
             .table
             .get(job_id, shared.retention(), shared.clock.now());
         match known {
-            Some(entry) => Ok(entry.status()),
-            None => recover::recover(&shared, job_id, requested_at).await,
+            Some(entry) if !entry.is_given_up() => Ok(entry.status()),
+            _ => recover::recover(&shared, job_id, requested_at).await,
         }
     }
 
@@ -258,6 +271,7 @@ impl Plugin for SipFaxPlugin {
                 adapter: Arc::clone(&self.adapter),
                 calls: Semaphore::new(config.max_calls),
                 conversions: Semaphore::new(config.max_conversions),
+                checks: Semaphore::new(worker::CHECKS),
                 config,
                 clock: deps.clock,
                 random: deps.random,
@@ -464,7 +478,8 @@ fn new_entry(
         converter,
         now,
     )
-    .with_deadline(options.deadline, now);
+    .with_deadline(options.deadline, now)
+    .with_chosen_id(options.job_id_is_chosen(), now);
     Ok(Entry::new(job, document))
 }
 

@@ -9,7 +9,7 @@ use faxbot_core::{
 };
 
 use super::{
-    job::{describe, outcome_of},
+    verdict::{describe, outcome_of},
     worker::Shared,
 };
 

@@ -124,6 +124,8 @@ pub(super) struct EntryState {
     /// The call that runs.
     pub(super) call: Option<FaxCall>,
     pub(super) progress: Option<FaxProgress>,
+    /// When the call that runs has long overrun its time.
+    pub(super) overdue: Option<Instant>,
 }
 
 impl Entry {
@@ -137,12 +139,19 @@ impl Entry {
                 image: None,
                 call: None,
                 progress: None,
+                overdue: None,
             }),
         }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, EntryState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Over, and nobody knew how.
+    pub(super) fn is_given_up(&self) -> bool {
+        let job = &self.lock().job;
+        job.finished().is_some() && job.record().status == JobStatus::OutcomeUnknown
     }
 
     pub(super) fn status(&self) -> StatusResult {

@@ -2,12 +2,13 @@
 
 use std::{
     collections::HashMap,
+    future::Future,
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use faxbot_core::{
-    Error, ErrorKind, Result,
+    DocumentReason, Error, ErrorKind, Result,
     address::FaxTarget,
     clock::SharedClock,
     document::{ConvertOptions, Document, DocumentConverter, DocumentSource, FaxImage},
@@ -16,7 +17,7 @@ use faxbot_core::{
     id::{CallId, CallRef},
     plugin::{CancelOutcome, PluginEvent},
     random::SharedRandom,
-    sip::{HangupOutcome, SipAdapter},
+    sip::{HangupOutcome, Lookup, SipAdapter},
     task::{self, StopToken},
 };
 use tokio::sync::{OwnedMutexGuard, Semaphore};
@@ -27,6 +28,17 @@ use super::{
     job::{Cancelled, FaxJob, Now, Step},
     table::{Entry, EntryState, Retention, Table},
 };
+
+/// A request, a question or a hang-up that has no answer by then has none: an adapter's own
+/// deadlines are shorter. The request may have been made all the same, so it is asked for.
+const ANSWER_WITHIN: Duration = Duration::from_secs(300);
+/// How far a fax may overrun its time before it counts as lost sight of.
+const OVERRUN: Duration = Duration::from_secs(300);
+/// How far a conversion may overrun its time: converters that keep to it end by themselves.
+const CONVERT_OVERRUN: Duration = Duration::from_secs(30);
+/// Questions at one time about calls of an earlier process: a host that starts with a full queue
+/// must not flood the server.
+pub(super) const CHECKS: usize = 4;
 
 /// What all jobs of a started plugin share. Holds no task set: its tasks hold this.
 pub(super) struct Shared {
@@ -40,6 +52,7 @@ pub(super) struct Shared {
     pub(super) table: Arc<Table>,
     pub(super) calls: Semaphore,
     pub(super) conversions: Semaphore,
+    pub(super) checks: Semaphore,
     pub(super) lines: Lines,
 }
 
@@ -104,6 +117,7 @@ impl Shared {
         let id = match met {
             Cancelled::Now | Cancelled::Before => return Ok(CancelOutcome::Cancelled),
             Cancelled::TooLate => return Ok(CancelOutcome::TooLate),
+            Cancelled::Checking => return Ok(CancelOutcome::Requested),
             Cancelled::HangUp(id) => id,
         };
         let asked = match call {
@@ -138,26 +152,26 @@ pub(super) async fn run(shared: Arc<Shared>, entry: Arc<Entry>) {
             let state = entry.lock();
             let step = state.job.step(now);
             // A deadline says nothing to a call that was placed.
-            let waits = matches!(step, Step::Prepare(_) | Step::Wait(_) | Step::Dial);
+            let waits = !matches!(step, Step::Follow | Step::Ask(_) | Step::Done);
             (step, state.job.deadline().filter(|_| waits))
         };
         let work = async {
             match step {
+                Step::Check(not_before) => {
+                    shared.clock.sleep_until(not_before).await;
+                    check(&shared, &entry).await;
+                }
                 Step::Prepare(not_before) => {
                     shared.clock.sleep_until(not_before).await;
                     prepare(&shared, &entry).await;
-                    true
                 }
-                Step::Wait(until) => {
-                    shared.clock.sleep_until(until).await;
-                    true
-                }
-                _ => false,
+                Step::Wait(until) => shared.clock.sleep_until(until).await,
+                _ => {}
             }
         };
         match step {
-            Step::Done => return release(&shared, &entry).await,
-            Step::Prepare(_) | Step::Wait(_) => {
+            Step::Done => break,
+            Step::Check(_) | Step::Prepare(_) | Step::Wait(_) => {
                 tokio::select! {
                     biased;
                     () = shared.token.cancelled() => return,
@@ -165,7 +179,7 @@ pub(super) async fn run(shared: Arc<Shared>, entry: Arc<Entry>) {
                     () = expired(&shared, deadline) => {
                         shared.change(&entry, |state, now| state.job.expire(now));
                     }
-                    _ = work => {}
+                    () = work => {}
                 }
             }
             Step::Dial | Step::Follow | Step::Ask(_) => {
@@ -190,6 +204,7 @@ pub(super) async fn run(shared: Arc<Shared>, entry: Arc<Entry>) {
             }
         }
     }
+    release(&shared, entry).await;
 }
 
 async fn expired(shared: &Shared, deadline: Option<Instant>) {
@@ -197,6 +212,41 @@ async fn expired(shared: &Shared, deadline: Option<Instant>) {
         Some(deadline) => shared.clock.sleep_until(deadline).await,
         None => std::future::pending().await,
     }
+}
+
+/// `work`, or a time-out when it takes too long.
+async fn within<T>(
+    shared: &Shared,
+    limit: Duration,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let until = shared.clock.now().checked_add(limit);
+    tokio::select! {
+        biased;
+        result = work => result,
+        () = expired(shared, until) => {
+            let message = "the adapter gave no answer in time";
+            Err(Error::new(ErrorKind::Timeout, "send_fax", message))
+        }
+    }
+}
+
+/// Asks for the next call of an earlier process.
+async fn check(shared: &Shared, entry: &Entry) {
+    let Ok(_place) = shared.checks.acquire().await else {
+        return;
+    };
+    let Some(id) = entry.lock().job.earlier_call() else {
+        return;
+    };
+    let call = CallRef::from(id);
+    let answer = within(shared, ANSWER_WITHIN, shared.adapter.lookup(&call)).await;
+    ended(shared, entry, |state, now| {
+        state.job.checked(id, &answer, now);
+        if state.job.in_flight() == Some(id) || state.job.outcome().is_some() {
+            tracing::info!(job_id = %entry.id, call_id = %id, "a fax call of an earlier process");
+        }
+    });
 }
 
 async fn prepare(shared: &Shared, entry: &Entry) {
@@ -211,9 +261,23 @@ async fn prepare(shared: &Shared, entry: &Entry) {
     let options = ConvertOptions::default()
         .with_resolution(resolution)
         .with_limits(shared.config.limits);
-    let image = match &shared.documents {
-        Some(converter) => converter.to_fax(document, options).await,
-        None => open(document).await,
+    let limit = shared.config.limits.time.saturating_add(CONVERT_OVERRUN);
+    let conversion = async {
+        match &shared.documents {
+            Some(converter) => converter.to_fax(document, options).await,
+            None => open(document).await,
+        }
+    };
+    let until = shared.clock.now().checked_add(limit);
+    let image = tokio::select! {
+        biased;
+        image = conversion => image,
+        // One that never ends would keep its place from the other jobs.
+        () = expired(shared, until) => Err(Error::document(
+            "send_fax",
+            DocumentReason::Timeout,
+            "the converter gave no answer in time",
+        )),
     };
     let image = image.and_then(|image| checked(image, shared));
     shared.change(entry, |state, now| match image {
@@ -250,7 +314,7 @@ fn checked(image: FaxImage, shared: &Shared) -> Result<FaxImage> {
     if image.pages() > limits.pages || image.bytes() > limits.bytes {
         return Err(Error::document(
             "send_fax",
-            faxbot_core::DocumentReason::TooLarge,
+            DocumentReason::TooLarge,
             "the fax is above the limits",
         ));
     }
@@ -264,19 +328,22 @@ async fn call(shared: &Shared, entry: &Entry) {
         let id = state.job.dial(now)?;
         state.progress = None;
         let to = state.job.record().to.clone();
-        Some((id, state.job.plan().request(id, to, image)))
+        let request = state.job.plan().request(id, to, image);
+        let limit = request.total_timeout().saturating_add(OVERRUN);
+        state.overdue = now.instant.checked_add(limit);
+        Some((id, request))
     });
     if let Some((id, request)) = request {
         tracing::debug!(job_id = %entry.id, call_id = %id, "fax call");
-        // Not raced against anything: a request that was begun is waited for.
-        match shared.adapter.send_fax(request).await {
+        // Not raced against a stop or a cancellation: a request that was begun is waited for.
+        match within(shared, ANSWER_WITHIN, shared.adapter.send_fax(request)).await {
             Ok(call) => {
                 let hang_up = shared.change(entry, |state, now| {
                     state.job.accepted(id, now);
                     state.call = Some(call.clone());
                     state.job.is_cancelled()
                 });
-                if hang_up && let Err(error) = call.cancel().await {
+                if hang_up && let Err(error) = within(shared, ANSWER_WITHIN, call.cancel()).await {
                     tracing::warn!(job_id = %entry.id, call_id = %id, kind = ?error.kind(), "a cancelled fax was not hung up");
                 }
             }
@@ -326,7 +393,16 @@ async fn call(shared: &Shared, entry: &Entry) {
 
 async fn follow(shared: &Shared, entry: &Entry, id: CallId, mut call: FaxCall) {
     let watched = call.clone();
-    let result = watched.result();
+    let overdue = entry.lock().overdue;
+    let result = async {
+        tokio::select! {
+            biased;
+            result = watched.result() => result,
+            () = expired(shared, overdue) => {
+                Err(Error::new(ErrorKind::Timeout, "send_fax", "the fax has no end"))
+            }
+        }
+    };
     tokio::pin!(result);
     let result = loop {
         let progress = call.progress();
@@ -363,10 +439,18 @@ async fn ask(shared: &Shared, entry: &Entry) {
     let Some((id, call)) = entry.lock().job.question() else {
         return;
     };
-    let answer = shared.adapter.lookup(&call).await;
+    let answer = within(shared, ANSWER_WITHIN, shared.adapter.lookup(&call)).await;
     ended(shared, entry, |state, now| {
         state.job.looked_up(id, &answer, now);
     });
+    // Cancelled while nobody could hang up: before the answer came, or without a connection.
+    let live = matches!(answer, Ok(Lookup::Live(_)));
+    if live && entry.lock().job.is_cancelled() {
+        let call = CallRef::from(id);
+        if let Err(error) = within(shared, ANSWER_WITHIN, shared.adapter.hangup(&call)).await {
+            tracing::warn!(job_id = %entry.id, call_id = %id, kind = ?error.kind(), "a cancelled fax was not hung up");
+        }
+    }
 }
 
 /// A change that may end a call: tells how it came out.
@@ -388,8 +472,15 @@ fn ended(shared: &Shared, entry: &Entry, change: impl FnOnce(&mut EntryState, No
     });
 }
 
-/// The outcome is stored: the server may forget the calls, but not one whose end nobody knows.
-async fn release(shared: &Shared, entry: &Entry) {
+/// The job is over: the server may forget its calls, but not one whose end nobody knows. Those of an
+/// id that the caller chose are kept as long as the job is readable here: until it has stored the
+/// outcome, a caller that crashes will ask for it under that id.
+async fn release(shared: &Shared, entry: Arc<Entry>) {
+    let (job_id, keep) = {
+        let state = entry.lock();
+        let keep = state.job.has_chosen_id().then_some(shared.config.retention);
+        (entry.id.clone(), keep)
+    };
     let calls: Vec<_> = {
         let state = entry.lock();
         if !state.job.record().status.is_final() {
@@ -398,10 +489,19 @@ async fn release(shared: &Shared, entry: &Entry) {
         let attempts = &state.job.record().attempts;
         attempts.iter().map(|a| (a.call_id, a.started)).collect()
     };
+    // The table may drop the job before.
+    drop(entry);
+    if let Some(keep) = keep.filter(|_| !calls.is_empty()) {
+        tokio::select! {
+            biased;
+            () = shared.token.cancelled() => return,
+            () = expired(shared, shared.clock.now().checked_add(keep)) => {}
+        }
+    }
     for (id, started) in calls {
         let call = CallRef::from(id).requested_at(started);
-        if let Err(error) = shared.adapter.release(&call).await {
-            tracing::debug!(job_id = %entry.id, call_id = %id, kind = ?error.kind(), "left for the server's sweep");
+        if let Err(error) = within(shared, ANSWER_WITHIN, shared.adapter.release(&call)).await {
+            tracing::debug!(%job_id, call_id = %id, kind = ?error.kind(), "left for the server's sweep");
         }
     }
 }

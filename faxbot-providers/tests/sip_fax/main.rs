@@ -1,9 +1,11 @@
 //! The fax plugin over a scripted adapter, on a paused clock.
 #![cfg(test)]
 
+mod again;
 mod arguments;
 mod control;
 mod dial;
+mod hang;
 mod lost;
 
 use std::{
