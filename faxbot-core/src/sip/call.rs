@@ -207,6 +207,34 @@ impl CallRequest {
         self
     }
 
+    /// Sets the caller's name.
+    #[must_use]
+    pub fn with_caller_id_name(mut self, name: impl Into<String>) -> Self {
+        self.options.caller_id_name = Some(name.into());
+        self
+    }
+
+    /// Adds a SIP header of the outgoing INVITE.
+    #[must_use]
+    pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.options.headers.insert(name.into(), value.into());
+        self
+    }
+
+    /// Records the call from its answer on, or not.
+    #[must_use]
+    pub fn with_record(mut self, record: bool) -> Self {
+        self.options.record = record;
+        self
+    }
+
+    /// Ends the call this long after its answer.
+    #[must_use]
+    pub fn with_max_duration(mut self, duration: Duration) -> Self {
+        self.options.max_duration = Some(duration);
+        self
+    }
+
     /// Every capability that this request needs.
     pub fn capabilities(&self) -> Vec<Capability> {
         let mut needs = match &self.plan {
