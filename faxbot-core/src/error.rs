@@ -14,7 +14,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Could the request have happened at the other end?
 ///
 /// This is one of two questions that are kept apart: whether a fax is dialled again is
-/// [`crate::fax::RetryDecision`].
+/// [`crate::fax::RetryDecision`]. There is no third answer, so that a match on it may be complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Certainly not: nothing was written, or the server refused before it acted.

@@ -184,11 +184,19 @@ impl ConnectionChanged {
 
 /// A time without events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Gap {
     /// When the connection was lost.
     pub from: Timestamp,
     /// When it was back, with everything reconciled.
     pub to: Timestamp,
+}
+
+impl Gap {
+    /// A gap between two times.
+    pub fn new(from: Timestamp, to: Timestamp) -> Self {
+        Self { from, to }
+    }
 }
 
 /// How bad an `AdapterError` is.

@@ -149,6 +149,7 @@ impl fmt::Display for CallState {
 /// A change of state that there is no edge for. Reported, never applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a call cannot go from {from} to {to}")]
+#[non_exhaustive]
 pub struct IllegalEdge {
     /// Where the call is.
     pub from: CallState,

@@ -16,6 +16,7 @@ const WIDTHS: [u32; 3] = [1728, 2048, 2432];
 
 /// What copied pages are numbered with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum PageNumbers {
     /// The tag of the original page, or none where it has none.
     Keep,

@@ -276,7 +276,7 @@ async fn set_up(core: &Core, setup: Setup<AmiSession>) -> bool {
             return (false, Vec::new());
         }
         core.health().connected(connected_at);
-        let gap = state.lost_at.take().map(|from| Gap { from, to: now.wall });
+        let gap = state.lost_at.take().map(|from| Gap::new(from, now.wall));
         (true, state.move_to(ConnectionState::Connected, gap))
     })
 }
