@@ -1,0 +1,159 @@
+//! The tools of libtiff read our files without a word of complaint, and say the same of the pixels.
+
+use std::{path::Path, process::Command};
+
+use super::*;
+
+/// Runs a tool: its standard output; any word on standard error fails the test.
+fn run(tool: &str, arguments: &[&str], directory: &Path) -> String {
+    let output = Command::new(tool)
+        .args(arguments)
+        .current_dir(directory)
+        .output()
+        .unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && complaint.is_empty(),
+        "{tool} {arguments:?}: {complaint}"
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn pages_to_check() -> Vec<(Chart, Resolution)> {
+    let charts = charts::all(1728, 200).into_iter().map(|(_, chart)| chart);
+    charts
+        .zip(
+            [
+                Resolution::Standard,
+                Resolution::Fine,
+                Resolution::Superfine,
+            ]
+            .into_iter()
+            .cycle(),
+        )
+        .collect()
+}
+
+fn write(directory: &Path, name: &str, pages: &[(Chart, Resolution)]) {
+    std::fs::write(directory.join(name), file(pages)).unwrap();
+}
+
+#[test]
+#[ignore = "needs libtiff-tools: apt-get install libtiff-tools"]
+fn tiffinfo_reads_every_page_without_a_warning() {
+    let directory = tempfile::tempdir().unwrap();
+    let pages = pages_to_check();
+    write(directory.path(), "a.tif", &pages);
+    let text = run("tiffinfo", &["-D", "a.tif"], directory.path());
+    assert_eq!(
+        text.matches("Compression Scheme: CCITT Group 4").count(),
+        pages.len()
+    );
+    assert_eq!(
+        text.matches("Subfile Type: multi-page document (2 = 0x2)")
+            .count(),
+        pages.len()
+    );
+    assert!(
+        text.contains(&format!("Page Number: 1-{}", pages.len())),
+        "{text}"
+    );
+    assert!(text.contains("Resolution: 204, 391 pixels/inch"), "{text}");
+}
+
+#[test]
+#[ignore = "needs libtiff-tools: apt-get install libtiff-tools"]
+fn tiffcp_reads_the_same_pixels() {
+    for width in [1728, 2048, 2432] {
+        let directory = tempfile::tempdir().unwrap();
+        let pages: Vec<_> = charts::all(width, 200)
+            .into_iter()
+            .map(|(_, chart)| (chart, Resolution::Fine))
+            .collect();
+        write(directory.path(), "a.tif", &pages);
+        let expected: Vec<_> = pages.iter().map(|(chart, _)| chart.rows.clone()).collect();
+        run(
+            "tiffcp",
+            &["-c", "none", "a.tif", "none.tif"],
+            directory.path(),
+        );
+        run(
+            "tiffcp",
+            &[
+                "-c", "g4", "-f", "lsb2msb", "-B", "-r", "33", "none.tif", "big.tif",
+            ],
+            directory.path(),
+        );
+        for name in ["none.tif", "big.tif"] {
+            let data = std::fs::read(directory.path().join(name)).unwrap();
+            assert!(read_all(&data).unwrap() == expected, "{name} {width}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs libtiff-tools: apt-get install libtiff-tools"]
+fn libtiff_codes_each_page_into_the_same_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    let pages = pages_to_check();
+    write(directory.path(), "a.tif", &pages);
+    run(
+        "tiffcp",
+        &["-c", "none", "a.tif", "none.tif"],
+        directory.path(),
+    );
+    run(
+        "tiffcp",
+        &["-c", "g4", "-r", "200", "none.tif", "g4.tif"],
+        directory.path(),
+    );
+    let mut theirs = open(&std::fs::read(directory.path().join("g4.tif")).unwrap()).unwrap();
+    for (index, (chart, _)) in pages.iter().enumerate() {
+        let page = theirs.page(index as u32).unwrap();
+        assert_eq!(page.strips.len(), 1);
+        assert!(
+            theirs.read_strip(page.strips[0]).unwrap() == encode(chart),
+            "page {index}"
+        );
+    }
+}
+
+#[test]
+#[ignore = "needs libtiff-tools: apt-get install libtiff-tools"]
+fn tiff2pdf_takes_written_and_copied_pages() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), "a.tif", &three_pages());
+    run(
+        "tiffcp",
+        &[
+            "-c", "g3:2d", "-r", "50", "-f", "lsb2msb", "a.tif", "g3.tif",
+        ],
+        directory.path(),
+    );
+    let mut g3 = open(&std::fs::read(directory.path().join("g3.tif")).unwrap()).unwrap();
+    let mut writer = TiffWriter::new(Cursor::new(Vec::new())).unwrap();
+    writer.copy_pages(&mut g3, 0..3, PageNumbers::Keep).unwrap();
+    std::fs::write(
+        directory.path().join("copy.tif"),
+        writer.finish().unwrap().into_inner(),
+    )
+    .unwrap();
+    for name in ["a.tif", "copy.tif"] {
+        run("tiffinfo", &["-D", name], directory.path());
+        run("tiff2pdf", &["-o", "a.pdf", name], directory.path());
+        assert!(directory.path().join("a.pdf").metadata().unwrap().len() > 1000);
+    }
+    // G3 pages that were copied without decoding have the pixels of the original.
+    run(
+        "tiffcp",
+        &["-c", "g4", "copy.tif", "g4.tif"],
+        directory.path(),
+    );
+    let expected: Vec<_> = three_pages()
+        .into_iter()
+        .map(|(chart, _)| chart.rows)
+        .collect();
+    assert!(
+        read_all(&std::fs::read(directory.path().join("g4.tif")).unwrap()).unwrap() == expected
+    );
+}
