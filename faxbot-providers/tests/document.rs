@@ -2,66 +2,19 @@
 #![cfg(test)]
 #![cfg(feature = "render")]
 
+mod document_support;
+
 use std::{fmt::Write as _, fs, path::PathBuf, time::Duration};
 
 use faxbot_core::{
-    DocumentReason, ErrorKind, Result,
-    document::{
-        ConvertOptions, Document, DocumentConverter, DocumentLimits, FaxImage, FaxWidth, Resolution,
-    },
+    DocumentReason, ErrorKind,
+    document::{ConvertOptions, Document, DocumentConverter, FaxImage, FaxWidth, Resolution},
 };
 use faxbot_providers::document::RenderConverter;
 
+use document_support::{Bench, with_limits};
+
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/assets/sample.pdf");
-
-/// A converter with a directory of its own, so that tests see what it leaves behind.
-struct Bench {
-    directory: tempfile::TempDir,
-    converter: RenderConverter,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let converter = RenderConverter::new().with_directory(directory.path());
-        Self {
-            directory,
-            converter,
-        }
-    }
-
-    async fn convert(
-        &self,
-        document: impl Into<Vec<u8>>,
-        options: ConvertOptions,
-    ) -> Result<FaxImage> {
-        self.converter
-            .to_fax(Document::bytes(document.into()), options)
-            .await
-    }
-
-    /// Converts what has to be refused, and sees that nothing is left.
-    async fn refused(
-        &self,
-        document: impl Into<Vec<u8>>,
-        options: ConvertOptions,
-    ) -> Option<DocumentReason> {
-        let error = self.convert(document, options).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Document, "{error:?}");
-        assert_eq!(self.files(), 0);
-        error.document_reason()
-    }
-
-    fn files(&self) -> usize {
-        fs::read_dir(self.directory.path()).unwrap().count()
-    }
-}
-
-fn with_limits(change: impl FnOnce(&mut DocumentLimits)) -> ConvertOptions {
-    let mut limits = DocumentLimits::default();
-    change(&mut limits);
-    ConvertOptions::default().with_limits(limits)
-}
 
 fn test_file(name: &str) -> Vec<u8> {
     let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "files", name]

@@ -2,61 +2,17 @@
 #![cfg(test)]
 #![cfg(feature = "document")]
 
+mod document_support;
+
 use std::{fs, io::Cursor};
 
 use faxbot_core::{
-    DocumentReason, ErrorKind, Result,
-    document::{
-        ConvertOptions, Document, DocumentConverter, DocumentLimits, FaxImage, Resolution,
-        ccitt::T6Encoder, tiff::TiffWriter,
-    },
+    DocumentReason, ErrorKind,
+    document::{ConvertOptions, Resolution, ccitt::T6Encoder, tiff::TiffWriter},
 };
-use faxbot_providers::document::{PngOptions, RenderConverter, page_to_png, pages_to_png};
+use faxbot_providers::document::{PngOptions, page_to_png, pages_to_png};
 
-/// A converter with a directory of its own, so that tests see what it leaves behind.
-struct Bench {
-    directory: tempfile::TempDir,
-    converter: RenderConverter,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let converter = RenderConverter::new().with_directory(directory.path());
-        Self {
-            directory,
-            converter,
-        }
-    }
-
-    async fn convert(
-        &self,
-        document: impl Into<Vec<u8>>,
-        options: ConvertOptions,
-    ) -> Result<FaxImage> {
-        self.converter
-            .to_fax(Document::bytes(document.into()), options)
-            .await
-    }
-
-    /// Converts what has to be refused, and sees that nothing is left.
-    async fn refused(
-        &self,
-        document: impl Into<Vec<u8>>,
-        options: ConvertOptions,
-    ) -> Option<DocumentReason> {
-        let error = self.convert(document, options).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Document, "{error:?}");
-        assert_eq!(fs::read_dir(self.directory.path()).unwrap().count(), 0);
-        error.document_reason()
-    }
-}
-
-fn with_limits(change: impl FnOnce(&mut DocumentLimits)) -> ConvertOptions {
-    let mut limits = DocumentLimits::default();
-    change(&mut limits);
-    ConvertOptions::default().with_limits(limits)
-}
+use document_support::{Bench, with_limits};
 
 fn tiff(width: u32, resolution: Resolution, pages: &[&[Vec<u8>]]) -> Vec<u8> {
     let mut writer = TiffWriter::new(Cursor::new(Vec::new()))
