@@ -29,6 +29,8 @@
 mod bits;
 mod error;
 mod lines;
+mod modes;
+mod rows;
 mod runs;
 mod t6_decode;
 mod t6_encode;
