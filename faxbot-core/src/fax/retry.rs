@@ -172,6 +172,12 @@ impl FaxRetryPolicy {
     }
 
     fn wait(&self, base: Duration, failure: &FaxFailure, random: u64) -> RetryDecision {
+        if failure
+            .retry_after
+            .is_some_and(|after| after > RETRY_AFTER_MAX)
+        {
+            return RetryDecision::Never;
+        }
         // The server's wish is a lower bound, and the jitter comes on top of it.
         let base = failure.retry_after.map_or(base, |after| base.max(after));
         let jitter = if self.jitter.is_finite() {
@@ -185,6 +191,10 @@ impl FaxRetryPolicy {
         RetryDecision::After(base.saturating_add(extra.unwrap_or_default()))
     }
 }
+
+/// A network that asks for a longer wait gets no further call: the number comes from outside, a job
+/// must not wait for years, and a call before that time is not wanted.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What a job's calls came to so far. Dials (all calls) and tries (calls that reached a fax) are
 /// counted apart.
@@ -278,6 +288,9 @@ fn bump(count: &mut u32) {
 /// for the jitter. The caller notes what it follows ([`AttemptHistory::change_route`],
 /// [`AttemptHistory::change`]), and gives up by itself when its deadline comes before the wait
 /// ends.
+///
+/// A wait is never shorter than the network asked for; when that is more than a day, the answer is
+/// [`RetryDecision::Never`].
 ///
 /// An unknown outcome is always [`RetryDecision::Never`]: a second fax to a clinic is a
 /// disclosure. So is a fax with a page confirmed, or perhaps confirmed, unless the policy resumes.

@@ -138,6 +138,10 @@ fn a_retry_after_is_obeyed() {
     };
     assert_eq!(wait(1800), [after(30)]);
     assert_eq!(wait(5), [after(1)]);
+    // A day at most: then the job is given up, and neither waits for years nor dials too early.
+    assert_eq!(wait(24 * 3600), [after(24 * 60)]);
+    assert_eq!(wait(24 * 3600 + 1), [RetryDecision::Never]);
+    assert_eq!(wait(u64::MAX), [RetryDecision::Never]);
 }
 
 #[test]
