@@ -31,6 +31,8 @@ const QUESTIONS: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_s
 /// How long a call is asked for that the server calls live: no fax takes longer, and a channel that
 /// hangs must not hold a line for ever.
 const LIVE_AT_MOST: Duration = Duration::from_secs(24 * 60 * 60);
+/// Thirty years.
+const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 /// Calls of an earlier process that are adopted at most, whatever an adapter answers.
 const ADOPTED_AT_MOST: usize = 100;
 
@@ -185,7 +187,7 @@ impl FaxJob {
     pub(super) fn with_deadline(mut self, deadline: Option<Timestamp>, now: Now) -> Self {
         self.deadline = deadline.map(|at| {
             let left = at.duration_since(now.wall);
-            now.instant.checked_add(left).unwrap_or(now.instant)
+            later(now.instant, left)
         });
         self
     }
@@ -580,6 +582,13 @@ impl FaxJob {
         self.pages_seen = self.pages_seen.max(pages);
     }
 
+    /// The running call has a trace of its own at the server: it rings, or more.
+    pub(super) fn lives(&mut self) {
+        if let Stage::Running(placed) = &mut self.stage {
+            placed.lived = true;
+        }
+    }
+
     /// Cancels. A call that is asked for is hung up as well.
     pub(super) fn cancel(&mut self, now: Now) -> Cancelled {
         if self.stage == Stage::Done {
@@ -740,7 +749,10 @@ impl FaxJob {
 }
 
 fn later(now: Instant, wait: Duration) -> Instant {
-    now.checked_add(wait).unwrap_or(now)
+    // What no clock can tell never comes; it must not become "at once".
+    now.checked_add(wait)
+        .or_else(|| now.checked_add(NEVER))
+        .unwrap_or(now)
 }
 
 #[cfg(test)]

@@ -200,6 +200,35 @@ fn what_the_server_knows_of_a_lost_call_decides() {
 }
 
 #[test]
+fn a_call_that_rang_or_had_a_page_is_never_one_that_never_was() {
+    for rang in [true, false] {
+        let mut job = job();
+        let call = running(&mut job, at(1));
+        if rang {
+            job.lives();
+        } else {
+            job.seen(Some(0));
+        }
+        job.lost(call, at(2));
+        job.looked_up(call, &Ok(Lookup::NeverExisted), at(3));
+        assert_eq!(status(&job), "outcome_unknown");
+        assert_eq!(job.dial(at(9999)), None);
+    }
+}
+
+#[test]
+fn a_wait_that_no_clock_can_tell_is_no_dial_at_once() {
+    let mut policy = FaxRetryPolicy::new();
+    policy.busy = Duration::MAX;
+    let mut job = job_with(&SendOptions::new().with_retry(policy), true);
+    job.prepared(3, at(1));
+    let call = running(&mut job, at(1));
+    let busy = failed(FailureClass::Busy, FailurePhase::BeforeAnswer, 0);
+    job.ended(call, busy, at(2));
+    assert!(matches!(job.step(at(1_000_000)), Step::Wait(_)));
+}
+
+#[test]
 fn a_server_that_cannot_be_asked_is_asked_until_patience_ends() {
     let mut job = job();
     let call = running(&mut job, at(1));

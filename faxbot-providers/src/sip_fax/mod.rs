@@ -54,7 +54,8 @@
 //! - A fax under an id that the caller chose ([`SendOptions::with_job_id`]) is not dialled before
 //!   the server was asked for the calls of that id, one after the other. One that lives is adopted
 //!   and followed; one that ended counts with its outcome, and policy goes on from there: what
-//!   arrived before is `SUCCESS` without a dial. A server that cannot tell does not block the fax.
+//!   arrived before is `SUCCESS` without a dial. A server that cannot tell, one that restarted in the fax among them, does not
+//!   block the fax: a caller that knows when it first sent it asks `recover` before.
 //!   One that does not answer is waited for as a busy one; when `server_patience` or the deadline
 //!   ends that, the job is `outcome_unknown`, because an earlier process may have delivered it.
 //!   Such a job's outcome stays at the server as long as the job is readable here, so that a caller

@@ -13,7 +13,7 @@ use faxbot_core::{
     clock::SharedClock,
     document::{ConvertOptions, Document, DocumentConverter, DocumentSource, FaxImage},
     event::EventBus,
-    fax::FaxCall,
+    fax::{FaxCall, FaxPhase},
     id::{CallId, CallRef},
     plugin::{CancelOutcome, PluginEvent},
     random::SharedRandom,
@@ -408,6 +408,9 @@ async fn follow(shared: &Shared, entry: &Entry, id: CallId, mut call: FaxCall) {
         let progress = call.progress();
         shared.change(entry, |state, now| {
             state.job.seen(progress.pages_confirmed);
+            if progress.phase > FaxPhase::Dialing {
+                state.job.lives();
+            }
             if state.progress.replace(progress) != Some(progress) {
                 let event = PluginEvent::progress(entry.id.clone(), progress);
                 shared.events.publish(now.wall, event);
