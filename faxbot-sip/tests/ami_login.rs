@@ -5,28 +5,11 @@ mod ami_support;
 
 use std::time::Duration;
 
-use ami_support::{Line, login};
+use ami_support::{Line, SECOND, action, at_login, login, up};
 use faxbot_sip::protocol::{
-    ami::{Action, AmiConfig, Login, server::banner},
+    ami::{AmiConfig, Login, server::banner},
     session::{CloseReason, NotTaken, Session},
 };
-
-const SECOND: Duration = Duration::from_secs(1);
-
-fn up() -> Line {
-    Line::up(AmiConfig::new())
-}
-
-/// A session that has sent its login.
-fn at_login() -> Line {
-    let mut line = Line::new(login(), AmiConfig::new());
-    line.say(banner("11.0.0"));
-    line
-}
-
-fn action(name: &str) -> Action {
-    Action::new(name).unwrap()
-}
 
 #[test]
 fn a_plain_login_waits_for_the_banner_and_for_fully_booted() {

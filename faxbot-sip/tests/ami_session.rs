@@ -5,32 +5,12 @@ mod ami_support;
 
 use std::time::Duration;
 
-use ami_support::{Line, login};
+use ami_support::{Line, SECOND, action, at_login, up};
 use faxbot_sip::protocol::{
-    ami::{
-        Action, AmiConfig, Answer,
-        server::{MessageBuilder, banner},
-    },
+    ami::{AmiConfig, Answer, server::MessageBuilder},
     session::{CloseReason, NoReply, NotTaken, Session},
 };
 use faxbot_testkit::random::{Seed, TestRng};
-
-const SECOND: Duration = Duration::from_secs(1);
-
-fn up() -> Line {
-    Line::up(AmiConfig::new())
-}
-
-/// A session that has sent its login.
-fn at_login() -> Line {
-    let mut line = Line::new(login(), AmiConfig::new());
-    line.say(banner("11.0.0"));
-    line
-}
-
-fn action(name: &str) -> Action {
-    Action::new(name).unwrap()
-}
 
 // Correlation.
 

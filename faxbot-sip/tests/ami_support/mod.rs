@@ -37,8 +37,25 @@ pub(crate) fn message(text: &str) -> Message {
     messages.remove(1)
 }
 
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
 pub(crate) fn login() -> Login {
     Login::new("faxbot", "s3cret").unwrap().md5(false)
+}
+
+pub(crate) fn up() -> Line {
+    Line::up(AmiConfig::new())
+}
+
+/// A session that has sent its login.
+pub(crate) fn at_login() -> Line {
+    let mut line = Line::new(login(), AmiConfig::new());
+    line.say(banner("11.0.0"));
+    line
+}
+
+pub(crate) fn action(name: &str) -> Action {
+    Action::new(name).unwrap()
 }
 
 pub(crate) type ReplyResult = Result<Reply, NoReply>;

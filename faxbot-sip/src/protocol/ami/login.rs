@@ -7,38 +7,15 @@ use md5::{Digest, Md5};
 use super::{
     action::{Action, ActionError},
     message::Message,
+    server::CLASSES,
 };
 use crate::protocol::{
     guard::{Part, Unsendable},
     session::CloseReason,
 };
 
-/// The event classes of `manager.c` (Asterisk 16 and 22), and the words that stand alone.
-const EVENT_CLASSES: [&str; 23] = [
-    "on",
-    "off",
-    "all",
-    "none",
-    "system",
-    "call",
-    "log",
-    "verbose",
-    "command",
-    "agent",
-    "user",
-    "config",
-    "dtmf",
-    "reporting",
-    "cdr",
-    "dialplan",
-    "originate",
-    "agi",
-    "cc",
-    "aoc",
-    "test",
-    "security",
-    "message",
-];
+/// The words of an event mask that stand for all classes or none.
+const MASK_WORDS: [&str; 4] = ["on", "off", "all", "none"];
 
 /// Credentials and event mask of one account. The secret shows nowhere.
 #[derive(Clone)]
@@ -84,7 +61,7 @@ impl Login {
     pub fn events(mut self, mask: &str) -> Result<Self, ActionError> {
         let mut at = 0;
         for class in mask.split(',') {
-            if !EVENT_CLASSES.contains(&class) {
+            if !(MASK_WORDS.contains(&class) || CLASSES.contains(&class)) {
                 let source = Unsendable::Forbidden {
                     part: Part::Value,
                     at,

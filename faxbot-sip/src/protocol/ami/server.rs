@@ -8,6 +8,29 @@ use super::{
 };
 use crate::protocol::guard::{self, Unsendable};
 
+/// The classes of events and actions (`main/manager.c` of Asterisk 16 and 22).
+pub const CLASSES: [&str; 19] = [
+    "system",
+    "call",
+    "log",
+    "verbose",
+    "command",
+    "agent",
+    "user",
+    "config",
+    "dtmf",
+    "reporting",
+    "cdr",
+    "dialplan",
+    "originate",
+    "agi",
+    "cc",
+    "aoc",
+    "test",
+    "security",
+    "message",
+];
+
 /// Writes a response or an event as Asterisk does: `Key: value\r\n`, an empty value as `Key: \r\n`.
 ///
 /// Values are not checked: a mock wants to send what a server does send, line breaks among it

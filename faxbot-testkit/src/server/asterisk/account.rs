@@ -2,29 +2,7 @@
 
 use std::collections::BTreeSet;
 
-/// The classes of `main/manager.c`, those that the mock uses.
-const KNOWN: [&str; 20] = [
-    "system",
-    "call",
-    "log",
-    "verbose",
-    "command",
-    "agent",
-    "user",
-    "config",
-    "dtmf",
-    "reporting",
-    "cdr",
-    "dialplan",
-    "originate",
-    "agi",
-    "cc",
-    "aoc",
-    "test",
-    "security",
-    "message",
-    "all",
-];
+use faxbot_sip::protocol::ami::server::CLASSES;
 
 /// An account of the manager interface. All rights unless told otherwise.
 #[derive(Clone)]
@@ -99,7 +77,7 @@ impl Classes {
             match word {
                 "all" | "on" | "yes" => classes.all = true,
                 // Case counts, and what is unknown is dropped silently (recording `02_eventmask`).
-                word if KNOWN.contains(&word) => {
+                word if CLASSES.contains(&word) => {
                     classes.some.insert(word.to_owned());
                 }
                 _ => {}
