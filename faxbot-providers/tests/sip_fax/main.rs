@@ -7,6 +7,7 @@ mod control;
 mod dial;
 mod hang;
 mod lost;
+mod race;
 
 use std::{
     io::Cursor,
