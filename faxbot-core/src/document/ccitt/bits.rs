@@ -38,6 +38,12 @@ impl BitWriter {
         }
     }
 
+    /// Bits written so far.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len() * 8 + self.used as usize
+    }
+
     /// The bytes, the last one filled up with zero bits.
     pub(super) fn finish(mut self) -> Vec<u8> {
         let count = self.used.div_ceil(8) as usize;
@@ -50,6 +56,21 @@ impl BitWriter {
 /// The data ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct OutOfBits;
+
+/// What [`BitReader::take_end_of_line`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum EndOfLine {
+    Found,
+    /// Something else comes next.
+    Missing,
+    /// Nothing but zeros up to the end of the data.
+    OutOfBits,
+}
+
+impl EndOfLine {
+    /// The least zeros of an end-of-line code.
+    pub(super) const ZEROS: u32 = 11;
+}
 
 /// Reads code words from bytes; behind the end it shows zero bits that cannot be consumed.
 #[derive(Debug, Clone)]
@@ -109,6 +130,43 @@ impl<'a> BitReader<'a> {
     #[inline]
     pub(super) fn leading_ones(&self) -> u32 {
         self.held.leading_ones().min(self.count)
+    }
+
+    /// How many 0 bits come next, as far as they are visible.
+    #[inline]
+    pub(super) fn leading_zeros(&self) -> u32 {
+        self.held.leading_zeros().min(self.count)
+    }
+
+    /// Consumes an end-of-line code with the fill before it (ITU-T T.4 §4.1.2 and §4.1.3: any
+    /// number of zeros, at least eleven, then a 1). Nothing is consumed where there is none.
+    #[inline]
+    pub(super) fn take_end_of_line(&mut self) -> EndOfLine {
+        self.refill();
+        let mut zeros = self.leading_zeros();
+        if zeros < EndOfLine::ZEROS && zeros < self.count {
+            return EndOfLine::Missing;
+        }
+        while zeros == self.count {
+            (self.held, self.count) = (0, 0);
+            self.refill();
+            if self.count == 0 {
+                return EndOfLine::OutOfBits;
+            }
+            zeros = self.leading_zeros();
+        }
+        match self.consume(zeros + 1) {
+            Ok(()) => EndOfLine::Found,
+            Err(OutOfBits) => EndOfLine::OutOfBits,
+        }
+    }
+
+    /// Consumes the bits up to the next byte border.
+    #[inline]
+    pub(super) fn align(&mut self) {
+        let spare = self.count % 8;
+        self.held <<= spare;
+        self.count -= spare;
     }
 
     /// How many bits are visible.
@@ -180,5 +238,48 @@ mod tests {
         reader.refill();
         assert_eq!(reader.visible(), 0);
         assert_eq!(reader.consume(1), Err(OutOfBits));
+    }
+
+    #[test]
+    fn an_end_of_line_is_found_behind_any_fill() {
+        for zeros in 0..200 {
+            let mut writer = BitWriter::default();
+            writer.put(0b101, 3);
+            (0..zeros).for_each(|_| writer.put(0, 1));
+            writer.put(0b11, 2);
+            writer.put(0b1, 14);
+            let bytes = writer.finish();
+            let mut reader = BitReader::new(&bytes);
+            reader.refill();
+            reader.consume(3).unwrap();
+            let expected = if zeros < 11 {
+                EndOfLine::Missing
+            } else {
+                EndOfLine::Found
+            };
+            assert_eq!(reader.take_end_of_line(), expected, "{zeros}");
+            if zeros >= 11 {
+                reader.refill();
+                assert_eq!(reader.peek(15), 0b100_0000_0000_0001, "{zeros}");
+                reader.consume(1).unwrap();
+                assert_eq!(reader.take_end_of_line(), EndOfLine::Found);
+                assert_eq!(reader.take_end_of_line(), EndOfLine::OutOfBits);
+            }
+        }
+    }
+
+    #[test]
+    fn aligning_goes_to_the_next_byte_and_no_further() {
+        for bits in 1..=32 {
+            let data: Vec<u8> = (1..20).collect();
+            let mut reader = BitReader::new(&data);
+            reader.refill();
+            reader.consume(bits).unwrap();
+            reader.align();
+            reader.refill();
+            assert_eq!(reader.peek(8), u64::from(bits.div_ceil(8)) + 1, "{bits}");
+            reader.align();
+            assert_eq!(reader.peek(8), u64::from(bits.div_ceil(8)) + 1, "{bits}");
+        }
     }
 }

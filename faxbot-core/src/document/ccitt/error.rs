@@ -38,7 +38,7 @@ pub enum CcittError {
         /// The damaged row.
         row: u32,
     },
-    /// An extension code (ITU-T T.6: uncompressed mode and the reserved ones), which fax
+    /// An extension code (ITU-T T.4 and T.6: uncompressed mode and the reserved ones), which fax
     /// machines do not send and which is not decoded.
     #[error("extension code in row {row} is not supported")]
     Extension {

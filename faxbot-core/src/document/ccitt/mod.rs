@@ -1,4 +1,5 @@
-//! The fax compressions of ITU-T: T.6 (Group 4, MMR).
+//! The fax compressions of ITU-T: T.6 (Group 4, MMR) both ways, and decoding of T.4 (Group 3, MH and
+//! MR).
 //!
 //! Rows are packed bytes, most significant bit first, `1` is black; a row of `width` pixels has
 //! `width.div_ceil(8)` bytes. Coded data is most significant bit first too (TIFF `FillOrder` 1).
@@ -32,10 +33,14 @@ mod lines;
 mod modes;
 mod rows;
 mod runs;
+mod t4_decode;
+#[cfg(test)]
+mod t4_tests;
 mod t6_decode;
 mod t6_encode;
 
 pub use error::CcittError;
+pub use t4_decode::{T4Coding, T4Decoder};
 pub use t6_decode::T6Decoder;
 pub use t6_encode::T6Encoder;
 

@@ -94,9 +94,9 @@ impl T6Encoder {
 
 /// Codes the row with the changes `coding` below the one with the changes `reference`.
 ///
-/// The names are those of ITU-T T.6 The place of `b1` in its list has the parity of the
+/// The names are those of ITU-T T.6. The place of `b1` in its list has the parity of the
 /// place of `a1`, which makes it the change to the opposite colour of `a0`.
-fn code_row(out: &mut BitWriter, reference: &[u32], coding: &[u32], width: u32) {
+pub(super) fn code_row(out: &mut BitWriter, reference: &[u32], coding: &[u32], width: u32) {
     let b = |place: usize| reference.get(place).copied().unwrap_or(width);
     let a = |place: usize| coding.get(place).copied().unwrap_or(width);
     let (mut a0, mut next, mut above) = (0, 0, 0);
