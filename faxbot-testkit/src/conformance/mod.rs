@@ -31,6 +31,7 @@
 
 mod case;
 pub mod codec;
+mod expect;
 pub mod fax_plugin;
 pub mod samples;
 pub mod session;

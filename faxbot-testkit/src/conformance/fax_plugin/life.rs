@@ -9,9 +9,8 @@ use faxbot_core::{
         SendOptions,
     },
 };
-use serde_json::{Value, json};
 
-use super::{Entry, FaxFate, SOON, World, entry, error_of, kind_is};
+use super::{Entry, FaxFate, SOON, World, entry, error_of, kind_is, names_an_unknown_key};
 use crate::conformance::{Failure, Verdict, ensure, within};
 
 pub(super) fn entries() -> Vec<Entry> {
@@ -118,19 +117,9 @@ async fn bad_configs(world: World) -> Verdict {
 }
 
 async fn unknown_key(world: World) -> Verdict {
-    let mut config = world.env.good_config();
-    let Value::Object(fields) = &mut config else {
-        return Err(Failure::new("the good configuration is no object"));
-    };
-    fields.insert("flavuor".to_owned(), json!(1));
-    let Err(errors) = world.plugin.validate_config(&config) else {
-        return Err(Failure::new("an unknown key passes"));
-    };
-    ensure!(
-        errors.iter().any(|error| error.path == "flavuor"),
-        "{errors:?}"
-    );
-    Ok(())
+    names_an_unknown_key(world.env.good_config(), |config| {
+        world.plugin.validate_config(config)
+    })
 }
 
 async fn not_started(mut world: World) -> Verdict {

@@ -7,7 +7,6 @@ mod life;
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use faxbot_core::{
-    Error, ErrorKind,
     address::FaxTarget,
     event::EventBus,
     fax::{FaxRetryPolicy, JobStatus},
@@ -19,7 +18,11 @@ use faxbot_core::{
 
 pub use env::{FaxFate, FaxPluginEnv, FaxPluginSetup};
 
-use super::{Case, Failure, Verdict, ensure, within};
+use super::{
+    Case, Failure, Verdict, ensure,
+    expect::{error_of, kind_is, names_an_unknown_key},
+    within,
+};
 
 /// Enough for a fax of a mocked provider.
 const SOON: Duration = Duration::from_secs(20);
@@ -155,19 +158,4 @@ fn once(mut options: SendOptions) -> SendOptions {
     policy.max_dials = 1;
     options.retry = Some(policy);
     options
-}
-
-fn error_of<T>(what: &str, result: Result<T, Error>) -> Result<Error, Failure> {
-    match result {
-        Ok(_) => Err(Failure::new(format!("{what} succeeded"))),
-        Err(error) => Ok(error),
-    }
-}
-
-fn kind_is(what: &str, error: &Error, kinds: &[ErrorKind]) -> Verdict {
-    ensure!(
-        kinds.contains(&error.kind()),
-        "{what}: {error:?} is none of {kinds:?}"
-    );
-    Ok(())
 }

@@ -363,14 +363,7 @@ async fn same_id(world: World) -> Verdict {
     let request = world.request(Fate::Answers).await?.with_id(call.id());
     let error = error_of("the same id", world.adapter.make_call(request).await)?;
     kind_is("the same id", &error, &[ErrorKind::InvalidState])?;
-    let name = world.setup.call_request();
-    let asked = world
-        .setup
-        .requests()
-        .iter()
-        .filter(|seen| seen.name == name)
-        .count();
-    ensure!(asked == 1, "{asked} calls were asked for");
+    world.asked_for(1)?;
     ensure!(
         call.state() == CallState::Connected,
         "the first one is {}",

@@ -15,9 +15,9 @@ use faxbot_core::{
         TransferRequest,
     },
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Entry, Fate, Need, SOON, World, ended, entry};
+use super::{Entry, Fate, Need, SOON, World, ended, entry, names_an_unknown_key};
 use crate::conformance::{Failure, Verdict, ensure, within};
 
 pub(super) fn entries() -> Vec<Entry> {
@@ -103,12 +103,7 @@ async fn undeclared(world: World) -> Verdict {
     world.connect().await?;
     let has = world.adapter.capabilities();
     let name = world.setup.call_request();
-    let before = world
-        .setup
-        .requests()
-        .iter()
-        .filter(|seen| seen.name == name)
-        .count();
+    let before = world.asked(name);
     for capability in Capability::ALL
         .iter()
         .copied()
@@ -126,12 +121,7 @@ async fn undeclared(world: World) -> Verdict {
             );
         }
     }
-    let after = world
-        .setup
-        .requests()
-        .iter()
-        .filter(|seen| seen.name == name)
-        .count();
+    let after = world.asked(name);
     ensure!(
         after == before,
         "{} requests were sent for what is unsupported",
@@ -333,19 +323,9 @@ async fn bad_configs(world: World) -> Verdict {
 }
 
 async fn unknown_key(world: World) -> Verdict {
-    let mut config = world.env.good_config();
-    let Value::Object(fields) = &mut config else {
-        return Err(Failure::new("the good configuration is no object"));
-    };
-    fields.insert("flavuor".to_owned(), json!(1));
-    let Err(errors) = world.adapter.validate_config(&config) else {
-        return Err(Failure::new("an unknown key passes"));
-    };
-    ensure!(
-        errors.iter().any(|error| error.path == "flavuor"),
-        "{errors:?}"
-    );
-    Ok(())
+    names_an_unknown_key(world.env.good_config(), |config| {
+        world.adapter.validate_config(config)
+    })
 }
 
 async fn idle_health(world: World) -> Verdict {

@@ -137,15 +137,7 @@ async fn wrong_password(world: World) -> Verdict {
         !error.is_retryable(),
         "a wrong password is called retryable"
     );
-    let logins = || {
-        let name = world.setup.login_request();
-        world
-            .setup
-            .requests()
-            .iter()
-            .filter(|seen| seen.name == name)
-            .count()
-    };
+    let logins = || world.asked(world.setup.login_request());
     let before = logins();
     // Longer than several back-offs of a connection, which start at 2 ms.
     tokio::time::sleep(Duration::from_millis(1500)).await;

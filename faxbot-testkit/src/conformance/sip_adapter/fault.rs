@@ -129,14 +129,7 @@ async fn reply_lost(world: World) -> Verdict {
     world.wait_for(ConnectionState::Connected).await?;
     exists(&world, &id.into()).await?;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let name = world.setup.call_request();
-    let asked = world
-        .setup
-        .requests()
-        .iter()
-        .filter(|seen| seen.name == name)
-        .count();
-    ensure!(asked == 1, "{asked} calls were asked for");
+    world.asked_for(1)?;
     world.works().await
 }
 
@@ -204,14 +197,7 @@ async fn unreachable(world: World) -> Verdict {
     ensure!(error.is_retryable(), "not retryable");
     world.setup.disturb(Disturbance::Reachable).await?;
     world.wait_for(ConnectionState::Connected).await?;
-    let name = world.setup.call_request();
-    let asked = world
-        .setup
-        .requests()
-        .iter()
-        .filter(|seen| seen.name == name)
-        .count();
-    ensure!(asked == 0, "{asked} calls were asked for");
+    world.asked_for(0)?;
     world.works().await
 }
 

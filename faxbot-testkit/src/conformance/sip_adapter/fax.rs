@@ -265,14 +265,7 @@ async fn crash(world: World) -> Verdict {
     }
     world.wait_for(ConnectionState::Connected).await?;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let name = world.setup.call_request();
-    let asked = world
-        .setup
-        .requests()
-        .iter()
-        .filter(|seen| seen.name == name)
-        .count();
-    ensure!(asked == 1, "{asked} calls were asked for");
+    world.asked_for(1)?;
     Ok(())
 }
 

@@ -18,14 +18,17 @@ mod lookup;
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use faxbot_core::{
-    Error, ErrorKind,
-    sip::{Call, CallRecord, CallRequest, CallState, Capability, ConnectionState, SipAdapter},
+use faxbot_core::sip::{
+    Call, CallRecord, CallRequest, CallState, Capability, ConnectionState, SipAdapter,
 };
 
 pub use env::{BadConfig, Disturbance, Fate, Need, SeenRequest, SipAdapterEnv, SipAdapterSetup};
 
-use super::{Case, Failure, Verdict, ensure, eventually, within};
+use super::{
+    Case, Failure, Verdict, ensure, eventually,
+    expect::{error_of, kind_is, names_an_unknown_key},
+    within,
+};
 
 /// Enough for anything that a server on this machine does.
 const SOON: Duration = Duration::from_secs(10);
@@ -153,6 +156,19 @@ impl World {
         Ok(record)
     }
 
+    /// How many requests of that name the server was asked.
+    fn asked(&self, name: &str) -> usize {
+        let seen = self.setup.requests();
+        seen.iter().filter(|seen| seen.name == name).count()
+    }
+
+    /// The server was asked for so many calls and faxes.
+    fn asked_for(&self, calls: usize) -> Verdict {
+        let asked = self.asked(self.setup.call_request());
+        ensure!(asked == calls, "{asked} calls were asked for");
+        Ok(())
+    }
+
     /// One call from begin to end: the adapter works.
     async fn works(&self) -> Verdict {
         let call = self.answered().await?;
@@ -172,20 +188,4 @@ impl World {
 
 async fn ended(call: &Call) -> Result<CallRecord, Failure> {
     Ok(within("the end of a call", SOON, call.ended()).await??)
-}
-
-/// The error of something that must fail.
-fn error_of<T>(what: &str, result: Result<T, Error>) -> Result<Error, Failure> {
-    match result {
-        Ok(_) => Err(Failure::new(format!("{what} succeeded"))),
-        Err(error) => Ok(error),
-    }
-}
-
-fn kind_is(what: &str, error: &Error, kinds: &[ErrorKind]) -> Verdict {
-    ensure!(
-        kinds.contains(&error.kind()),
-        "{what}: {error:?} is none of {kinds:?}"
-    );
-    Ok(())
 }
