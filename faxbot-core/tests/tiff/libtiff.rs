@@ -5,7 +5,7 @@ use std::{path::Path, process::Command};
 use super::*;
 
 /// Runs a tool: its standard output; any word on standard error fails the test.
-fn run(tool: &str, arguments: &[&str], directory: &Path) -> String {
+pub(super) fn run(tool: &str, arguments: &[&str], directory: &Path) -> String {
     let output = Command::new(tool)
         .args(arguments)
         .current_dir(directory)
@@ -19,7 +19,7 @@ fn run(tool: &str, arguments: &[&str], directory: &Path) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn pages_to_check() -> Vec<(Chart, Resolution)> {
+pub(super) fn pages_to_check() -> Vec<(Chart, Resolution)> {
     let charts = charts::all(1728, 200).into_iter().map(|(_, chart)| chart);
     charts
         .zip(
@@ -34,7 +34,7 @@ fn pages_to_check() -> Vec<(Chart, Resolution)> {
         .collect()
 }
 
-fn write(directory: &Path, name: &str, pages: &[(Chart, Resolution)]) {
+pub(super) fn write(directory: &Path, name: &str, pages: &[(Chart, Resolution)]) {
     std::fs::write(directory.join(name), file(pages)).unwrap();
 }
 

@@ -22,6 +22,7 @@ mod charts;
 mod libtiff;
 mod read;
 mod refused;
+mod t4;
 mod written;
 
 use charts::{Chart, Numbers};

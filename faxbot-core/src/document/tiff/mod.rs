@@ -1,7 +1,8 @@
 //! Fax TIFF: reader and writer.
 //!
 //! The reader takes what fax servers and machines write (TIFF 6.0, RFC 2306, RFC 3949): both byte
-//! orders, any number of pages and strips, every fax compression. It checks each offset and count
+//! orders, any number of pages and strips, every fax compression (T.6, and T.4 in one and two
+//! dimensions). It checks each offset and count
 //! against the file's length and [`TiffLimits`] before it allocates, and holds one strip at a
 //! time. The writer makes the one form that every fax server takes: little endian, T.6, one strip
 //! a page, 204 pixels per inch.
