@@ -233,7 +233,8 @@ impl AsteriskConfig {
         self
     }
 
-    /// Sets the directory of the pages, as we and as Asterisk see it.
+    /// Sets the directory of the pages, as we and as Asterisk see it. A group that was configured
+    /// stays.
     #[must_use]
     pub fn with_spool(mut self, local: impl Into<PathBuf>, remote: impl Into<String>) -> Self {
         let remote: String = remote.into();
@@ -241,7 +242,7 @@ impl AsteriskConfig {
         self.spool = Some(SpoolConfig {
             local: local.into(),
             remote,
-            group: None,
+            group: self.spool.take().and_then(|spool| spool.group),
         });
         self
     }

@@ -68,7 +68,7 @@ use faxbot_core::{
     config::ConfigErrors,
     event::EventStream,
     fax::{FaxCall, FaxRequest},
-    id::CallRef,
+    id::{CallId, CallRef},
     random::{SharedRandom, SystemRandom},
     sip::{
         AdapterKind, Call, CallRequest, CallStatus, Capabilities, Connection, Drained, EventPath,
@@ -77,6 +77,7 @@ use faxbot_core::{
 };
 use serde_json::Value;
 use tokio::sync::oneshot;
+use tracing::Instrument as _;
 
 pub use self::{
     config::{
@@ -201,11 +202,15 @@ impl SipAdapter for AsteriskAdapter {
     }
 
     async fn make_call(&self, request: CallRequest) -> Result<Call> {
-        self.place_call(request).await
+        let span = call_span(Some(request.id));
+        self.place_call(request).instrument(span).await
     }
 
     async fn hangup(&self, call: &CallRef) -> Result<HangupOutcome> {
-        place::hang_up(&self.core, self.server("hangup"), call).await
+        let server = self.server("hangup");
+        place::hang_up(&self.core, server, call)
+            .instrument(call_span(call.id))
+            .await
     }
 
     async fn get_status(&self, call: &CallRef) -> Result<CallStatus> {
@@ -265,8 +270,15 @@ impl SipAdapter for AsteriskAdapter {
     }
 
     async fn send_fax(&self, request: FaxRequest) -> Result<FaxCall> {
-        self.place_fax(request).await
+        let span = call_span(Some(request.id));
+        self.place_fax(request).instrument(span).await
     }
+}
+
+/// What is logged about one call has its id, and no number.
+fn call_span(id: Option<CallId>) -> tracing::Span {
+    let call_id = id.map(tracing::field::display);
+    tracing::debug_span!("call", call_id, adapter = "asterisk")
 }
 
 impl fmt::Debug for AsteriskAdapter {

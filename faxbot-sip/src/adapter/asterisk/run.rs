@@ -15,6 +15,8 @@ use faxbot_core::{
     task::blocking,
 };
 
+use tracing::Instrument as _;
+
 use super::{
     books::Todo,
     core::Core,
@@ -133,7 +135,11 @@ impl Worker {
     async fn carry_out(&mut self, todo: Todo) {
         let (core, server) = (&self.core, &self.server);
         match todo {
-            Todo::Settle(id) => settle(core, server, id).await,
+            Todo::Settle(id) => {
+                settle(core, server, id)
+                    .instrument(super::call_span(Some(id)))
+                    .await
+            }
             Todo::Check(id) => {
                 // One list answers for all that wait for one.
                 let mut asked = vec![id];
