@@ -8,9 +8,11 @@ use std::{fs, io::Cursor};
 
 use faxbot_core::{
     DocumentReason, ErrorKind,
-    document::{ConvertOptions, Resolution, ccitt::T6Encoder, tiff::TiffWriter},
+    document::{ConvertOptions, FaxImage, Resolution, ccitt::T6Encoder, tiff::TiffWriter},
 };
-use faxbot_providers::document::{PngOptions, page_to_png, pages_to_png};
+use faxbot_providers::document::{
+    PngOptions, page_to_png, pages_to_png, received_page_to_png, received_pages_to_png,
+};
 
 use document_support::{Bench, with_limits};
 
@@ -189,6 +191,108 @@ async fn pages_become_pictures_with_their_pixels_and_resolution() {
             ErrorKind::NotFound
         );
     }
+}
+
+/// Width, rows, dots per metre and the packed pixels, 1 is black.
+type Picture = (u32, u32, Option<(u32, u32)>, Vec<u8>);
+
+fn picture(png: Vec<u8>) -> Picture {
+    let mut reader = png::Decoder::new(Cursor::new(png)).read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    reader.next_frame(&mut pixels).unwrap();
+    let info = reader.info();
+    let black = pixels.iter().map(|byte| !byte).collect();
+    let dims = info.pixel_dims.map(|dims| (dims.xppu, dims.yppu));
+    (info.width, info.height, dims, black)
+}
+
+/// A page of 60 rows as Asterisk received it: MR, byte-aligned, least significant bit first.
+fn received() -> Vec<u8> {
+    let file = "/../faxbot-core/tests/files/received-asterisk-22.tif";
+    fs::read(env!("CARGO_MANIFEST_DIR").to_owned() + file).unwrap()
+}
+
+#[tokio::test]
+async fn a_fax_that_asterisk_received_becomes_pictures_and_can_be_sent_on() {
+    let bench = Bench::new();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("received.tif");
+    fs::write(&path, received()).unwrap();
+    let options = PngOptions::new();
+    let png = received_page_to_png(&path, 0, &options).unwrap();
+    let paths = received_pages_to_png(&path, directory.path().join("pages"), &options).unwrap();
+    assert_eq!(paths, [directory.path().join("pages/page-001.png")]);
+    assert_eq!(fs::read(&paths[0]).unwrap(), png);
+    let shown = picture(png);
+    assert_eq!((shown.0, shown.1, shown.2), (1728, 60, Some((8031, 7717))));
+
+    // It is no file to send as it is; the converter makes one of the same pixels.
+    let error = FaxImage::open(&path).unwrap_err();
+    assert_eq!(error.document_reason(), Some(DocumentReason::Unsuitable));
+    let image = bench
+        .convert(received(), ConvertOptions::default())
+        .await
+        .unwrap();
+    assert_eq!(picture(page_to_png(&image, 0, &options).unwrap()), shown);
+    assert!(shown.3.iter().any(|byte| *byte != 0));
+}
+
+#[test]
+fn a_received_fax_without_a_picture_says_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("+15551230000.tif");
+    let show = |bytes: &[u8], page| {
+        fs::write(&path, bytes).unwrap();
+        let error = received_page_to_png(&path, page, &PngOptions::new()).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("5551230000"));
+        (error.kind(), error.document_reason())
+    };
+    let whole = received();
+    assert_eq!(show(&whole, 1), (ErrorKind::NotFound, None));
+    let document = |reason| (ErrorKind::Document, Some(reason));
+    assert_eq!(show(b"no tiff", 0), document(DocumentReason::UnknownFormat));
+    assert_eq!(
+        show(&whole[..whole.len() - 300], 0),
+        document(DocumentReason::Damaged)
+    );
+    // Rows in the middle of the page are no code words.
+    let mut damaged = whole;
+    damaged[4000..4010].fill(0xaa);
+    assert_eq!(show(&damaged, 0), document(DocumentReason::Damaged));
+    let missing = received_page_to_png(directory.path().join("no"), 0, &PngOptions::new());
+    assert_eq!(missing.unwrap_err().kind(), ErrorKind::Io);
+}
+
+#[test]
+fn pages_of_a_received_fax_may_differ_and_need_no_resolution() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("received.tif");
+    let rows = pattern(1728, 20, 3);
+    let mut writer = TiffWriter::new(Cursor::new(Vec::new())).unwrap();
+    for resolution in [Resolution::Fine, Resolution::Standard] {
+        let mut encoder = T6Encoder::new(1728).unwrap();
+        for row in &rows {
+            encoder.encode_row(row).unwrap();
+        }
+        writer.add_page(20, resolution, &encoder.finish()).unwrap();
+    }
+    fs::write(&path, writer.finish().unwrap().into_inner()).unwrap();
+    let show = |page| picture(received_page_to_png(&path, page, &PngOptions::new()).unwrap());
+    let (fine, standard) = (show(0), show(1));
+    assert_eq!((fine.1, fine.2), (20, Some((8031, 7717))));
+    assert_eq!((standard.1, standard.2), (40, Some((8031, 7716))));
+    assert_eq!(fine.3, rows.concat());
+
+    // 300 lines per inch in the directory of an uncompressed page.
+    let mut odd = uncompressed(&rows.concat(), 10);
+    let at = odd
+        .windows(8)
+        .position(|bytes| bytes == [0, 0, 0, 196, 0, 0, 0, 1])
+        .unwrap();
+    odd[at + 2..at + 4].copy_from_slice(&300_u16.to_be_bytes());
+    fs::write(&path, odd).unwrap();
+    let odd = show(0);
+    assert_eq!((odd.0, odd.1, odd.2), (1728, 20, None));
 }
 
 /// A big-endian TIFF as a scanner may write it: uncompressed, 0 is black, several strips.

@@ -43,8 +43,8 @@ pub(super) trait Renderer: Send + Sync + fmt::Debug {
 ///
 /// # Fax TIFF
 /// It must be as wide as [`ConvertOptions::width`], in one fax resolution (which stays:
-/// [`ConvertOptions::resolution`] is for what is drawn), T.6 or uncompressed, upright. Its pixels
-/// are kept. Anything else is `Document(Unsuitable)`.
+/// [`ConvertOptions::resolution`] is for what is drawn), T.4, T.6 or uncompressed, upright. Its
+/// pixels are kept. Anything else is `Document(Unsuitable)`.
 ///
 /// # Time
 /// A renderer cannot be killed. At the limit the caller gets `Document(Timeout)`, the thread is

@@ -18,7 +18,7 @@ use super::{
 };
 
 /// Pixels per inch of a row that still count as 204 (files say 200, 203, 204 or 204.1).
-const PIXELS_PER_INCH: std::ops::RangeInclusive<f64> = 193.8..=214.2;
+pub(super) const PIXELS_PER_INCH: std::ops::RangeInclusive<f64> = 193.8..=214.2;
 
 /// Writes the pages of a fax TIFF anew. Each is decoded on the way, so damage is found here.
 pub(super) fn copy_tiff(
@@ -114,7 +114,7 @@ fn tiff_error(error: TiffError) -> Error {
         }
         TiffError::Unsupported { .. } => (
             DocumentReason::Unsuitable,
-            "the tiff is not black and white in t.6 or uncompressed",
+            "the tiff is not black and white in a fax compression or none",
         ),
         _ => (DocumentReason::Damaged, "the tiff is damaged"),
     };
