@@ -129,7 +129,8 @@ pub struct SendOptions {
     pub station_id: Option<StationId>,
     /// The text of the header line.
     pub header: Option<HeaderText>,
-    /// Vertical resolution that the document is converted to.
+    /// Vertical resolution that the document is converted to. A document that is a fax TIFF already
+    /// keeps its own: rows are never made up or dropped.
     pub resolution: Option<Resolution>,
     /// Error correction.
     pub ecm: Option<bool>,
