@@ -6,7 +6,9 @@ use std::{fmt::Debug, io::Cursor};
 use faxbot_core::{
     Error, ErrorKind, Private, Secret, Timestamp,
     address::{Address, FaxTarget, PhoneNumber},
-    document::{Document, FaxImage, Resolution, ccitt::T6Encoder, tiff::TiffWriter},
+    document::{
+        CoverPage, Document, FaxImage, PageHeader, Resolution, ccitt::T6Encoder, tiff::TiffWriter,
+    },
     fax::{
         Attempt, FailureClass, FailurePhase, FaxFailure, FaxOutcome, FaxRequest, Job, JobStatus,
     },
@@ -187,6 +189,18 @@ fn faxes(shown: &mut Shown, image: FaxImage) {
         "https://example.org/zwirner.pdf".parse().unwrap(),
     ));
     shown.add(&Document::bytes(NAME));
+    let cover = CoverPage::new()
+        .with_template(NAME)
+        .with_field(NAME, NUMBER);
+    shown.add(&Document::combined([
+        Document::cover(cover),
+        Document::path("zwirner.pdf"),
+    ]));
+    shown.add(
+        &PageHeader::new(Timestamp::UNIX_EPOCH, 3)
+            .with_from(NAME)
+            .with_to(NUMBER),
+    );
     let options = SendOptions::new()
         .with_station_id(NAME.parse().unwrap())
         .with_header(NAME.parse().unwrap());

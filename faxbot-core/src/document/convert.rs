@@ -1,13 +1,14 @@
 //! The contract of a converter from documents to fax pages.
 
-use std::{fmt, time::Duration};
+use std::{fmt, ops::Range, time::Duration};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Result,
-    document::{Document, FaxImage, Resolution},
+    Effect, Error, ErrorKind, Result,
+    document::{Document, FaxImage, PageHeader, Resolution},
+    task,
 };
 
 /// Columns of a fax page at 204 per inch (ITU-T T.4).
@@ -68,6 +69,38 @@ impl Default for DocumentLimits {
     }
 }
 
+/// How grey and colour become black and white.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Halftone {
+    /// Threshold where the page has text and lines, clustered dots where it has real grey: chosen
+    /// for each block of 8 by 8 pixels.
+    #[default]
+    Auto,
+    /// Darker than the threshold is black. The smallest, and the fastest to send; photos lose
+    /// what they show.
+    Threshold,
+    /// Clustered dots everywhere. A photo takes about 12 times the time of its threshold.
+    ClusteredDot,
+    /// Error diffusion by Floyd and Steinberg everywhere. The finest picture; a photo takes about
+    /// 40 times the time of its threshold, minutes a page.
+    FloydSteinberg,
+}
+
+/// What becomes of a TIFF that is a fax already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FaxTiff {
+    /// A document of its own that has the width asked for and one fax resolution keeps its pixels
+    /// and that resolution, whatever [`ConvertOptions::resolution`] says.
+    #[default]
+    Keep,
+    /// It is scaled to the width and resolution asked for, as every picture is.
+    Scale,
+}
+
 /// How a document becomes fax pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -77,6 +110,10 @@ pub struct ConvertOptions {
     pub resolution: Resolution,
     /// Columns; 1728 by default.
     pub width: FaxWidth,
+    /// How grey becomes black and white.
+    pub halftone: Halftone,
+    /// What becomes of a TIFF that is a fax already.
+    pub fax_tiff: FaxTiff,
     /// What it may cost.
     pub limits: DocumentLimits,
 }
@@ -86,6 +123,27 @@ impl ConvertOptions {
     #[must_use]
     pub fn with_resolution(mut self, resolution: Resolution) -> Self {
         self.resolution = resolution;
+        self
+    }
+
+    /// Sets the columns.
+    #[must_use]
+    pub fn with_width(mut self, width: FaxWidth) -> Self {
+        self.width = width;
+        self
+    }
+
+    /// Sets how grey becomes black and white.
+    #[must_use]
+    pub fn with_halftone(mut self, halftone: Halftone) -> Self {
+        self.halftone = halftone;
+        self
+    }
+
+    /// Sets what becomes of a TIFF that is a fax already.
+    #[must_use]
+    pub fn with_fax_tiff(mut self, fax_tiff: FaxTiff) -> Self {
+        self.fax_tiff = fax_tiff;
         self
     }
 
@@ -116,4 +174,39 @@ pub trait DocumentConverter: Send + Sync + fmt::Debug {
     /// # Cancel safety
     /// Dropping the future gives up the result; files that were begun are removed.
     async fn to_fax(&self, document: Document, options: ConvertOptions) -> Result<FaxImage>;
+
+    /// Whether [`copy_pages`](Self::copy_pages) can draw a header line; `false` by default.
+    fn draws_headers(&self) -> bool {
+        false
+    }
+
+    /// Copies some pages of a fax (from 0, the end not included) into one of their own, with a
+    /// header line above each where one is given. Pixels below the line are those of the original.
+    /// Page numbers in the file are those of the original.
+    ///
+    /// The default copies without a header line.
+    ///
+    /// # Errors
+    /// `InvalidRequest` for a range without pages or outside of the fax; `Unsupported` for a header
+    /// line where none can be drawn; `Io`; `Document` when the file changed since.
+    ///
+    /// # Cancel safety
+    /// As [`to_fax`](Self::to_fax).
+    async fn copy_pages(
+        &self,
+        image: &FaxImage,
+        pages: Range<u32>,
+        header: Option<PageHeader>,
+    ) -> Result<FaxImage> {
+        if header.is_some() {
+            let message = "this converter draws no header lines";
+            return Err(Error::new(ErrorKind::Unsupported, "copy_pages", message)
+                .with_effect(Effect::NoEffect));
+        }
+        let image = image.clone();
+        task::blocking("copy_pages", move || {
+            image.copy_pages(pages, std::env::temp_dir())
+        })
+        .await?
+    }
 }

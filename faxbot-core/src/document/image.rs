@@ -3,7 +3,8 @@
 use std::{
     fmt,
     fs::{self, File},
-    io::{self, BufReader},
+    io::{self, BufReader, BufWriter},
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -11,8 +12,8 @@ use std::{
 use crate::{
     DocumentReason, Effect, Error, ErrorKind, Result,
     document::{
-        FaxWidth, Resolution,
-        tiff::{Compression, PageInfo, TiffError, TiffReader},
+        FaxScratch, FaxWidth, Resolution, TransmissionTime,
+        tiff::{Compression, PageInfo, PageNumbers, TiffError, TiffReader, TiffWriter},
     },
 };
 
@@ -26,6 +27,8 @@ struct Inner {
     width: FaxWidth,
     resolution: Resolution,
     bytes: u64,
+    /// Coded bytes of each page.
+    page_bytes: Vec<u64>,
     temporary: bool,
 }
 
@@ -58,6 +61,7 @@ impl FaxImage {
             width: FaxWidth::default(),
             resolution: Resolution::default(),
             bytes: 0,
+            page_bytes: Vec::new(),
             temporary,
         };
         inner.read_facts()?;
@@ -89,6 +93,50 @@ impl FaxImage {
         self.0.bytes
     }
 
+    /// How long the pages take on the line at `bit_rate` bit/s;
+    /// [`USUAL_BIT_RATE`](super::USUAL_BIT_RATE) is the one to expect.
+    pub fn transmission_time(&self, bit_rate: u32) -> TransmissionTime {
+        TransmissionTime::of_pages(self.0.page_bytes.iter().copied(), bit_rate)
+    }
+
+    /// Copies some pages (from 0, the end not included) into a temporary fax of their own in
+    /// `directory`, as they are coded. They keep their page numbers.
+    ///
+    /// This reads and writes files: call it off the async threads.
+    ///
+    /// # Errors
+    /// `InvalidRequest` for a range without pages or outside of the fax; `Io`; `Document` when the
+    /// file changed since.
+    pub fn copy_pages(&self, pages: Range<u32>, directory: impl AsRef<Path>) -> Result<Self> {
+        if pages.is_empty() || pages.end > self.pages() {
+            return Err(Error::new(
+                ErrorKind::InvalidRequest,
+                "copy_pages",
+                "the fax has no such pages",
+            ));
+        }
+        let mut reader = self.reader()?;
+        let (scratch, file) = FaxScratch::create(directory)?;
+        let count = pages.end - pages.start;
+        TiffWriter::new(BufWriter::new(file))
+            .and_then(|mut writer| {
+                writer.copy_pages(&mut reader, pages, PageNumbers::Keep)?;
+                writer.finish()
+            })
+            .map_err(tiff_error)?
+            .into_inner()
+            .map_err(|error| io_error(error.into_error()))?;
+        let copy = scratch.into_image()?;
+        if copy.pages() != count {
+            return Err(Error::document(
+                "copy_pages",
+                DocumentReason::Damaged,
+                "the fax changed while it was copied",
+            ));
+        }
+        Ok(copy)
+    }
+
     /// A reader of the pages.
     ///
     /// # Errors
@@ -104,7 +152,9 @@ impl Inner {
         self.bytes = fs::metadata(&self.path).map_err(io_error)?.len();
         let mut first: Option<(FaxWidth, Resolution)> = None;
         for page in reader.pages() {
-            let facts = facts(&page.map_err(tiff_error)?)?;
+            let page = page.map_err(tiff_error)?;
+            let facts = facts(&page)?;
+            self.page_bytes.push(page.data_len());
             if *first.get_or_insert(facts) != facts {
                 return Err(unsuitable("the pages differ in width or resolution"));
             }
@@ -251,6 +301,38 @@ mod tests {
         let error = FaxImage::open_temporary(&path).unwrap_err();
         assert_eq!(error.document_reason(), Some(DocumentReason::UnknownFormat));
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn copied_pages_keep_their_numbers_and_their_bytes() {
+        let rows = [40, 50, 60].map(|rows| (rows, Resolution::Fine));
+        let (directory, path) = written(&tiff(&rows));
+        let image = FaxImage::open(&path).unwrap();
+        let copy = image.copy_pages(1..3, &directory).unwrap();
+        assert_eq!(copy.pages(), 2);
+        let numbers: Vec<_> = copy
+            .reader()
+            .unwrap()
+            .pages()
+            .map(|page| page.unwrap())
+            .map(|page| (page.page_number.unwrap().number, page.rows))
+            .collect();
+        assert_eq!(numbers, [(1, 50), (2, 60)]);
+        let name = copy.path().to_owned();
+        drop(copy);
+        assert!(!name.exists());
+        for range in [0..0, 3..4, 2..4] {
+            let error = image.copy_pages(range, &directory).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidRequest);
+        }
+    }
+
+    #[test]
+    fn the_time_on_the_line_comes_from_the_bytes_of_the_pages() {
+        let (_directory, path) = written(&tiff(&[(40, Resolution::Fine); 3]));
+        let time = FaxImage::open(&path).unwrap().transmission_time(14_400);
+        assert_eq!(time.pages.len(), 3);
+        assert!(time.total >= 3 * std::time::Duration::from_secs(7));
     }
 
     #[test]

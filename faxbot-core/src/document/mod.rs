@@ -2,12 +2,22 @@
 
 pub mod ccitt;
 mod convert;
+mod cover;
+mod estimate;
+mod header;
 mod image;
 mod resolution;
+mod scratch;
 mod source;
 pub mod tiff;
 
-pub use convert::{ConvertOptions, DocumentConverter, DocumentLimits, FaxWidth};
+pub use convert::{
+    ConvertOptions, DocumentConverter, DocumentLimits, FaxTiff, FaxWidth, Halftone,
+};
+pub use cover::CoverPage;
+pub use estimate::{SLOW_PAGE, TransmissionTime, USUAL_BIT_RATE};
+pub use header::PageHeader;
 pub use image::FaxImage;
 pub use resolution::Resolution;
+pub use scratch::FaxScratch;
 pub use source::{Document, DocumentSource};
