@@ -11,6 +11,7 @@ mod scratch;
 mod source;
 pub mod tiff;
 
+pub use ccitt::FaxCoding;
 pub use convert::{
     ConvertOptions, DocumentConverter, DocumentLimits, FaxTiff, FaxWidth, Halftone,
 };

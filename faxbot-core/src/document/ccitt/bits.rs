@@ -38,6 +38,15 @@ impl BitWriter {
         }
     }
 
+    /// Appends the zeros after which `ahead` bits more end at a byte border.
+    #[inline]
+    pub(super) fn fill(&mut self, ahead: u32) {
+        let zeros = (self.used + ahead).wrapping_neg() % 8;
+        if zeros > 0 {
+            self.put(0, zeros);
+        }
+    }
+
     /// Bits written so far.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
@@ -70,6 +79,8 @@ pub(super) enum EndOfLine {
 impl EndOfLine {
     /// The least zeros of an end-of-line code.
     pub(super) const ZEROS: u32 = 11;
+    /// Bits of the code without fill.
+    pub(super) const BITS: u32 = Self::ZEROS + 1;
 }
 
 /// Reads code words from bytes; behind the end it shows zero bits that cannot be consumed.

@@ -1,5 +1,4 @@
-//! The fax compressions of ITU-T: T.6 (Group 4, MMR) both ways, and decoding of T.4 (Group 3, MH and
-//! MR).
+//! The fax compressions of ITU-T both ways: T.6 (Group 4, MMR) and T.4 (Group 3, MH and MR).
 //!
 //! Rows are packed bytes, most significant bit first, `1` is black; a row of `width` pixels has
 //! `width.div_ceil(8)` bytes. Coded data is most significant bit first too (TIFF `FillOrder` 1).
@@ -28,19 +27,24 @@
 //! ```
 
 mod bits;
+mod coding;
 mod error;
 mod lines;
 mod modes;
+mod row_codes;
 mod rows;
 mod runs;
 mod t4_decode;
+mod t4_encode;
 #[cfg(test)]
 mod t4_tests;
 mod t6_decode;
 mod t6_encode;
 
+pub use coding::{FaxCoding, T4Coding};
 pub use error::CcittError;
-pub use t4_decode::{T4Coding, T4Decoder};
+pub use t4_decode::T4Decoder;
+pub use t4_encode::T4Encoder;
 pub use t6_decode::T6Decoder;
 pub use t6_encode::T6Encoder;
 

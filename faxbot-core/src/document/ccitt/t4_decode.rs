@@ -1,7 +1,7 @@
 //! ITU-T T.4 to rows.
 
 use super::{
-    CcittError,
+    CcittError, T4Coding,
     bits::{BitReader, EndOfLine},
     modes::{Coded, Fault, decode_row, push},
     rows::Rows,
@@ -9,27 +9,12 @@ use super::{
 };
 
 /// End-of-line codes in the return-to-control code that ends a page (ITU-T T.4 §4.1.4).
-const RTC_CODES: u32 = 6;
+pub(super) const RTC_CODES: u32 = 6;
 
 /// The extension code of one-dimensional rows, without the three bits that tell which (ITU-T T.4
 /// §4.1.3): where it may stand, nothing else starts with eight zeros and a 1.
 const EXTENSION: u64 = 0b0_0000_0001;
 const EXTENSION_BITS: u32 = 9;
-
-/// How the rows of ITU-T T.4 (Group 3) are coded and kept apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum T4Coding {
-    /// One-dimensional rows (MH), each from a byte border on, without end-of-line codes: TIFF
-    /// `Compression` 2.
-    MhAligned,
-    /// One-dimensional rows (MH) between end-of-line codes: TIFF `Compression` 3, bit 0 of
-    /// `T4Options` is 0.
-    Mh,
-    /// A bit after each end-of-line code tells whether the row is one- or two-dimensional (MR):
-    /// TIFF `Compression` 3, bit 0 of `T4Options` is 1.
-    Mr,
-}
 
 /// Decodes one strip of ITU-T T.4 (Group 3, MH or MR), one row after the other.
 ///

@@ -5,8 +5,11 @@
 )]
 
 use super::{
-    CcittError, T4Coding, T4Decoder, bits::BitWriter, lines::find_changes, row_bytes,
-    runs::append_run, t6_encode::code_row,
+    CcittError, T4Coding, T4Decoder, T4Encoder,
+    bits::BitWriter,
+    lines::find_changes,
+    row_bytes,
+    row_codes::{code_row, code_runs},
 };
 
 #[allow(dead_code, reason = "each test file uses a part of the charts")]
@@ -73,9 +76,14 @@ impl Style {
             }
             std::mem::swap(&mut reference, &mut changes);
         }
-        for _ in 0..self.codes_at_end {
-            if self.coding != T4Coding::MhAligned {
-                self.separate(&mut out, true, true);
+        if self.coding != T4Coding::MhAligned {
+            let mut end = self;
+            for _ in 0..self.codes_at_end {
+                end.separate(&mut out, true, true);
+                // The codes of the return-to-control code have no fill between them.
+                if let Fill::Aligned = self.fill {
+                    end.fill = Fill::None;
+                }
             }
         }
         out.finish()
@@ -103,15 +111,6 @@ impl Style {
 fn align(out: &mut BitWriter, bits: usize) {
     while !(out.len() + bits).is_multiple_of(8) {
         out.put(0, 1);
-    }
-}
-
-fn code_runs(out: &mut BitWriter, changes: &[u32], width: u32) {
-    let mut at = 0;
-    for (place, &change) in changes.iter().chain([&width]).enumerate() {
-        let (code, len) = append_run(out, place % 2 == 1, change - at, (0, 0));
-        out.put(code, len);
-        at = change;
     }
 }
 
@@ -280,6 +279,39 @@ fn every_chart_is_read_at_every_width_as_another_decoder_reads_it() {
                     assert!(
                         hayro(&data, width, 40, coding) == chart.rows,
                         "hayro: {name} {width} {style:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_encoder_writes_the_codes_row_by_row() {
+    for width in WIDTHS {
+        for (name, chart) in charts::all(width, 21) {
+            for coding in CODINGS {
+                for (k, aligned, codes_at_end) in
+                    [(4, false, 0), (1, true, 6), (2, false, 6), (9, true, 0)]
+                {
+                    let mut encoder = T4Encoder::new(width, coding)
+                        .unwrap()
+                        .with_k(k)
+                        .with_aligned_end_of_lines(aligned)
+                        .with_return_to_control(codes_at_end > 0);
+                    for row in &chart.rows {
+                        encoder.encode_row(row).unwrap();
+                    }
+                    assert_eq!((encoder.rows(), encoder.width()), (21, width));
+                    let style = Style {
+                        fill: if aligned { Fill::Aligned } else { Fill::None },
+                        codes_at_end,
+                        k: k as usize,
+                        ..Style::new(coding)
+                    };
+                    assert!(
+                        encoder.finish() == style.encode(&chart),
+                        "{name} {width} {style:?}"
                     );
                 }
             }

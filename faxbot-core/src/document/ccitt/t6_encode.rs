@@ -1,38 +1,19 @@
 //! Rows to ITU-T T.6.
 
-use super::{
-    CcittError, bits::BitWriter, check_row, check_width, lines::find_changes, runs::append_run,
-};
+use super::{CcittError, bits::BitWriter, row_codes::RowPair};
 
 /// End of facsimile block: twice the end-of-line code (ITU-T T.6).
 pub(super) const EOFB: u64 = 0x00_1001;
 /// Bits of [`EOFB`].
 pub(super) const EOFB_BITS: u32 = 24;
 
-/// Vertical modes from VL(3) to VR(3) as code word and length (ITU-T T.6 table 1).
-const VERTICAL: [(u64, u32); 7] = [
-    (0b000_0010, 7),
-    (0b00_0010, 6),
-    (0b010, 3),
-    (0b1, 1),
-    (0b011, 3),
-    (0b00_0011, 6),
-    (0b000_0011, 7),
-];
-const PASS: (u64, u32) = (0b0001, 4);
-const HORIZONTAL: (u64, u32) = (0b001, 3);
-
 /// Codes rows by ITU-T T.6 (Group 4, MMR), one row after the other.
 ///
 /// The same rows always give the same bytes, and the same bytes as libtiff's coder.
 #[derive(Debug)]
 pub struct T6Encoder {
-    width: u32,
-    rows: u32,
     out: BitWriter,
-    previous: Vec<u8>,
-    reference: Vec<u32>,
-    coding: Vec<u32>,
+    rows: RowPair,
 }
 
 impl T6Encoder {
@@ -42,26 +23,20 @@ impl T6Encoder {
     ///
     /// [`CcittError::Width`] if the width is 0 or above [`MAX_WIDTH`](super::MAX_WIDTH).
     pub fn new(width: u32) -> Result<Self, CcittError> {
-        check_width(width)?;
         Ok(Self {
-            width,
-            rows: 0,
+            rows: RowPair::new(width)?,
             out: BitWriter::default(),
-            // The imaginary row above the first one is white (ITU-T T.6).
-            previous: vec![0; super::row_bytes(width)],
-            reference: Vec::new(),
-            coding: Vec::new(),
         })
     }
 
     /// Pixels of a row.
     pub fn width(&self) -> u32 {
-        self.width
+        self.rows.width()
     }
 
     /// Rows coded so far.
     pub fn rows(&self) -> u32 {
-        self.rows
+        self.rows.count()
     }
 
     /// Codes the next row. Bits behind the width are ignored.
@@ -71,17 +46,8 @@ impl T6Encoder {
     /// [`CcittError::RowLength`] if the row is not [`row_bytes`](super::row_bytes) long; nothing
     /// was coded then.
     pub fn encode_row(&mut self, row: &[u8]) -> Result<(), CcittError> {
-        check_row(self.width, row.len())?;
-        self.rows = self.rows.saturating_add(1);
-        if row == self.previous {
-            // Every change is straight below one of the reference row, and so is the end.
-            self.out.put_ones(self.reference.len() + 1);
-            return Ok(());
-        }
-        find_changes(row, self.width, &mut self.coding);
-        code_row(&mut self.out, &self.reference, &self.coding, self.width);
-        std::mem::swap(&mut self.reference, &mut self.coding);
-        self.previous.copy_from_slice(row);
+        self.rows.advance(row)?;
+        self.rows.code_modes(&mut self.out);
         Ok(())
     }
 
@@ -89,54 +55,6 @@ impl T6Encoder {
     pub fn finish(mut self) -> Vec<u8> {
         self.out.put(EOFB, EOFB_BITS);
         self.out.finish()
-    }
-}
-
-/// Codes the row with the changes `coding` below the one with the changes `reference`.
-///
-/// The names are those of ITU-T T.6. The place of `b1` in its list has the parity of the
-/// place of `a1`, which makes it the change to the opposite colour of `a0`.
-pub(super) fn code_row(out: &mut BitWriter, reference: &[u32], coding: &[u32], width: u32) {
-    let b = |place: usize| reference.get(place).copied().unwrap_or(width);
-    let a = |place: usize| coding.get(place).copied().unwrap_or(width);
-    let (mut a0, mut next, mut above) = (0, 0, 0);
-    loop {
-        let (a1, b1) = (a(next), b(above));
-        let b2 = b(above + 1);
-        if b2 < a1 {
-            out.put(PASS.0, PASS.1);
-            a0 = b2;
-            above += 2;
-            continue;
-        }
-        if let Some(&(code, len)) = VERTICAL.get((a1 + 3).wrapping_sub(b1) as usize) {
-            out.put(code, len);
-            if a1 >= width {
-                return;
-            }
-            a0 = a1;
-            next += 1;
-            // The change before b1 comes into question again if a1 lies to its left.
-            above = if above > 0 && b(above - 1) > a0 {
-                above - 1
-            } else {
-                above + 1
-            };
-        } else {
-            let black = next % 2 == 1;
-            let a2 = a(next + 1);
-            let first = append_run(out, black, a1 - a0, HORIZONTAL);
-            let (code, len) = append_run(out, !black, a2 - a1, first);
-            out.put(code, len);
-            if a2 >= width {
-                return;
-            }
-            a0 = a2;
-            next += 2;
-        }
-        while b(above) <= a0 {
-            above += 2;
-        }
     }
 }
 
