@@ -8,10 +8,10 @@
 use std::io::Cursor;
 
 use faxbot_core::document::{
-    Resolution,
-    ccitt::{CcittError, T6Encoder},
+    FaxCoding, Resolution,
+    ccitt::{CcittError, PageQuality, T4Encoder, T6Encoder},
     tiff::{
-        Compression, FillOrder, PageInfo, PageNumber, PageNumbers, Photometric, Rational,
+        Compression, FillOrder, NewPage, PageInfo, PageNumber, PageNumbers, Photometric, Rational,
         TiffError, TiffLimits, TiffReader, TiffWriter,
     },
 };
@@ -31,6 +31,20 @@ type Reader = TiffReader<Cursor<Vec<u8>>>;
 
 fn encode(chart: &Chart) -> Vec<u8> {
     let mut encoder = T6Encoder::new(chart.width).unwrap();
+    for row in &chart.rows {
+        encoder.encode_row(row).unwrap();
+    }
+    encoder.finish()
+}
+
+/// A strip of the chart in any coding.
+fn encode_as(chart: &Chart, coding: FaxCoding, aligned: bool) -> Vec<u8> {
+    let Some(coding) = coding.t4() else {
+        return encode(chart);
+    };
+    let mut encoder = T4Encoder::new(chart.width, coding)
+        .unwrap()
+        .with_aligned_end_of_lines(aligned);
     for row in &chart.rows {
         encoder.encode_row(row).unwrap();
     }

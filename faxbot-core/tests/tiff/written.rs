@@ -227,3 +227,92 @@ fn copies_keep_strips_fill_order_options_and_quality_tags() {
         (5, 6, None)
     );
 }
+
+#[test]
+fn pages_in_every_coding_stand_in_one_file_and_say_how_they_are_coded() {
+    let mut writer = TiffWriter::new(Cursor::new(Vec::new())).unwrap();
+    let mut expected = Vec::new();
+    for (chart, resolution) in three_pages() {
+        for (coding, options, compression) in [
+            (FaxCoding::T6, 0, Compression::T6),
+            (FaxCoding::Mh, 0, Compression::T4),
+            (FaxCoding::Mr, 1, Compression::T4),
+        ] {
+            for aligned in [false, true] {
+                let page = NewPage::new(chart.rows.len() as u32, resolution)
+                    .with_coding(coding)
+                    .with_aligned_end_of_lines(aligned);
+                writer
+                    .add_coded_page(&page, &encode_as(&chart, coding, aligned))
+                    .unwrap();
+                let options = if aligned && coding != FaxCoding::T6 {
+                    options | 4
+                } else {
+                    options
+                };
+                expected.push((chart.rows.clone(), coding, compression, options));
+            }
+        }
+    }
+    let mut reader = TiffReader::open(writer.finish().unwrap()).unwrap();
+    assert_eq!(reader.page_count() as usize, expected.len());
+    for (index, (pixels, coding, compression, options)) in expected.into_iter().enumerate() {
+        let page = reader.page(index as u32).unwrap();
+        assert_eq!(
+            (page.coding(), page.compression, page.t4_options),
+            (Some(coding), compression, options)
+        );
+        assert_eq!((page.bad_rows, page.clean_fax_data), (None, None));
+        assert!(rows(&mut reader, &page).unwrap() == pixels, "page {index}");
+    }
+}
+
+#[test]
+fn the_quality_of_a_received_page_is_in_its_tags() {
+    let (chart, resolution) = three_pages().remove(0);
+    for (quality, tags) in [
+        (PageQuality::default(), (0, 0, 0)),
+        (PageQuality::new(7, 3), (7, 1, 3)),
+        (PageQuality::new(7, 3).with_missing_rows(2), (7, 1, 3)),
+        (PageQuality::new(7, 3).with_repaired(false), (7, 2, 3)),
+    ] {
+        let mut writer = TiffWriter::new(Cursor::new(Vec::new())).unwrap();
+        let page = NewPage::new(chart.rows.len() as u32, resolution).with_quality(quality);
+        writer.add_coded_page(&page, &encode(&chart)).unwrap();
+        let page = TiffReader::open(writer.finish().unwrap())
+            .unwrap()
+            .page(0)
+            .unwrap();
+        assert_eq!(
+            (
+                page.bad_rows,
+                page.clean_fax_data,
+                page.consecutive_bad_rows
+            ),
+            (Some(tags.0), Some(tags.1), Some(tags.2))
+        );
+    }
+}
+
+#[test]
+fn only_fax_compressions_have_a_fax_coding() {
+    for (compression, options, expected) in [
+        (1, 0, None),
+        (2, 0, Some(FaxCoding::Mh)),
+        (3, 0, Some(FaxCoding::Mh)),
+        (3, 4, Some(FaxCoding::Mh)),
+        (3, 1, Some(FaxCoding::Mr)),
+        (3, 5, Some(FaxCoding::Mr)),
+        (4, 1, Some(FaxCoding::T6)),
+        (5, 0, None),
+    ] {
+        let raw = Raw::new(&[0; 20])
+            .with(259, 3, 1, compression)
+            .with(292, 4, 1, options);
+        assert_eq!(
+            open(&raw.build()).unwrap().page(0).unwrap().coding(),
+            expected,
+            "{compression} {options}"
+        );
+    }
+}

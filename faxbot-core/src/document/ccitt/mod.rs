@@ -31,6 +31,7 @@ mod coding;
 mod error;
 mod lines;
 mod modes;
+mod quality;
 mod row_codes;
 mod rows;
 mod runs;
@@ -43,6 +44,7 @@ mod t6_encode;
 
 pub use coding::{FaxCoding, T4Coding};
 pub use error::CcittError;
+pub use quality::PageQuality;
 pub use t4_decode::T4Decoder;
 pub use t4_encode::T4Encoder;
 pub use t6_decode::T6Decoder;

@@ -2,11 +2,11 @@
 
 use std::io::{Read, Seek};
 
-use super::{Compression, FillOrder, PageInfo, Photometric, TiffError, TiffReader};
+use super::{
+    Compression, FillOrder, PageInfo, Photometric, TiffError, TiffReader,
+    new_page::T4_TWO_DIMENSIONAL,
+};
 use crate::document::ccitt::{CcittError, T4Coding, T4Decoder, T6Decoder, row_bytes};
-
-/// The bit of `T4Options` for MR (TIFF 6.0 §11).
-const T4_TWO_DIMENSIONAL: u32 = 1;
 
 impl<R: Read + Seek> TiffReader<R> {
     /// Decodes a page and gives each row, top first, to `on_row`: packed, most significant bit

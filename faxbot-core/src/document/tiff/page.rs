@@ -1,6 +1,7 @@
 //! What a page says about itself.
 
-use crate::document::Resolution;
+use super::new_page::T4_TWO_DIMENSIONAL;
+use crate::document::{FaxCoding, Resolution};
 
 /// The tags of one page.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,6 +65,17 @@ impl PageInfo {
     /// The fax resolution that the rows per inch mean, if they mean one.
     pub fn fax_resolution(&self) -> Option<Resolution> {
         self.y_per_inch().and_then(Resolution::from_lines_per_inch)
+    }
+
+    /// The fax coding of the strips, or `None` when it is none. [`FaxCoding::Mh`] is both that with
+    /// end-of-line codes and that without ([`Compression::ModifiedHuffman`]).
+    pub fn coding(&self) -> Option<FaxCoding> {
+        match self.compression {
+            Compression::T6 => Some(FaxCoding::T6),
+            Compression::T4 if self.t4_options & T4_TWO_DIMENSIONAL != 0 => Some(FaxCoding::Mr),
+            Compression::T4 | Compression::ModifiedHuffman => Some(FaxCoding::Mh),
+            Compression::None | Compression::Other(_) => None,
+        }
     }
 
     /// Bytes of all strips.
