@@ -65,19 +65,16 @@ fn communication_error_after_1_minute_and_3_tries_a_job() {
 }
 
 #[test]
-fn communication_error_behind_a_confirmed_page_waits_for_the_resume() {
+fn communication_error_behind_a_confirmed_page_is_resumed_after_1_minute() {
     let failure = FaxFailure::new(FailureClass::CommError, FailurePhase::Transmission);
     let outcome = FaxOutcome::failed(failure, Some(1), Some(3));
     let mut history = AttemptHistory::new();
     history.record(&outcome);
-    let resume = exact().with_resume(true);
+    let never = exact().with_resume(false);
     let minute = RetryDecision::After(Duration::from_secs(MINUTE));
-    assert_eq!(decide(&outcome, &history, &resume, 0), minute);
-    assert_eq!(
-        decide(&outcome, &history, &exact(), 0),
-        RetryDecision::Never
-    );
-    assert!(!FaxRetryPolicy::default().resume);
+    assert_eq!(decide(&outcome, &history, &exact(), 0), minute);
+    assert_eq!(decide(&outcome, &history, &never, 0), RetryDecision::Never);
+    assert!(FaxRetryPolicy::default().resume);
 }
 
 #[test]

@@ -28,6 +28,9 @@ pub enum FaxPhase {
 }
 
 /// How far a fax is: the latest of what the server told.
+///
+/// A [`FaxCall`] has the pages of its own call. What a fax plugin tells has those of the whole
+/// document, also when a call sends the last of them only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FaxProgress {
@@ -37,7 +40,7 @@ pub struct FaxProgress {
     pub page: Option<u32>,
     /// Pages that the far end confirmed; unknown on some servers.
     pub pages_confirmed: Option<u32>,
-    /// Pages of the document.
+    /// Pages that are sent: of the call, or of the document.
     pub pages_total: u32,
     /// The agreed rate in bit/s.
     pub bit_rate: Option<u32>,
@@ -50,6 +53,19 @@ impl FaxProgress {
             pages_total,
             ..Self::default()
         }
+    }
+
+    /// The progress of a document of which `pages` were confirmed in calls before this one.
+    #[must_use]
+    pub fn with_earlier_pages(mut self, pages: u32) -> Self {
+        if pages == 0 {
+            return self;
+        }
+        let whole = |count: u32| count.saturating_add(pages);
+        self.page = self.page.map(whole);
+        self.pages_confirmed = Some(whole(self.pages_confirmed.unwrap_or(0)));
+        self.pages_total = whole(self.pages_total);
+        self
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::{
     Timestamp,
     address::FaxTarget,
-    fax::{AttemptHistory, FaxOutcome},
+    fax::{AttemptHistory, FaxOutcome, OutcomeStatus},
     id::{CallId, JobId},
 };
 
@@ -133,7 +133,8 @@ impl<'de> Deserialize<'de> for JobStatus {
     }
 }
 
-/// One call of a job.
+/// One call of a job. It sends the pages from [`first_page`](Self::first_page) to the last one of
+/// the document, and its outcome counts those alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Attempt {
@@ -141,26 +142,59 @@ pub struct Attempt {
     pub number: u32,
     /// The call: [`CallId::for_attempt`] of the job and this number.
     pub call_id: CallId,
+    /// The first page that it sends, 1-based, by the count of the document.
+    #[serde(default = "first_page")]
+    pub first_page: u32,
     /// When the call was requested.
     pub started: Timestamp,
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Timestamp>,
-    /// How it ended; absent while it runs.
+    /// How it ended, with the pages of this call alone; absent while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<FaxOutcome>,
 }
 
+/// Records of before a call could begin at another page.
+fn first_page() -> u32 {
+    1
+}
+
 impl Attempt {
-    /// A call that runs, requested at `started`.
+    /// A call that runs, requested at `started`, from the first page on.
     pub fn new(number: u32, call_id: CallId, started: Timestamp) -> Self {
         Self {
             number,
             call_id,
+            first_page: first_page(),
             started,
             ended: None,
             outcome: None,
         }
+    }
+
+    /// Sets the first page that it sends, 1-based.
+    #[must_use]
+    pub fn with_first_page(mut self, page: u32) -> Self {
+        self.first_page = page;
+        self
+    }
+
+    /// Pages of the document that were confirmed before this call.
+    pub fn earlier_pages(&self) -> u32 {
+        self.first_page.saturating_sub(1)
+    }
+
+    /// Pages that this call is known to have brought; `None` when nobody can say, and while it
+    /// runs.
+    fn pages_confirmed(&self) -> Option<u32> {
+        let outcome = self.outcome.as_ref()?;
+        if outcome.certainly_nothing_delivered() {
+            return Some(0);
+        }
+        outcome
+            .pages_confirmed
+            .filter(|_| outcome.status != OutcomeStatus::Unknown)
     }
 }
 
@@ -230,8 +264,28 @@ impl Job {
         advance
     }
 
-    /// Begins the next call and answers its id. The record is to be stored before the call is
-    /// requested, so that after a crash the call can be asked for.
+    /// Pages of the document that the far end confirmed in all calls that ended; `None` when the
+    /// count of one of them is not known.
+    pub fn pages_confirmed(&self) -> Option<u32> {
+        self.attempts
+            .iter()
+            .filter(|attempt| attempt.outcome.is_some())
+            .try_fold(0_u32, |sum, attempt| {
+                Some(sum.saturating_add(attempt.pages_confirmed()?))
+            })
+    }
+
+    /// The first page that is not confirmed, 1-based: where the next call begins.
+    pub fn next_page(&self) -> u32 {
+        self.attempts
+            .iter()
+            .filter_map(Attempt::pages_confirmed)
+            .fold(1, u32::saturating_add)
+    }
+
+    /// Begins the next call, from the [`next_page`](Self::next_page) on, and answers its id. The
+    /// record is to be stored before the call is requested, so that after a crash the call can be
+    /// asked for.
     pub fn begin_attempt(&mut self, now: Timestamp) -> CallId {
         let number = self
             .attempts
@@ -239,13 +293,14 @@ impl Job {
             .map_or(0, |last| last.number)
             .saturating_add(1);
         let call_id = CallId::for_attempt(&self.id, number);
-        self.attempts.push(Attempt::new(number, call_id, now));
+        let attempt = Attempt::new(number, call_id, now).with_first_page(self.next_page());
+        self.attempts.push(attempt);
         self.next_dial = None;
         self.updated = now;
         call_id
     }
 
-    /// Ends the call that runs, and counts it. Answers `false`, and changes nothing, when
+    /// Ends the call that runs, and counts it. `outcome` has the pages of that call. Answers `false`, and changes nothing, when
     /// `call_id` is not the call that runs: a late or repeated report is not counted twice.
     pub fn end_attempt(&mut self, call_id: CallId, outcome: FaxOutcome, now: Timestamp) -> bool {
         let Some(attempt) = self
@@ -262,12 +317,12 @@ impl Job {
         true
     }
 
-    /// The outcome of the last call that ended.
-    pub fn outcome(&self) -> Option<&FaxOutcome> {
-        self.attempts
-            .iter()
-            .rev()
-            .find_map(|attempt| attempt.outcome.as_ref())
+    /// How the last call ended that did, with the pages of the whole document.
+    pub fn outcome(&self) -> Option<FaxOutcome> {
+        self.attempts.iter().rev().find_map(|attempt| {
+            let outcome = attempt.outcome.clone()?;
+            Some(outcome.with_earlier_pages(attempt.earlier_pages()))
+        })
     }
 }
 
@@ -276,6 +331,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::fax::{FailureClass, FailurePhase, FaxFailure};
 
     const WORDS: [&str; 8] = [
         "queued",
@@ -357,7 +413,49 @@ mod tests {
         let second = job.begin_attempt(Timestamp::UNIX_EPOCH);
         assert_ne!(first, second);
         assert!(!job.end_attempt(first, outcome.clone(), Timestamp::UNIX_EPOCH));
-        assert_eq!((job.history.dials, job.outcome()), (1, Some(&outcome)));
+        assert_eq!((job.history.dials, job.outcome()), (1, Some(outcome)));
+    }
+
+    #[test]
+    fn each_call_begins_behind_the_pages_that_are_confirmed() {
+        let end = |job: &mut Job, confirmed, total| {
+            let failure = FaxFailure::new(FailureClass::CommError, FailurePhase::Transmission);
+            let call = job.begin_attempt(Timestamp::UNIX_EPOCH);
+            let outcome = FaxOutcome::failed(failure, confirmed, Some(total));
+            job.end_attempt(call, outcome, Timestamp::UNIX_EPOCH);
+        };
+        let mut job = job();
+        assert_eq!((job.pages_confirmed(), job.next_page()), (Some(0), 1));
+        end(&mut job, Some(2), 5);
+        end(&mut job, Some(0), 3);
+        end(&mut job, Some(1), 3);
+        assert_eq!((job.pages_confirmed(), job.next_page()), (Some(3), 4));
+        let first: Vec<_> = job.attempts.iter().map(|a| a.first_page).collect();
+        assert_eq!(first, [1, 3, 3]);
+        let whole = job.outcome().unwrap();
+        assert_eq!(
+            (whole.pages_confirmed, whole.pages_total),
+            (Some(3), Some(5))
+        );
+        end(&mut job, Some(2), 2);
+        assert!(job.outcome().unwrap().is_success());
+        assert_eq!(job.pages_confirmed(), Some(5));
+        // What is not known stays so.
+        end(&mut job, None, 1);
+        assert_eq!(job.pages_confirmed(), None);
+    }
+
+    #[test]
+    fn a_record_of_before_a_call_could_begin_at_another_page_is_read() {
+        let mut attempt = serde_json::to_value(Attempt::new(
+            1,
+            CallId::for_attempt(&JobId::new(), 1),
+            Timestamp::UNIX_EPOCH,
+        ))
+        .unwrap();
+        attempt.as_object_mut().unwrap().remove("first_page");
+        let attempt: Attempt = serde_json::from_value(attempt).unwrap();
+        assert_eq!(attempt.first_page, 1);
     }
 
     fn job() -> Job {

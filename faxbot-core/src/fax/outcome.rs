@@ -35,7 +35,8 @@ pub enum FaxTransport {
     Audio,
 }
 
-/// The result of one fax call.
+/// The result of one fax call, or of a job so far ([`Job::outcome`](super::Job::outcome)): then its
+/// pages are those of the whole document, and all else is of the last call.
 ///
 /// A page counts as confirmed only when the far end said so (T.30: MCF or RTP after the page); a
 /// page that was merely sent does not count. The fields are public, and the constructors keep
@@ -49,7 +50,8 @@ pub struct FaxOutcome {
     /// outcome the count last seen: at least so many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pages_confirmed: Option<u32>,
-    /// Pages of the document; absent for a received fax that broke off.
+    /// Pages that were to be sent: of the call those that were left, of a job all of the document.
+    /// Absent where nobody told, as for a received fax that broke off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pages_total: Option<u32>,
     /// Our station id, as the engine had it.
@@ -210,6 +212,46 @@ impl FaxOutcome {
         self
     }
 
+    /// Sets the pages that were to be sent, where the server did not tell, and judges again by
+    /// them: a failure after the last confirmed page is success, a success with fewer pages is
+    /// not believed.
+    #[must_use]
+    pub fn with_pages_total(mut self, total: u32) -> Self {
+        if self.pages_total.is_some() {
+            return self;
+        }
+        let judged = match (self.status, &self.failure) {
+            (OutcomeStatus::Success, _) => Self::succeeded(self.pages_confirmed, Some(total)),
+            (OutcomeStatus::Failed, Some(failure)) => {
+                Self::failed(failure.clone(), self.pages_confirmed, Some(total))
+            }
+            _ => Self::bare(self.status, self.pages_confirmed, Some(total)),
+        };
+        self.status = judged.status;
+        self.failure = judged.failure;
+        self.pages_total = judged.pages_total;
+        self.native_code = self.native_code.or(judged.native_code);
+        self.native_text = self.native_text.or(judged.native_text);
+        self
+    }
+
+    /// The outcome of a document of which `pages` were confirmed in calls before the one that ended
+    /// so. Where this call's own count is not known, it stays so, unless certainly none of its
+    /// pages was confirmed; of an unknown outcome the count is the least.
+    #[must_use]
+    pub fn with_earlier_pages(mut self, pages: u32) -> Self {
+        if pages == 0 {
+            return self;
+        }
+        if self.certainly_nothing_delivered() || self.status == OutcomeStatus::Unknown {
+            self.pages_confirmed.get_or_insert(0);
+        }
+        let whole = |count: Option<u32>| count.map(|count| count.saturating_add(pages));
+        self.pages_confirmed = whole(self.pages_confirmed);
+        self.pages_total = whole(self.pages_total);
+        self
+    }
+
     /// Whether every page arrived.
     pub fn is_success(&self) -> bool {
         self.status == OutcomeStatus::Success
@@ -338,6 +380,53 @@ mod tests {
                 outcome.certainly_nothing_delivered(),
                 certain,
                 "{outcome:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_total_that_comes_later_is_judged_by() {
+        let failed = |pages| FaxOutcome::failed(broke_off(), pages, None).with_pages_total(3);
+        assert!(failed(Some(3)).is_success());
+        assert_eq!(failed(Some(3)).native_code.as_deref(), Some("HANGUP"));
+        assert_eq!(failed(Some(2)).class(), Some(FailureClass::CommError));
+        assert_eq!(failed(None).status, OutcomeStatus::Failed);
+        let succeeded = FaxOutcome::succeeded(Some(1), None).with_pages_total(3);
+        assert_eq!(succeeded.class(), Some(FailureClass::Unknown));
+        let unknown = FaxOutcome::unknown(Some(3), None).with_pages_total(3);
+        assert_eq!(unknown.status, OutcomeStatus::Unknown);
+        // What the server told stays.
+        let told = FaxOutcome::failed(broke_off(), Some(3), Some(5)).with_pages_total(3);
+        assert_eq!(
+            (told.status, told.pages_total),
+            (OutcomeStatus::Failed, Some(5))
+        );
+    }
+
+    #[test]
+    fn pages_of_earlier_calls_count_for_the_document() {
+        let before = FaxFailure::new(FailureClass::Busy, FailurePhase::BeforeAnswer);
+        for (outcome, confirmed, total) in [
+            (
+                FaxOutcome::failed(broke_off(), Some(1), Some(3)),
+                Some(3),
+                Some(5),
+            ),
+            (
+                FaxOutcome::failed(broke_off(), None, Some(3)),
+                None,
+                Some(5),
+            ),
+            (FaxOutcome::failed(before, None, None), Some(2), None),
+            (FaxOutcome::unknown(None, Some(3)), Some(2), Some(5)),
+            (FaxOutcome::succeeded(Some(3), Some(3)), Some(5), Some(5)),
+            (FaxOutcome::succeeded(None, Some(3)), None, Some(5)),
+        ] {
+            let status = outcome.status;
+            let whole = outcome.with_earlier_pages(2);
+            assert_eq!(
+                (whole.status, whole.pages_confirmed, whole.pages_total),
+                (status, confirmed, total)
             );
         }
     }

@@ -92,8 +92,9 @@ pub struct FaxRetryPolicy {
     pub routes: u32,
     /// What the caller can change between dials; all by default.
     pub alternatives: Vec<Alternative>,
-    /// Whether the caller resumes from the first unconfirmed page; `false` in this version.
-    /// Without it a fax with a confirmed page is not dialled again.
+    /// Whether a call goes on behind the confirmed pages; `true` by default. Without it a fax with
+    /// a confirmed page is not dialled again. A caller that cannot send a part of a document sets
+    /// it to `false`.
     pub resume: bool,
     /// Part of a wait that is added at random at most, 0 to 1; 0.1. May be 0.
     pub jitter: f64,
@@ -114,7 +115,7 @@ impl Default for FaxRetryPolicy {
             not_a_fax_retries: 1,
             routes: 1,
             alternatives: Alternative::ALL.to_vec(),
-            resume: false,
+            resume: true,
             jitter: 0.1,
         }
     }
@@ -153,7 +154,7 @@ impl FaxRetryPolicy {
         self
     }
 
-    /// Sets whether the caller resumes from the first unconfirmed page.
+    /// Sets whether a call goes on behind the confirmed pages.
     #[must_use]
     pub fn with_resume(mut self, resume: bool) -> Self {
         self.resume = resume;
@@ -282,7 +283,8 @@ fn bump(count: &mut u32) {
     *count = count.saturating_add(1);
 }
 
-/// Decides whether a fax whose last call ended with `outcome` is dialled again.
+/// Decides whether a fax whose last call ended with `outcome` is dialled again. The outcome has the
+/// pages of the whole document ([`Job::outcome`](super::Job::outcome)).
 ///
 /// `history` has that call counted ([`AttemptHistory::record`]). `random` is any 64 random bits,
 /// for the jitter. The caller notes what it follows ([`AttemptHistory::change_route`],
@@ -293,7 +295,8 @@ fn bump(count: &mut u32) {
 /// [`RetryDecision::Never`].
 ///
 /// An unknown outcome is always [`RetryDecision::Never`]: a second fax to a clinic is a
-/// disclosure. So is a fax with a page confirmed, or perhaps confirmed, unless the policy resumes.
+/// disclosure. So is a fax of which a page was perhaps confirmed; and, unless the policy resumes,
+/// one of which a page was.
 pub fn decide(
     outcome: &FaxOutcome,
     history: &AttemptHistory,

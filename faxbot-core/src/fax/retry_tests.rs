@@ -222,19 +222,24 @@ fn an_unknown_outcome_and_a_success_are_never_dialled_again() {
 }
 
 #[test]
-fn a_confirmed_page_ends_the_job_unless_the_caller_resumes() {
+fn a_confirmed_page_is_resumed_behind_unless_the_policy_forbids_it() {
     let failure = || FaxFailure::new(FailureClass::CommError, Transmission);
     let one = FaxOutcome::failed(failure(), Some(1), Some(3));
     let untold = FaxOutcome::failed(failure(), None, Some(3));
+    let never = policy().with_resume(false);
     for outcome in [&one, &untold] {
         assert_eq!(
-            play(&policy(), std::slice::from_ref(outcome)),
+            play(&never, std::slice::from_ref(outcome)),
             [RetryDecision::Never]
         );
     }
-    let resume = policy().with_resume(true);
-    assert_eq!(play(&resume, &[one]), [after(1)]);
-    assert_eq!(play(&resume, &[untold]), [RetryDecision::Never]);
+    assert_eq!(play(&policy(), &[one]), [after(1)]);
+    assert_eq!(play(&policy(), &[untold]), [RetryDecision::Never]);
+    // Busy now, and pages confirmed in a call before.
+    let busy = FaxFailure::new(FailureClass::Busy, BeforeAnswer);
+    let busy = FaxOutcome::failed(busy, Some(0), Some(2)).with_earlier_pages(1);
+    assert_eq!(play(&policy(), std::slice::from_ref(&busy)), [after(3)]);
+    assert_eq!(play(&never, &[busy]), [RetryDecision::Never]);
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub enum PluginEvent {
     FaxProgress {
         /// The job.
         job_id: JobId,
-        /// How far.
+        /// How far, by the pages of the whole document.
         progress: FaxProgress,
     },
     /// A fax call ended. The job may dial again.
@@ -46,7 +46,7 @@ pub enum PluginEvent {
     FaxFinished {
         /// The job.
         job_id: JobId,
-        /// How the call ended.
+        /// How the call ended, with the pages of the whole document.
         outcome: FaxOutcome,
     },
     /// A fax was received, and its pages are stored.

@@ -130,7 +130,8 @@ pub struct SendOptions {
     /// The text of the header line.
     pub header: Option<HeaderText>,
     /// Vertical resolution that the document is converted to. A document that is a fax TIFF already
-    /// keeps its own: rows are never made up or dropped.
+    /// keeps its own, unless a retry needs standard resolution: the far end takes no other, or the
+    /// line no more.
     pub resolution: Option<Resolution>,
     /// Error correction.
     pub ecm: Option<bool>,
@@ -295,7 +296,7 @@ pub struct StatusResult {
     pub job_id: JobId,
     /// Where it is.
     pub status: JobStatus,
-    /// Pages that the far end confirmed.
+    /// Pages of the document that the far end confirmed, over all calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pages: Option<u32>,
     /// Why it failed, without personal data.
@@ -340,13 +341,13 @@ impl fmt::Debug for StatusResult {
 #[serde(default)]
 #[non_exhaustive]
 pub struct StatusDetail {
-    /// How the last call that ended came out.
+    /// How the last call that ended came out, with the pages of the whole document.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<FaxOutcome>,
-    /// How far the running call is.
+    /// How far the running call is, by the pages of the whole document.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<FaxProgress>,
-    /// The calls so far.
+    /// The calls so far. Each has its first page, and counts its own pages.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
     /// When the next call is due, while the job waits for one.
