@@ -756,5 +756,4 @@ fn later(now: Instant, wait: Duration) -> Instant {
 }
 
 #[cfg(test)]
-#[path = "job_tests.rs"]
 mod tests;
