@@ -4,25 +4,24 @@ use std::{fmt, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use faxbot_core::{
-    Result,
+    DocumentReason, Error, Result, Timestamp,
     clock::{SharedClock, TokioClock},
     document::{ConvertOptions, Document, DocumentConverter, FaxImage},
 };
 
 use super::{
-    output::FaxFile,
-    source::{Format, Input},
-    tiff::copy_tiff,
-    worker::{Stop, Workers},
+    output::{FaxFile, check_pages},
+    part::{Job, Opener, Part},
+    worker::{Stop, Threads, Workers},
 };
 
 /// The public operation that errors name.
 pub(super) const OPERATION: &str = "to_fax";
 
-/// Draws the pages of a PDF. Runs on a thread of its own and cannot be stopped from outside.
+/// What reads PDF. Runs on threads of its own and cannot be stopped from outside.
 pub(super) trait Renderer: Send + Sync + fmt::Debug {
-    /// Draws every page of `pdf` into `out`, one after the other.
-    fn render(&self, pdf: Vec<u8>, options: &ConvertOptions, out: &mut FaxFile<'_>) -> Result<()>;
+    /// Opens a PDF and counts its pages.
+    fn open(&self, pdf: Vec<u8>, options: &ConvertOptions) -> Result<Box<dyn Part>>;
 }
 
 /// Turns PDF (feature `render`) and fax TIFF into fax pages, on threads of its own.
@@ -108,34 +107,60 @@ impl Default for RenderConverter {
 #[async_trait]
 impl DocumentConverter for RenderConverter {
     async fn to_fax(&self, document: Document, options: ConvertOptions) -> Result<FaxImage> {
-        let (directory, renderer) = (self.directory.clone(), self.renderer.clone());
+        let this = self.clone();
+        let at = self.workers.timestamp();
         self.workers
-            .run(options.limits.time, move |stop: &Stop| {
-                let mut input = Input::open(&document, &options)?;
-                match input.format()? {
-                    Format::Tiff => copy_tiff(input, &directory, &options, stop),
-                    Format::Pdf => {
-                        let pdf = read_all(input, &options)?;
-                        let mut out =
-                            FaxFile::create(&directory, &options, options.resolution, stop)?;
-                        renderer.render(pdf, &options, &mut out)?;
-                        out.finish()
-                    }
-                }
+            .run(options.limits.time, move |stop, threads| {
+                this.convert(&document, options, at, stop, threads)
             })
             .await
     }
 }
 
-#[cfg(feature = "render")]
-fn read_all(input: Input, options: &ConvertOptions) -> Result<Vec<u8>> {
-    input.into_vec(options)
-}
-
-/// Without a renderer the bytes are of no use.
-#[cfg(not(feature = "render"))]
-fn read_all(_input: Input, _options: &ConvertOptions) -> Result<Vec<u8>> {
-    Ok(Vec::new())
+impl RenderConverter {
+    fn convert(
+        &self,
+        document: &Document,
+        mut options: ConvertOptions,
+        at: Timestamp,
+        stop: &Stop,
+        threads: &Threads,
+    ) -> Result<FaxImage> {
+        let parts = Opener {
+            options: &options,
+            renderer: &*self.renderer,
+            stop,
+        }
+        .open(document)?;
+        let total = parts
+            .iter()
+            .fold(0, |sum: u32, part| sum.saturating_add(part.pages()));
+        check_pages(usize::try_from(total).unwrap_or(usize::MAX), &options)?;
+        if let [part] = parts.as_slice()
+            && let Some(own) = part.own_resolution()
+        {
+            options.resolution = own;
+        }
+        let job = Job {
+            options,
+            total,
+            at,
+            stop,
+            threads,
+        };
+        let mut out = FaxFile::create(&self.directory, &options, stop)?;
+        for part in parts {
+            part.draw(&job, &mut out)?;
+        }
+        if out.page_count() != total {
+            return Err(Error::document(
+                OPERATION,
+                DocumentReason::Damaged,
+                "the document has other pages than it announced",
+            ));
+        }
+        out.finish()
+    }
 }
 
 #[cfg(not(feature = "render"))]
@@ -144,12 +169,7 @@ struct NoRenderer;
 
 #[cfg(not(feature = "render"))]
 impl Renderer for NoRenderer {
-    fn render(
-        &self,
-        _pdf: Vec<u8>,
-        _options: &ConvertOptions,
-        _out: &mut FaxFile<'_>,
-    ) -> Result<()> {
+    fn open(&self, _pdf: Vec<u8>, _options: &ConvertOptions) -> Result<Box<dyn Part>> {
         Err(faxbot_core::Error::new(
             faxbot_core::ErrorKind::Unsupported,
             OPERATION,
@@ -172,7 +192,9 @@ mod tests {
 
     /// Draws one row of a page, then does as its script says.
     #[derive(Debug)]
-    struct Scripted(Script);
+    struct Scripted(Arc<Script>);
+
+    struct ScriptedPart(Arc<Script>);
 
     #[derive(Debug)]
     enum Script {
@@ -183,18 +205,23 @@ mod tests {
     }
 
     impl Renderer for Scripted {
-        fn render(
-            &self,
-            _pdf: Vec<u8>,
-            _options: &ConvertOptions,
-            out: &mut FaxFile<'_>,
-        ) -> Result<()> {
-            if matches!(self.0, Script::Nothing) {
+        fn open(&self, _pdf: Vec<u8>, _options: &ConvertOptions) -> Result<Box<dyn Part>> {
+            Ok(Box::new(ScriptedPart(self.0.clone())))
+        }
+    }
+
+    impl Part for ScriptedPart {
+        fn pages(&self) -> u32 {
+            1
+        }
+
+        fn draw(self: Box<Self>, _job: &Job<'_>, out: &mut FaxFile<'_>) -> Result<()> {
+            if matches!(*self.0, Script::Nothing) {
                 return Ok(());
             }
             out.page(2, |rows| {
                 rows.row(&[0; 216])?;
-                match &self.0 {
+                match &*self.0 {
                     Script::Block(held) => {
                         let _ = held.lock().unwrap().recv();
                         rows.row(&[0; 216])
@@ -208,7 +235,7 @@ mod tests {
 
     fn converter(script: Script) -> (tempfile::TempDir, RenderConverter) {
         let directory = tempfile::tempdir().unwrap();
-        let converter = RenderConverter::with_renderer(Arc::new(Scripted(script)))
+        let converter = RenderConverter::with_renderer(Arc::new(Scripted(Arc::new(script))))
             .with_directory(directory.path());
         (directory, converter)
     }
@@ -273,7 +300,10 @@ mod tests {
                 .to_fax(pdf(), ConvertOptions::default())
                 .await
                 .unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Internal);
+            assert!(matches!(
+                error.kind(),
+                ErrorKind::Internal | ErrorKind::Document
+            ));
             assert_eq!(files(&directory), 0);
         }
     }

@@ -16,13 +16,17 @@
 //! [`received_page_to_png`] and [`received_pages_to_png`] those of one that was received.
 
 mod convert;
+mod halftone;
 #[cfg(feature = "render")]
 mod layout;
 mod output;
+mod part;
 #[cfg(feature = "render")]
 mod pdf;
+mod picture;
 mod png;
 mod source;
+mod text;
 mod tiff;
 mod worker;
 

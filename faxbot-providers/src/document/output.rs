@@ -1,31 +1,28 @@
 //! The fax TIFF that a conversion writes: streamed page by page, then read back.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::File,
     hash::{DefaultHasher, Hasher},
     io::{self, BufWriter},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
+use super::{convert::OPERATION, worker::Stop};
 use faxbot_core::{
     DocumentReason, Effect, Error, ErrorKind, Result,
     document::{
-        ConvertOptions, FaxImage, Resolution,
+        ConvertOptions, FaxImage, FaxScratch,
         ccitt::T6Encoder,
         tiff::{TiffError, TiffWriter},
     },
 };
-use uuid::Uuid;
-
-use super::{convert::OPERATION, worker::Stop};
 
 /// A fax TIFF being written. Dropped before [`finish`](Self::finish), it removes its file.
 pub(super) struct FaxFile<'a> {
     // Before the file's guard, so that the file is closed when the guard removes it.
     writer: TiffWriter<BufWriter<File>>,
-    path: PathGuard,
+    scratch: FaxScratch,
     options: ConvertOptions,
-    resolution: Resolution,
     stop: &'a Stop,
     pages: Vec<PageMark>,
 }
@@ -37,14 +34,30 @@ struct PageMark {
     pixels: u64,
 }
 
-/// Where the rows of one page go.
+/// Where the rows of one page go. Pages may be drawn on several threads at a time.
 pub(super) struct PageRows<'a> {
     encoder: T6Encoder,
     hasher: DefaultHasher,
     stop: &'a Stop,
 }
 
-impl PageRows<'_> {
+/// A page that was drawn and coded, on its way into the file.
+pub(super) struct DrawnPage {
+    mark: PageMark,
+    strip: Vec<u8>,
+}
+
+impl<'a> PageRows<'a> {
+    pub(super) fn new(options: &ConvertOptions, stop: &'a Stop) -> Result<Self> {
+        let encoder = T6Encoder::new(options.width.pixels())
+            .map_err(|source| internal("the width cannot be coded").with_source(source))?;
+        Ok(Self {
+            encoder,
+            hasher: DefaultHasher::new(),
+            stop,
+        })
+    }
+
     /// Takes the next row, packed, `1` is black.
     ///
     /// # Errors
@@ -57,6 +70,20 @@ impl PageRows<'_> {
             .encode_row(row)
             .map_err(|source| internal("a row has the wrong length").with_source(source))
     }
+
+    /// Ends the page, which has to have `rows` rows.
+    pub(super) fn finish(self, rows: u32) -> Result<DrawnPage> {
+        if self.encoder.rows() != rows {
+            return Err(internal("a page has other rows than announced"));
+        }
+        Ok(DrawnPage {
+            mark: PageMark {
+                rows,
+                pixels: self.hasher.finish(),
+            },
+            strip: self.encoder.finish(),
+        })
+    }
 }
 
 impl<'a> FaxFile<'a> {
@@ -64,24 +91,16 @@ impl<'a> FaxFile<'a> {
     pub(super) fn create(
         directory: &Path,
         options: &ConvertOptions,
-        resolution: Resolution,
         stop: &'a Stop,
     ) -> Result<Self> {
-        let path = directory.join(format!("faxbot-{}.tif", Uuid::new_v4()));
-        let mut open = OpenOptions::new();
-        open.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut open, 0o600);
-        let file = open.open(&path).map_err(write_failed)?;
-        let path = PathGuard(Some(path));
+        let (scratch, file) = FaxScratch::create(directory)?;
         let writer = TiffWriter::new(BufWriter::new(file))
             .and_then(|writer| writer.with_width(options.width.pixels()))
             .map_err(tiff_failed)?;
         Ok(Self {
             writer,
-            path,
+            scratch,
             options: *options,
-            resolution,
             stop,
             pages: Vec::new(),
         })
@@ -94,33 +113,32 @@ impl<'a> FaxFile<'a> {
         draw: impl FnOnce(&mut PageRows<'_>) -> Result<()>,
     ) -> Result<()> {
         self.stop.check()?;
-        let encoder = T6Encoder::new(self.options.width.pixels())
-            .map_err(|source| internal("the width cannot be coded").with_source(source))?;
-        let mut page = PageRows {
-            encoder,
-            hasher: DefaultHasher::new(),
-            stop: self.stop,
-        };
+        let mut page = PageRows::new(&self.options, self.stop)?;
         draw(&mut page)?;
-        if page.encoder.rows() != rows {
-            return Err(internal("a page has other rows than announced"));
-        }
-        self.pages.push(PageMark {
-            rows,
-            pixels: page.hasher.finish(),
-        });
+        self.add(page.finish(rows)?)
+    }
+
+    /// Adds a page that was drawn.
+    pub(super) fn add(&mut self, page: DrawnPage) -> Result<()> {
+        self.stop.check()?;
+        let rows = page.mark.rows;
+        self.pages.push(page.mark);
         self.writer
-            .add_page(rows, self.resolution, &page.encoder.finish())
+            .add_page(rows, self.options.resolution, &page.strip)
             .map_err(tiff_failed)
+    }
+
+    /// Pages added so far.
+    pub(super) fn page_count(&self) -> u32 {
+        self.writer.page_count()
     }
 
     /// Closes the file and reads it back: pages, width, resolution and every pixel.
     pub(super) fn finish(self) -> Result<FaxImage> {
         let Self {
             writer,
-            mut path,
+            scratch,
             options,
-            resolution,
             stop,
             pages,
         } = self;
@@ -129,11 +147,8 @@ impl<'a> FaxFile<'a> {
             .map_err(tiff_failed)?
             .into_inner()
             .map_err(|error| write_failed(error.into_error()))?;
-        let Some(written) = path.0.take() else {
-            return Err(internal("the file has no name"));
-        };
-        let image = FaxImage::open_temporary(written)?;
-        if (image.width(), image.resolution()) != (options.width, resolution) {
+        let image = scratch.into_image()?;
+        if (image.width(), image.resolution()) != (options.width, options.resolution) {
             return Err(internal(
                 "the file has another width or resolution than was written",
             ));
@@ -159,7 +174,8 @@ impl<'a> FaxFile<'a> {
     }
 }
 
-/// Refuses documents without pages, and with more than the limit.
+/// Refuses documents without pages, and with more than the limit. The limit is for the whole fax;
+/// a part is checked before its pages are looked at.
 pub(super) fn check_pages(pages: usize, options: &ConvertOptions) -> Result<()> {
     if pages == 0 {
         return Err(Error::document(
@@ -211,18 +227,5 @@ fn tiff_failed(error: TiffError) -> Error {
             too_large("the fax is larger than a tiff file can be".to_owned()).with_source(error)
         }
         other => internal("the fax file is not what was written").with_source(other),
-    }
-}
-
-/// Removes a file that was not finished.
-struct PathGuard(Option<PathBuf>);
-
-impl Drop for PathGuard {
-    fn drop(&mut self) {
-        if let Some(path) = &self.0
-            && let Err(error) = fs::remove_file(path)
-        {
-            tracing::warn!(kind = ?error.kind(), "an unfinished fax file could not be removed");
-        }
     }
 }

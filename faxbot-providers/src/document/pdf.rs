@@ -5,10 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use faxbot_core::{
-    DocumentReason, Error, Result,
-    document::{ConvertOptions, ccitt::row_bytes},
-};
+use faxbot_core::{DocumentReason, Error, Result, document::ConvertOptions};
 use hayro::{
     RenderCache, RenderSettings,
     hayro_interpret::{InterpreterSettings, InterpreterWarning, util::TransformExt},
@@ -27,17 +24,16 @@ use hayro::{
 
 use super::{
     convert::{OPERATION, Renderer},
+    halftone::Screen,
     layout::{Layout, fit},
     output::{FaxFile, PageRows, check_pages, check_pixels, internal, too_large},
+    part::{Job, Part},
 };
 
 /// Coverage (of 255) above which a pixel is painted. hayro draws lines at least one pixel wide in
 /// the finer direction, which is 0.48 of a pixel in the coarser one at 98 and 391 lines per inch;
 /// such a line may lie across two pixels, and has to be seen all the same.
 const COVERAGE: u8 = 60;
-
-/// Luminance from which a colour is white. Grey text (153) stays; light table shades (217) go.
-const WHITE_FROM: u32 = 160;
 
 /// Pixels of one image in the document; 600 dots per inch on A3 are 70 million. hayro decodes an
 /// image as a whole.
@@ -51,17 +47,16 @@ const MAX_ROWS: u32 = u16::MAX as u32;
 pub(super) struct HayroRenderer;
 
 impl Renderer for HayroRenderer {
-    fn render(&self, pdf: Vec<u8>, options: &ConvertOptions, out: &mut FaxFile<'_>) -> Result<()> {
+    fn open(&self, pdf: Vec<u8>, options: &ConvertOptions) -> Result<Box<dyn Part>> {
         if is_cut_off(&pdf) {
             return Err(damaged("the pdf is cut off"));
         }
         let pdf = Pdf::new(pdf).map_err(load_error)?;
-        let pages = pdf.pages();
-        check_page_tree(&pdf, pages.len())?;
-        check_pages(pages.len(), options)?;
+        check_page_tree(&pdf, pdf.pages().len())?;
+        check_pages(pdf.pages().len(), options)?;
         check_images(&pdf)?;
-        let mut layouts = Vec::with_capacity(pages.len());
-        for (index, page) in pages.iter().enumerate() {
+        let mut layouts = Vec::with_capacity(pdf.pages().len());
+        for (index, page) in pdf.pages().iter().enumerate() {
             let layout =
                 layout(page, options).ok_or_else(|| damaged("a page of the pdf has no size"))?;
             check_pixels(index, layout.rows, options)?;
@@ -73,10 +68,25 @@ impl Renderer for HayroRenderer {
             }
             layouts.push(layout);
         }
+        Ok(Box::new(PdfPart { pdf, layouts }))
+    }
+}
 
-        let mut painter = Painter::new(options);
+/// A PDF whose pages have their places on paper.
+struct PdfPart {
+    pdf: Pdf,
+    layouts: Vec<Layout>,
+}
+
+impl Part for PdfPart {
+    fn pages(&self) -> u32 {
+        u32::try_from(self.layouts.len()).unwrap_or(u32::MAX)
+    }
+
+    fn draw(self: Box<Self>, job: &Job<'_>, out: &mut FaxFile<'_>) -> Result<()> {
+        let mut painter = Painter::new(&job.options);
         let cache = RenderCache::new();
-        for (page, layout) in pages.iter().zip(&layouts) {
+        for (page, layout) in self.pdf.pages().iter().zip(&self.layouts) {
             check_contents(page)?;
             out.page(layout.rows, |rows| painter.page(page, layout, &cache, rows))?;
         }
@@ -93,7 +103,8 @@ struct Painter {
     interpreter: InterpreterSettings,
     settings: RenderSettings,
     incomplete: Arc<AtomicBool>,
-    row: Vec<u8>,
+    screen: Screen,
+    grey: Vec<u8>,
 }
 
 impl Painter {
@@ -120,7 +131,8 @@ impl Painter {
                 ..RenderSettings::default()
             },
             incomplete,
-            row: vec![0; row_bytes(pixels)],
+            screen: Screen::new(options.halftone, pixels),
+            grey: Vec::new(),
         }
     }
 
@@ -154,39 +166,21 @@ impl Painter {
         if self.incomplete.load(Ordering::Relaxed) {
             return Err(damaged("an image or a font of the pdf cannot be read"));
         }
-        let bytes = usize::from(self.width) * 4;
-        for pixels in self.pixels.data_as_u8_slice().chunks_exact(bytes) {
-            pack(pixels, &mut self.row);
-            rows.row(&self.row)?;
+        self.screen.begin_page();
+        let band = usize::from(self.width) * 4 * Screen::BAND;
+        for pixels in self.pixels.data_as_u8_slice().chunks(band) {
+            self.grey.clear();
+            self.grey.extend(pixels.as_chunks().0.iter().map(luma));
+            self.screen.band(&self.grey, |row| rows.row(row))?;
         }
         Ok(())
     }
 }
 
-/// A row of opaque RGBA pixels to packed bits, `1` is black.
-fn pack(pixels: &[u8], row: &mut [u8]) {
-    for (eight, byte) in pixels.chunks(32).zip(row) {
-        *byte = eight
-            .chunks_exact(4)
-            .zip([0x80, 0x40, 0x20, 0x10, 8, 4, 2, 1])
-            .fold(0, |packed, (pixel, bit)| {
-                if is_black(pixel) {
-                    packed | bit
-                } else {
-                    packed
-                }
-            });
-    }
-}
-
-/// ITU-R BT.601 luma in 256ths.
-fn is_black(pixel: &[u8]) -> bool {
-    match pixel {
-        [red, green, blue, ..] => {
-            u32::from(*red) * 77 + u32::from(*green) * 150 + u32::from(*blue) * 29 < WHITE_FROM << 8
-        }
-        _ => false,
-    }
+/// ITU-R BT.601 luma of an opaque pixel.
+fn luma([red, green, blue, _]: &[u8; 4]) -> u8 {
+    let weighted = u16::from(*red) * 77 + u16::from(*green) * 150 + u16::from(*blue) * 29;
+    weighted.to_be_bytes()[0]
 }
 
 fn layout(page: &Page<'_>, options: &ConvertOptions) -> Option<Layout> {
@@ -307,20 +301,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_packed_by_luminance() {
-        let white = [255, 255, 255, 255];
-        let black = [0, 0, 0, 255];
-        let grey_text = [153, 153, 153, 255];
-        let shade = [217, 217, 217, 255];
-        let red = [255, 0, 0, 255];
-        let yellow = [255, 255, 0, 255];
-        let pixels = [
-            white, black, grey_text, shade, red, yellow, white, black, black,
-        ]
-        .concat();
-        let mut row = [0xaa; 2];
-        pack(&pixels, &mut row);
-        assert_eq!(row, [0b0110_1001, 0b1000_0000]);
+    fn colours_have_the_luminance_of_itu_r_bt_601() {
+        assert_eq!(luma(&[255, 255, 255, 255]), 255);
+        assert_eq!(luma(&[0, 0, 0, 255]), 0);
+        assert_eq!(luma(&[153, 153, 153, 255]), 153);
+        assert_eq!(luma(&[255, 0, 0, 255]), 76);
+        assert_eq!(luma(&[255, 255, 0, 255]), 226);
     }
 
     #[test]

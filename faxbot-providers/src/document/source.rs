@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use faxbot_core::{
     DocumentReason, Effect, Error, ErrorKind, Result,
-    document::{ConvertOptions, Document, DocumentSource},
+    document::{Document, DocumentSource},
 };
 
 use super::{convert::OPERATION, output::too_large};
@@ -22,29 +22,39 @@ const PDF_HEADER_WITHIN: usize = 1024;
 pub(super) enum Format {
     Pdf,
     Tiff,
+    Png,
+    Jpeg,
+    Text,
 }
 
-/// A document opened for reading, within the limit of bytes.
+/// A document opened for reading. It has as many bytes as were allowed, whatever is added to the
+/// file meanwhile.
 #[derive(Debug)]
-pub(super) enum Input {
+pub(super) struct Input {
+    source: Source,
+    len: u64,
+}
+
+#[derive(Debug)]
+enum Source {
     File(BufReader<File>),
     Memory(Cursor<Bytes>),
 }
 
 impl Input {
-    /// Opens what `document` names.
-    pub(super) fn open(document: &Document, options: &ConvertOptions) -> Result<Self> {
-        let (input, len) = match document.source() {
+    /// Opens what `document` names, which may have at most `limit` bytes.
+    pub(super) fn open(document: &Document, limit: u64) -> Result<Self> {
+        let (source, len) = match document.source() {
             DocumentSource::Path(path) => {
                 let file = File::open(path).map_err(read_failed)?;
                 let facts = file.metadata().map_err(read_failed)?;
                 if !facts.is_file() {
                     return Err(read_failed(io::Error::from(io::ErrorKind::InvalidInput)));
                 }
-                (Self::File(BufReader::new(file)), facts.len())
+                (Source::File(BufReader::new(file)), facts.len())
             }
             DocumentSource::Bytes(bytes) => (
-                Self::Memory(Cursor::new(bytes.clone())),
+                Source::Memory(Cursor::new(bytes.clone())),
                 u64::try_from(bytes.len()).unwrap_or(u64::MAX),
             ),
             _ => {
@@ -62,13 +72,17 @@ impl Input {
                 "the document is an empty file",
             ));
         }
-        if len > options.limits.bytes {
-            let limit = options.limits.bytes;
+        if len > limit {
             return Err(too_large(format!(
                 "the document has {len} bytes, the limit is {limit}"
             )));
         }
-        Ok(input)
+        Ok(Self { source, len })
+    }
+
+    /// Bytes of the document.
+    pub(super) fn len(&self) -> u64 {
+        self.len
     }
 
     /// Recognises the format and goes back to the start.
@@ -85,20 +99,16 @@ impl Input {
         if head.windows(5).any(|bytes| bytes == b"%PDF-") {
             return Ok(Format::Pdf);
         }
-        Err(Error::document(
-            OPERATION,
-            DocumentReason::UnknownFormat,
-            "neither pdf nor fax tiff: these two are accepted",
-        ))
+        Err(unknown_format())
     }
 
     /// The whole document in memory.
-    #[cfg(feature = "render")]
-    pub(super) fn into_vec(mut self, options: &ConvertOptions) -> Result<Vec<u8>> {
+    pub(super) fn into_vec(mut self) -> Result<Vec<u8>> {
+        let len = self.len;
         let mut all = Vec::new();
         // A file may have grown since its length was checked.
         self.by_ref()
-            .take(options.limits.bytes)
+            .take(len)
             .read_to_end(&mut all)
             .map_err(read_failed)?;
         Ok(all)
@@ -107,20 +117,28 @@ impl Input {
 
 impl Read for Input {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::File(file) => file.read(buffer),
-            Self::Memory(bytes) => bytes.read(buffer),
+        match &mut self.source {
+            Source::File(file) => file.read(buffer),
+            Source::Memory(bytes) => bytes.read(buffer),
         }
     }
 }
 
 impl Seek for Input {
     fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
-        match self {
-            Self::File(file) => file.seek(to),
-            Self::Memory(bytes) => bytes.seek(to),
+        match &mut self.source {
+            Source::File(file) => file.seek(to),
+            Source::Memory(bytes) => bytes.seek(to),
         }
     }
+}
+
+pub(super) fn unknown_format() -> Error {
+    Error::document(
+        OPERATION,
+        DocumentReason::UnknownFormat,
+        "neither pdf nor fax tiff: these two are accepted",
+    )
 }
 
 pub(super) fn read_failed(source: io::Error) -> Error {
@@ -134,7 +152,7 @@ mod tests {
     use super::*;
 
     fn format(bytes: &'static [u8]) -> Result<Format> {
-        Input::open(&Document::bytes(bytes), &ConvertOptions::default())?.format()
+        Input::open(&Document::bytes(bytes), 1000)?.format()
     }
 
     #[test]

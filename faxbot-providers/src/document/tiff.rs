@@ -1,11 +1,9 @@
 //! Fax TIFF to fax TIFF: checked, decoded and written in the one form that every server takes.
 
-use std::path::Path;
-
 use faxbot_core::{
     DocumentReason, Error, Result,
     document::{
-        ConvertOptions, FaxImage, Resolution,
+        ConvertOptions, Resolution,
         tiff::{PageInfo, TiffError, TiffLimits, TiffReader},
     },
 };
@@ -13,6 +11,7 @@ use faxbot_core::{
 use super::{
     convert::OPERATION,
     output::{FaxFile, check_pages, check_pixels, too_large},
+    part::{Job, Part},
     source::{Input, read_failed},
     worker::Stop,
 };
@@ -20,46 +19,67 @@ use super::{
 /// Pixels per inch of a row that still count as 204 (files say 200, 203, 204 or 204.1).
 pub(super) const PIXELS_PER_INCH: std::ops::RangeInclusive<f64> = 193.8..=214.2;
 
-/// Writes the pages of a fax TIFF anew. Each is decoded on the way, so damage is found here.
-pub(super) fn copy_tiff(
-    input: Input,
-    directory: &Path,
-    options: &ConvertOptions,
-    stop: &Stop,
-) -> Result<FaxImage> {
-    let limits = TiffLimits::new().with_max_pages(options.limits.pages);
-    let mut reader = TiffReader::with_limits(input, limits).map_err(tiff_error)?;
-    check_pages(
-        usize::try_from(reader.page_count()).unwrap_or(usize::MAX),
-        options,
-    )?;
-    let mut resolution = None;
-    for page in reader.pages() {
-        stop.check()?;
-        let page = page.map_err(tiff_error)?;
-        let found = check_page(&page, options)?;
-        if *resolution.get_or_insert(found) != found {
-            return Err(unsuitable("the pages differ in resolution".to_owned()));
-        }
-    }
-    let resolution = resolution.unwrap_or_default();
+/// A fax TIFF whose pages keep their pixels.
+pub(super) struct FaxTiffPart {
+    reader: TiffReader<Input>,
+    resolution: Resolution,
+}
 
-    let mut out = FaxFile::create(directory, options, resolution, stop)?;
-    for index in 0..reader.page_count() {
-        let page = reader.page(index).map_err(tiff_error)?;
-        out.page(page.rows, |rows| {
-            let mut written = Ok(());
-            reader
-                .decode_page(&page, |row| {
-                    if written.is_ok() {
-                        written = rows.row(row);
-                    }
-                })
-                .map_err(tiff_error)?;
-            written
-        })?;
+impl FaxTiffPart {
+    pub(super) fn open(
+        input: Input,
+        options: &ConvertOptions,
+        stop: &Stop,
+    ) -> Result<Box<dyn Part>> {
+        let limits = TiffLimits::new().with_max_pages(options.limits.pages);
+        let mut reader = TiffReader::with_limits(input, limits).map_err(tiff_error)?;
+        check_pages(
+            usize::try_from(reader.page_count()).unwrap_or(usize::MAX),
+            options,
+        )?;
+        let mut resolution = None;
+        for page in reader.pages() {
+            stop.check()?;
+            let page = page.map_err(tiff_error)?;
+            let found = check_page(&page, options)?;
+            if *resolution.get_or_insert(found) != found {
+                return Err(unsuitable("the pages differ in resolution".to_owned()));
+            }
+        }
+        Ok(Box::new(Self {
+            reader,
+            resolution: resolution.unwrap_or_default(),
+        }))
     }
-    out.finish()
+}
+
+impl Part for FaxTiffPart {
+    fn pages(&self) -> u32 {
+        self.reader.page_count()
+    }
+
+    fn own_resolution(&self) -> Option<Resolution> {
+        Some(self.resolution)
+    }
+
+    /// Each page is decoded on the way, so damage is found here.
+    fn draw(mut self: Box<Self>, _job: &Job<'_>, out: &mut FaxFile<'_>) -> Result<()> {
+        for index in 0..self.reader.page_count() {
+            let page = self.reader.page(index).map_err(tiff_error)?;
+            out.page(page.rows, |rows| {
+                let mut written = Ok(());
+                self.reader
+                    .decode_page(&page, |row| {
+                        if written.is_ok() {
+                            written = rows.row(row);
+                        }
+                    })
+                    .map_err(tiff_error)?;
+                written
+            })?;
+        }
+        Ok(())
+    }
 }
 
 /// The resolution of a page that can be faxed as it is.

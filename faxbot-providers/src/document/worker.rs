@@ -10,8 +10,10 @@ use std::{
     time::Duration,
 };
 
-use faxbot_core::{DocumentReason, Effect, Error, ErrorKind, Result, clock::SharedClock};
-use tokio::sync::{Semaphore, oneshot};
+use faxbot_core::{
+    DocumentReason, Effect, Error, ErrorKind, Result, Timestamp, clock::SharedClock,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::convert::OPERATION;
 
@@ -28,8 +30,22 @@ const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
 #[derive(Debug)]
 pub(super) struct Workers {
     clock: SharedClock,
-    slots: Semaphore,
+    slots: Arc<Semaphore>,
     abandoned: Arc<AtomicUsize>,
+}
+
+/// Where a conversion takes more threads from, as far as no other conversion has them.
+#[derive(Debug)]
+pub(super) struct Threads(Arc<Semaphore>);
+
+impl Threads {
+    /// At most `wanted` places for threads beside the one that asks. They come back when they are
+    /// dropped.
+    pub(super) fn take(&self, wanted: usize) -> Vec<OwnedSemaphorePermit> {
+        std::iter::from_fn(|| self.0.clone().try_acquire_owned().ok())
+            .take(wanted)
+            .collect()
+    }
 }
 
 /// Tells work whether its result is still wanted. Work asks between rows.
@@ -54,9 +70,14 @@ impl Workers {
         let slots = thread::available_parallelism().map_or(1, usize::from);
         Self {
             clock,
-            slots: Semaphore::new(slots),
+            slots: Arc::new(Semaphore::new(slots)),
             abandoned: Arc::default(),
         }
+    }
+
+    /// Wall time.
+    pub(super) fn timestamp(&self) -> Timestamp {
+        self.clock.timestamp()
     }
 
     /// Threads that were given up and still run.
@@ -75,7 +96,7 @@ impl Workers {
     pub(super) async fn run<T, F>(&self, limit: Duration, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&Stop) -> Result<T> + Send + 'static,
+        F: FnOnce(&Stop, &Threads) -> Result<T> + Send + 'static,
     {
         self.refuse_when_overloaded()?;
         let now = self.clock.now();
@@ -96,11 +117,12 @@ impl Workers {
             abandoned: self.abandoned.clone(),
         });
         let running = job.clone();
+        let threads = Threads(self.slots.clone());
         thread::Builder::new()
             .name("faxbot-document".to_owned())
             .stack_size(STACK_BYTES)
             .spawn(move || {
-                let result = catch_unwind(AssertUnwindSafe(|| work(&running.stop)));
+                let result = catch_unwind(AssertUnwindSafe(|| work(&running.stop, &threads)));
                 running.end();
                 // Nobody listens when the caller left; the result is dropped here and cleans up.
                 let _ = answer.send(result.unwrap_or_else(|_| Err(panicked())));
@@ -201,10 +223,10 @@ mod tests {
     /// Work that blocks until the returned sender is dropped, and the receiver of its end.
     fn blocking() -> (
         mpsc::Sender<()>,
-        impl FnOnce(&Stop) -> Result<u8> + Send + 'static,
+        impl FnOnce(&Stop, &Threads) -> Result<u8> + Send + 'static,
     ) {
         let (hold, held) = mpsc::channel::<()>();
-        (hold, move |_: &Stop| {
+        (hold, move |_: &Stop, _: &Threads| {
             let _ = held.recv();
             Ok(1)
         })
@@ -229,7 +251,10 @@ mod tests {
         workers.run(LIMIT, work).await.unwrap_err();
         assert_eq!(workers.abandoned(), 2);
 
-        let error = workers.run(LIMIT, |_: &Stop| Ok(0)).await.unwrap_err();
+        let error = workers
+            .run(LIMIT, |_: &Stop, _: &Threads| Ok(0))
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Overloaded);
         assert!(error.is_retryable());
 
@@ -248,12 +273,20 @@ mod tests {
     async fn a_panic_is_a_damaged_document() {
         let workers = Workers::new(TokioClock::shared());
         let error = workers
-            .run(LIMIT, |_: &Stop| -> Result<()> { panic!("in a test") })
+            .run(LIMIT, |_: &Stop, _: &Threads| -> Result<()> {
+                panic!("in a test")
+            })
             .await
             .unwrap_err();
         assert_eq!(error.document_reason(), Some(DocumentReason::Damaged));
         assert_eq!(workers.abandoned(), 0);
-        assert_eq!(workers.run(LIMIT, |_: &Stop| Ok(7)).await.unwrap(), 7);
+        assert_eq!(
+            workers
+                .run(LIMIT, |_: &Stop, _: &Threads| Ok(7))
+                .await
+                .unwrap(),
+            7
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -261,7 +294,7 @@ mod tests {
         let workers = Workers::new(TokioClock::shared());
         let (saw, seen) = mpsc::channel();
         let error = workers
-            .run(LIMIT, move |stop: &Stop| {
+            .run(LIMIT, move |stop: &Stop, _: &Threads| {
                 while stop.check().is_ok() {
                     thread::yield_now();
                 }
