@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Effect, Error, ErrorKind, Result,
-    document::{Document, FaxImage, PageHeader, Resolution},
+    document::{Document, FaxCoding, FaxImage, PageHeader, Resolution},
     task,
 };
 
@@ -110,6 +110,9 @@ pub struct ConvertOptions {
     pub resolution: Resolution,
     /// Columns; 1728 by default.
     pub width: FaxWidth,
+    /// How the pages are coded; T.6 by default, which every SIP server takes. Some cloud services
+    /// insist on MH.
+    pub coding: FaxCoding,
     /// How grey becomes black and white.
     pub halftone: Halftone,
     /// What becomes of a TIFF that is a fax already.
@@ -130,6 +133,13 @@ impl ConvertOptions {
     #[must_use]
     pub fn with_width(mut self, width: FaxWidth) -> Self {
         self.width = width;
+        self
+    }
+
+    /// Sets how the pages are coded.
+    #[must_use]
+    pub fn with_coding(mut self, coding: FaxCoding) -> Self {
+        self.coding = coding;
         self
     }
 

@@ -12,7 +12,7 @@ use std::{
 use crate::{
     DocumentReason, Effect, Error, ErrorKind, Result,
     document::{
-        FaxScratch, FaxWidth, Resolution, TransmissionTime,
+        FaxCoding, FaxScratch, FaxWidth, Resolution, TransmissionTime,
         tiff::{Compression, PageInfo, PageNumbers, TiffError, TiffReader, TiffWriter},
     },
 };
@@ -26,6 +26,7 @@ struct Inner {
     pages: u32,
     width: FaxWidth,
     resolution: Resolution,
+    coding: FaxCoding,
     bytes: u64,
     /// Coded bytes of each page.
     page_bytes: Vec<u64>,
@@ -38,8 +39,8 @@ impl FaxImage {
     /// # Errors
     /// `Io` when it cannot be read; `Document` when it is no TIFF (`UnknownFormat`), has no page
     /// (`Empty`), is broken (`Damaged`), or holds pages that a fax cannot carry: another width
-    /// than 1728, 2048 or 2432, another resolution, another coding than T.6, several strips, pages
-    /// that differ (`Unsuitable`).
+    /// than 1728, 2048 or 2432, another resolution, another coding than T.6 or T.4 (MH, MR), several
+    /// strips, pages that differ (`Unsuitable`).
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         Self::read(path.into(), false)
     }
@@ -60,6 +61,7 @@ impl FaxImage {
             pages: 0,
             width: FaxWidth::default(),
             resolution: Resolution::default(),
+            coding: FaxCoding::default(),
             bytes: 0,
             page_bytes: Vec::new(),
             temporary,
@@ -86,6 +88,11 @@ impl FaxImage {
     /// Lines per inch.
     pub fn resolution(&self) -> Resolution {
         self.0.resolution
+    }
+
+    /// How the pages are coded.
+    pub fn coding(&self) -> FaxCoding {
+        self.0.coding
     }
 
     /// Size of the file.
@@ -150,17 +157,19 @@ impl Inner {
     fn read_facts(&mut self) -> Result<()> {
         let mut reader = open_reader(&self.path)?;
         self.bytes = fs::metadata(&self.path).map_err(io_error)?.len();
-        let mut first: Option<(FaxWidth, Resolution)> = None;
+        let mut first: Option<(FaxWidth, Resolution, FaxCoding)> = None;
         for page in reader.pages() {
             let page = page.map_err(tiff_error)?;
             let facts = facts(&page)?;
             self.page_bytes.push(page.data_len());
             if *first.get_or_insert(facts) != facts {
-                return Err(unsuitable("the pages differ in width or resolution"));
+                return Err(unsuitable(
+                    "the pages differ in width, resolution or coding",
+                ));
             }
             self.pages = self.pages.saturating_add(1);
         }
-        let Some((width, resolution)) = first else {
+        let Some((width, resolution, coding)) = first else {
             return Err(Error::document(
                 "open",
                 DocumentReason::Empty,
@@ -169,6 +178,7 @@ impl Inner {
         };
         self.width = width;
         self.resolution = resolution;
+        self.coding = coding;
         Ok(())
     }
 }
@@ -190,24 +200,28 @@ impl fmt::Debug for FaxImage {
             .field("pages", &self.0.pages)
             .field("width", &self.0.width)
             .field("resolution", &self.0.resolution)
+            .field("coding", &self.0.coding)
             .field("bytes", &self.0.bytes)
             .finish_non_exhaustive()
     }
 }
 
-/// Width and resolution of a page that every SIP server of ours can send (TIFF-F, RFC 3949 §3:
-/// one strip, T.6, one bit a pixel).
-fn facts(page: &PageInfo) -> Result<(FaxWidth, Resolution)> {
+/// Width, resolution and coding of a page that can be sent (TIFF-F, RFC 3949 §3 and §4: one strip,
+/// T.6 or T.4 with end-of-line codes, one bit a pixel).
+fn facts(page: &PageInfo) -> Result<(FaxWidth, Resolution, FaxCoding)> {
     if page.bits_per_sample != 1 || page.samples_per_pixel != 1 {
         return Err(unsuitable(
             "a page is not black and white; convert the document first",
         ));
     }
-    if page.compression != Compression::T6 {
-        return Err(unsuitable(
-            "a page is not coded as T.6 (Group 4); convert the document first",
-        ));
-    }
+    let coding = page
+        .coding()
+        .filter(|_| page.compression != Compression::ModifiedHuffman)
+        .ok_or_else(|| {
+            unsuitable(
+                "a page is not coded as T.6 (Group 4) or T.4 (Group 3); convert the document first",
+            )
+        })?;
     if page.strips.len() != 1 {
         return Err(unsuitable(
             "a page has several strips; convert the document first",
@@ -219,7 +233,7 @@ fn facts(page: &PageInfo) -> Result<(FaxWidth, Resolution)> {
     let resolution = page.fax_resolution().ok_or_else(|| {
         unsuitable("a page has not 98, 196 or 391 lines per inch; convert the document first")
     })?;
-    Ok((width, resolution))
+    Ok((width, resolution, coding))
 }
 
 fn open_reader(path: &Path) -> Result<TiffReader<BufReader<File>>> {

@@ -28,6 +28,7 @@
 
 mod bits;
 mod coding;
+mod encoder;
 mod error;
 mod lines;
 mod modes;
@@ -43,6 +44,7 @@ mod t6_decode;
 mod t6_encode;
 
 pub use coding::{FaxCoding, T4Coding};
+pub use encoder::FaxEncoder;
 pub use error::CcittError;
 pub use quality::PageQuality;
 pub use t4_decode::T4Decoder;
