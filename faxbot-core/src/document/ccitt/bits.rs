@@ -172,6 +172,21 @@ impl<'a> BitReader<'a> {
         }
     }
 
+    /// Consumes what stands before the next end-of-line code and its fill, or all that is left.
+    pub(super) fn seek_end_of_line(&mut self) {
+        loop {
+            self.refill();
+            let zeros = self.leading_zeros();
+            if zeros >= EndOfLine::ZEROS || self.count == 0 {
+                return;
+            }
+            // A 1 follows unless these zeros are the end of the data, which is no code then.
+            if self.consume(zeros + 1).is_err() {
+                (self.held, self.count) = (0, 0);
+            }
+        }
+    }
+
     /// Consumes the bits up to the next byte border.
     #[inline]
     pub(super) fn align(&mut self) {
@@ -276,6 +291,26 @@ mod tests {
                 assert_eq!(reader.take_end_of_line(), EndOfLine::Found);
                 assert_eq!(reader.take_end_of_line(), EndOfLine::OutOfBits);
             }
+        }
+    }
+
+    #[test]
+    fn the_next_end_of_line_is_found_behind_any_bits() {
+        for bits in 0..150_usize {
+            let mut writer = BitWriter::default();
+            writer.put_ones(bits % 70);
+            (0..bits).for_each(|bit| writer.put(u64::from(bit % 9 == 0), 1));
+            writer.put(0b1, 1);
+            let before = writer.len();
+            writer.put(0b1, 40);
+            writer.put(0b101, 3);
+            let bytes = writer.finish();
+            let mut reader = BitReader::new(&bytes);
+            reader.seek_end_of_line();
+            assert_eq!(reader.leading_zeros(), 39, "{bits} {before}");
+            assert_eq!(reader.take_end_of_line(), EndOfLine::Found);
+            reader.seek_end_of_line();
+            assert_eq!(reader.take_end_of_line(), EndOfLine::OutOfBits);
         }
     }
 

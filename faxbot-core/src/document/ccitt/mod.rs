@@ -38,6 +38,7 @@ mod rows;
 mod runs;
 mod t4_decode;
 mod t4_encode;
+mod t4_repair;
 #[cfg(test)]
 mod t4_tests;
 mod t6_decode;
@@ -47,6 +48,7 @@ pub use coding::{FaxCoding, T4Coding};
 pub use encoder::FaxEncoder;
 pub use error::CcittError;
 pub use quality::PageQuality;
+pub(in crate::document) use quality::Tally;
 pub use t4_decode::T4Decoder;
 pub use t4_encode::T4Encoder;
 pub use t6_decode::T6Decoder;

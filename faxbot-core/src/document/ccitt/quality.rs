@@ -66,3 +66,32 @@ impl Default for PageQuality {
         Self::new(0, 0)
     }
 }
+
+/// Counts good and bad rows as they come.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::document) struct Tally {
+    quality: PageQuality,
+    run: u32,
+}
+
+impl Tally {
+    pub(in crate::document) fn good(&mut self) {
+        self.run = 0;
+    }
+
+    pub(in crate::document) fn bad(&mut self) {
+        self.quality.bad_rows = self.quality.bad_rows.saturating_add(1);
+        self.run = self.run.saturating_add(1);
+        self.quality.longest_bad_run = self.quality.longest_bad_run.max(self.run);
+    }
+
+    /// A bad row of which there is no data.
+    pub(in crate::document) fn missing(&mut self) {
+        self.quality.missing_rows = self.quality.missing_rows.saturating_add(1);
+        self.bad();
+    }
+
+    pub(in crate::document) fn quality(&self) -> PageQuality {
+        self.quality
+    }
+}

@@ -56,6 +56,11 @@ impl Rows {
         self.done
     }
 
+    /// The next row is the last one that is asked for.
+    pub(super) fn is_last(&self) -> bool {
+        self.max_rows.saturating_sub(self.done) <= 1
+    }
+
     /// Has `decode` find the changes of the next row and paints it. The first error of the data
     /// is kept and given again.
     #[inline]

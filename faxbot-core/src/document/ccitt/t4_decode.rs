@@ -1,11 +1,12 @@
 //! ITU-T T.4 to rows.
 
 use super::{
-    CcittError, T4Coding,
+    CcittError, PageQuality, T4Coding,
     bits::{BitReader, EndOfLine},
     modes::{Coded, Fault, decode_row, push},
-    rows::Rows,
+    rows::{Row, Rows},
     runs::{RunError, read_run},
+    t4_repair::Repair,
 };
 
 /// End-of-line codes in the return-to-control code that ends a page (ITU-T T.4 §4.1.4).
@@ -22,17 +23,20 @@ const EXTENSION_BITS: u32 = 9;
 /// border (bit 2 of `T4Options`). The first one may be missing, and so may the return-to-control
 /// code behind the last row.
 ///
-/// Nothing is repaired: the first row that cannot be decoded ends the decoding with its error, and
-/// so does a row that is missing between two end-of-line codes.
+/// Unless [`with_repair`](Self::with_repair) asks for it, nothing is repaired: the first row that
+/// cannot be decoded ends the decoding with its error, and so does a row that is missing between
+/// two end-of-line codes.
 #[derive(Debug, Clone)]
 pub struct T4Decoder<'a> {
     bits: BitReader<'a>,
     coding: T4Coding,
     rows: Rows,
+    repair: Option<Repair>,
 }
 
 /// What the next row is.
-enum Next {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
     OneDimensional,
     TwoDimensional,
     End,
@@ -56,7 +60,32 @@ impl<'a> T4Decoder<'a> {
             rows: Rows::new(width, max_rows)?,
             bits: BitReader::new(data),
             coding,
+            repair: None,
         })
+    }
+
+    /// Repairs damaged rows instead of failing. Off by default; ask for it before the first row.
+    ///
+    /// A row that cannot be decoded is a copy of the row above it, white if it is the first, and is
+    /// counted in [`quality`](Self::quality). Such is a row with a code word that is none or an
+    /// extension, one that is shorter or longer than the width, and one of which only the two
+    /// end-of-line codes are there. Decoding goes on behind the next end-of-line code; no data is
+    /// an error then.
+    ///
+    /// In [`T4Coding::Mr`] the rows after a bad one are bad too, up to the next one-dimensional
+    /// row, which is what T.4 has those for (§4.2.1): what they are coded by is lost. (The receiver
+    /// spandsp decodes them by a guess at the lost row, and counts as good what then fits the width
+    /// by chance.)
+    ///
+    /// The rows of [`T4Coding::Mh`] may follow each other without end-of-line codes, and those of
+    /// [`T4Coding::MhAligned`] always do. Nothing else tells where the next row starts: the first bad
+    /// one is the last.
+    ///
+    /// The work is at most a few passes over the data, and one copy for each row.
+    #[must_use]
+    pub fn with_repair(mut self, repair: bool) -> Self {
+        self.repair = repair.then(Repair::default);
+        self
     }
 
     /// Pixels of a row.
@@ -64,9 +93,17 @@ impl<'a> T4Decoder<'a> {
         self.rows.width()
     }
 
-    /// Rows decoded so far.
+    /// Rows decoded so far, the repaired ones among them.
     pub fn rows(&self) -> u32 {
         self.rows.done()
+    }
+
+    /// How many of the rows so far were repaired. Rows that do not come at all are not known here:
+    /// compare [`rows`](Self::rows) with what the file announces.
+    pub fn quality(&self) -> PageQuality {
+        self.repair
+            .as_ref()
+            .map_or_else(PageQuality::default, Repair::quality)
     }
 
     /// Decodes the next row into `row`, or returns `false` after the last one.
@@ -83,30 +120,64 @@ impl<'a> T4Decoder<'a> {
     pub fn next_row(&mut self, row: &mut [u8]) -> Result<bool, CcittError> {
         let first = self.rows.done() == 0;
         let (bits, coding) = (&mut self.bits, self.coding);
-        self.rows
-            .next(row, |row| match start_row(bits, coding, first)? {
-                Next::End => Ok(Coded::EndOfBlock),
-                Next::OneDimensional => decode_runs(bits, row.coding, row.width),
-                Next::TwoDimensional => {
-                    match decode_row(bits, row.reference, row.coding, row.width)? {
-                        // That of T.6 has no place here.
-                        Coded::EndOfBlock => Err(Fault::Code),
-                        coded => Ok(coded),
-                    }
-                }
-            })
+        if let Some(repair) = &mut self.repair {
+            let last = self.rows.is_last();
+            return self
+                .rows
+                .next(row, |row| Ok(repair.decode(bits, coding, last, row)));
+        }
+        self.rows.next(row, |row| {
+            let next = start_row(bits, coding, first)?;
+            decode_coded(bits, next, row)
+        })
+    }
+}
+
+/// Decodes the codes of a row's pixels.
+#[inline]
+pub(super) fn decode_coded(
+    bits: &mut BitReader<'_>,
+    next: Next,
+    row: Row<'_>,
+) -> Result<Coded, Fault> {
+    match next {
+        Next::End => Ok(Coded::EndOfBlock),
+        Next::OneDimensional => decode_runs(bits, row.coding, row.width),
+        Next::TwoDimensional => {
+            match decode_row(bits, row.reference, row.coding, row.width)? {
+                // That of T.6 has no place here.
+                Coded::EndOfBlock => Err(Fault::Code),
+                coded => Ok(coded),
+            }
+        }
     }
 }
 
 /// Reads what stands between two rows.
 fn start_row(bits: &mut BitReader<'_>, coding: T4Coding, first: bool) -> Result<Next, Fault> {
+    let (codes, next) = read_codes(bits, coding, first)?;
+    match (codes, next) {
+        (_, Next::End) | (1, _) => Ok(next),
+        (0, _) if first || coding == T4Coding::MhAligned => Ok(next),
+        // Data that goes on behind a whole row, or a row that is not between its codes.
+        _ => Err(Fault::Code),
+    }
+}
+
+/// Consumes end-of-line codes, at most those of a return-to-control code: how many there were, and
+/// what comes next.
+pub(super) fn read_codes(
+    bits: &mut BitReader<'_>,
+    coding: T4Coding,
+    first: bool,
+) -> Result<(u32, Next), Fault> {
     if coding == T4Coding::MhAligned {
         bits.align();
         bits.refill();
         return Ok(if bits.visible() == 0 {
-            Next::End
+            (0, Next::End)
         } else {
-            Next::OneDimensional
+            (0, Next::OneDimensional)
         });
     }
     let mut codes = 0;
@@ -115,12 +186,12 @@ fn start_row(bits: &mut BitReader<'_>, coding: T4Coding, first: bool) -> Result<
         match bits.take_end_of_line() {
             EndOfLine::Found => codes += 1,
             EndOfLine::Missing => break,
-            EndOfLine::OutOfBits => return Ok(Next::End),
+            EndOfLine::OutOfBits => return Ok((codes, Next::End)),
         }
         if coding == T4Coding::Mr {
             bits.refill();
             if bits.visible() == 0 {
-                return Ok(Next::End);
+                return Ok((codes, Next::End));
             }
             // Some machines send no tag bit in the return-to-control code. No row starts with so
             // many zeros, whatever its tag.
@@ -129,22 +200,15 @@ fn start_row(bits: &mut BitReader<'_>, coding: T4Coding, first: bool) -> Result<
             }
         }
     }
-    match codes {
-        0 if first => {
-            if coding == T4Coding::Mr {
-                two_dimensional = !take_tag(bits)?;
-            }
-        }
-        1 => {}
-        RTC_CODES => return Ok(Next::End),
-        // Data that goes on behind a whole row, or a row that is not between its codes.
-        _ => return Err(Fault::Code),
+    if codes == 0 && first && coding == T4Coding::Mr {
+        two_dimensional = !take_tag(bits)?;
     }
-    Ok(if two_dimensional {
-        Next::TwoDimensional
-    } else {
-        Next::OneDimensional
-    })
+    let next = match codes {
+        RTC_CODES => Next::End,
+        _ if two_dimensional => Next::TwoDimensional,
+        _ => Next::OneDimensional,
+    };
+    Ok((codes, next))
 }
 
 /// The bit that is 1 before a one-dimensional row (ITU-T T.4 §4.2.2).
