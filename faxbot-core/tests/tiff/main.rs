@@ -9,7 +9,7 @@ use std::io::Cursor;
 
 use faxbot_core::document::{
     FaxCoding, Resolution,
-    ccitt::{CcittError, PageQuality, T4Encoder, T6Encoder},
+    ccitt::{CcittError, PageQuality, T4Coding, T4Encoder, T6Encoder},
     tiff::{
         Compression, FillOrder, NewPage, PageInfo, PageNumber, PageNumbers, Photometric, Rational,
         TiffError, TiffLimits, TiffReader, TiffWriter,
@@ -22,7 +22,9 @@ mod charts;
 mod libtiff;
 mod read;
 mod refused;
+mod repaired;
 mod t4;
+mod variants;
 mod written;
 
 use charts::{Chart, Numbers};
@@ -177,6 +179,127 @@ impl Raw {
         }
         out
     }
+}
+
+/// One page as other programs write it.
+#[derive(Debug, Clone, Copy)]
+struct Form {
+    big: bool,
+    lsb_first: bool,
+    min_is_black: bool,
+    /// `None` is T.6.
+    coding: Option<T4Coding>,
+    aligned: bool,
+    return_to_control: bool,
+    rows_per_strip: usize,
+}
+
+impl Form {
+    fn new(coding: Option<T4Coding>) -> Self {
+        Self {
+            big: false,
+            lsb_first: false,
+            min_is_black: false,
+            coding,
+            aligned: false,
+            return_to_control: false,
+            rows_per_strip: usize::MAX,
+        }
+    }
+
+    /// The strips of a chart, most significant bit first.
+    fn strips(&self, chart: &Chart) -> Vec<Vec<u8>> {
+        chart
+            .rows
+            .chunks(self.rows_per_strip.min(chart.rows.len()))
+            .map(|rows| {
+                let rows = rows.iter().map(|row| {
+                    row.iter()
+                        .map(|byte| if self.min_is_black { !byte } else { *byte })
+                        .collect::<Vec<u8>>()
+                });
+                let chart = Chart {
+                    width: chart.width,
+                    rows: rows.collect(),
+                };
+                let Some(coding) = self.coding else {
+                    return encode(&chart);
+                };
+                let mut encoder = T4Encoder::new(chart.width, coding)
+                    .unwrap()
+                    .with_aligned_end_of_lines(self.aligned)
+                    .with_return_to_control(self.return_to_control);
+                for row in &chart.rows {
+                    encoder.encode_row(row).unwrap();
+                }
+                encoder.finish()
+            })
+            .collect()
+    }
+
+    /// A file of these strips.
+    fn build(&self, width: u32, rows: u32, strips: &[Vec<u8>]) -> Vec<u8> {
+        let mut data = strips.concat();
+        if self.lsb_first {
+            data.iter_mut().for_each(|byte| *byte = byte.reverse_bits());
+        }
+        let mut raw = Raw::new(&data);
+        raw.big = self.big;
+        let rows_per_strip = u32::try_from(self.rows_per_strip).unwrap_or(rows).min(rows);
+        let (compression, two_dimensional) = match self.coding {
+            None => (4, 0),
+            Some(T4Coding::MhAligned) => (2, 0),
+            Some(coding) => (3, u32::from(coding == T4Coding::Mr)),
+        };
+        raw = raw
+            .with(256, 4, 1, width)
+            .with(257, 4, 1, rows)
+            .with(259, 3, 1, compression)
+            .with(262, 3, 1, self.min_is_black.into())
+            .with(266, 3, 1, if self.lsb_first { 2 } else { 1 })
+            .with(278, 4, 1, rows_per_strip)
+            .with(
+                292,
+                4,
+                1,
+                two_dimensional | if self.aligned { 4 } else { 0 },
+            );
+        let count = strips.len() as u32;
+        if count == 1 {
+            return raw.build();
+        }
+        let table = 8 + raw.data.len() as u32;
+        let lengths = strips.iter().map(|strip| strip.len() as u32);
+        let offsets = lengths.clone().scan(8, |next, length| {
+            let offset = *next;
+            *next += length;
+            Some(offset)
+        });
+        for value in offsets.chain(lengths) {
+            raw.data.extend(if self.big {
+                value.to_be_bytes()
+            } else {
+                value.to_le_bytes()
+            });
+        }
+        raw.with(273, 4, count, table)
+            .with(279, 4, count, table + 4 * count)
+            .build()
+    }
+
+    fn file(&self, chart: &Chart) -> Vec<u8> {
+        self.build(chart.width, chart.rows.len() as u32, &self.strips(chart))
+    }
+}
+
+/// The rows of the first page, repaired.
+fn repair(file: &[u8]) -> Result<(Vec<Vec<u8>>, PageQuality), TiffError> {
+    let mut reader = open(file)?;
+    let page = reader.page(0)?;
+    let mut rows = Vec::new();
+    let quality = reader.decode_page_repaired(&page, |row| rows.push(row.to_vec()))?;
+    assert_eq!(rows.len() as u32, page.rows);
+    Ok((rows, quality))
 }
 
 fn small() -> Chart {

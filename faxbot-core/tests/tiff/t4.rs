@@ -6,7 +6,7 @@ use super::{
 };
 
 /// Bits as text, each row filled up to a byte where they are apart.
-fn bits(rows: &[&str]) -> Vec<u8> {
+pub(super) fn bits(rows: &[&str]) -> Vec<u8> {
     rows.iter()
         .flat_map(|text| {
             let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b' ').collect();

@@ -3,10 +3,12 @@
 use std::io::{Read, Seek};
 
 use super::{
-    Compression, FillOrder, PageInfo, Photometric, TiffError, TiffReader,
+    Compression, FillOrder, PageInfo, Photometric, Strip, TiffError, TiffReader,
     new_page::T4_TWO_DIMENSIONAL,
 };
-use crate::document::ccitt::{CcittError, T4Coding, T4Decoder, T6Decoder, row_bytes};
+use crate::document::ccitt::{
+    CcittError, PageQuality, T4Coding, T4Decoder, T6Decoder, Tally, row_bytes,
+};
 
 impl<R: Read + Seek> TiffReader<R> {
     /// Decodes a page and gives each row, top first, to `on_row`: packed, most significant bit
@@ -32,27 +34,13 @@ impl<R: Read + Seek> TiffReader<R> {
         let mut done = 0;
         for strip in &page.strips {
             let rows = page.rows_per_strip.min(page.rows - done);
-            let mut data = self.read_strip(*strip)?;
-            if page.fill_order == FillOrder::LsbFirst {
-                for byte in &mut data {
-                    *byte = byte.reverse_bits();
-                }
-            }
+            let data = self.read_msb_first(page, *strip)?;
             let mut emit = |row: &mut [u8]| {
-                if inverted {
-                    for byte in row.iter_mut() {
-                        *byte = !*byte;
-                    }
-                }
-                clear_padding(row, page.width);
+                finish_row(row, page.width, inverted);
                 on_row(row);
             };
             let found = decode_strip(coding, &data, page.width, rows, &mut row, &mut emit)
-                .map_err(|source| TiffError::Damaged {
-                    page: page.index,
-                    first_row: done,
-                    source,
-                })?;
+                .map_err(|source| damaged(page, done, source))?;
             done += found;
             if found < rows {
                 return Err(TiffError::MissingRows {
@@ -63,6 +51,80 @@ impl<R: Read + Seek> TiffReader<R> {
             }
         }
         Ok(())
+    }
+
+    /// As [`decode_page`](Self::decode_page), but gives exactly [`PageInfo::rows`] rows of a damaged
+    /// page in T.4 (MH or MR), and says how many of them are not what was sent.
+    ///
+    /// A row that cannot be decoded is a copy of the row above it in the page, white if it is the
+    /// first; [`T4Decoder::with_repair`] has what counts as such. Rows that a strip announces and
+    /// does not have are white, not copies, which would look like something that was sent; they
+    /// count as missing, and as bad. Pages in T.6 and packed ones have nothing to find the next row
+    /// by: they are decoded as by [`decode_page`](Self::decode_page), damage is an error.
+    ///
+    /// # Errors
+    ///
+    /// As [`decode_page`](Self::decode_page); none for damaged or missing rows in T.4.
+    pub fn decode_page_repaired(
+        &mut self,
+        page: &PageInfo,
+        mut on_row: impl FnMut(&[u8]),
+    ) -> Result<PageQuality, TiffError> {
+        let (Coding::T4(coding), inverted) = check(page)? else {
+            self.decode_page(page, on_row)?;
+            return Ok(PageQuality::default());
+        };
+        let mut tally = Tally::default();
+        let mut decoded = vec![0; row_bytes(page.width)];
+        let mut row = decoded.clone();
+        let mut first_row = 0;
+        for strip in &page.strips {
+            let rows = page.rows_per_strip.min(page.rows - first_row);
+            let data = self.read_msb_first(page, *strip)?;
+            let fault = |source| damaged(page, first_row, source);
+            let mut decoder = T4Decoder::new(&data, page.width, rows, coding)
+                .map_err(fault)?
+                .with_repair(true);
+            let mut bad_rows = 0;
+            while decoder.next_row(&mut decoded).map_err(fault)? {
+                let bad = decoder.quality().bad_rows > bad_rows;
+                if bad {
+                    bad_rows += 1;
+                    tally.bad();
+                } else {
+                    tally.good();
+                    row.copy_from_slice(&decoded);
+                    finish_row(&mut row, page.width, inverted);
+                }
+                on_row(&row);
+            }
+            for _ in decoder.rows()..rows {
+                tally.missing();
+                row.fill(0);
+                on_row(&row);
+            }
+            first_row += rows;
+        }
+        Ok(tally.quality())
+    }
+
+    /// A strip with the most significant bit of each byte first.
+    fn read_msb_first(&mut self, page: &PageInfo, strip: Strip) -> Result<Vec<u8>, TiffError> {
+        let mut data = self.read_strip(strip)?;
+        if page.fill_order == FillOrder::LsbFirst {
+            for byte in &mut data {
+                *byte = byte.reverse_bits();
+            }
+        }
+        Ok(data)
+    }
+}
+
+fn damaged(page: &PageInfo, first_row: u32, source: CcittError) -> TiffError {
+    TiffError::Damaged {
+        page: page.index,
+        first_row,
+        source,
     }
 }
 
@@ -134,7 +196,13 @@ fn decode_strip(
     }
 }
 
-fn clear_padding(row: &mut [u8], width: u32) {
+/// Makes 1 black and the bits behind the width 0.
+fn finish_row(row: &mut [u8], width: u32, inverted: bool) {
+    if inverted {
+        for byte in row.iter_mut() {
+            *byte = !*byte;
+        }
+    }
     if !width.is_multiple_of(8)
         && let Some(last) = row.last_mut()
     {

@@ -67,10 +67,12 @@ pub enum TiffError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// Two strips of a page share bytes of the file.
-    #[error("strips of page {page} overlap")]
+    /// Two strips of a page share bytes of the file, or the strips of the pages read so far have
+    /// together more bytes than the file: pages share strips, and a small file would cost the work
+    /// of a big one.
+    #[error("strips of page {page} overlap each other or those of another page")]
     Overlap {
-        /// The page.
+        /// The page, or the one with which there are too many bytes.
         page: u32,
     },
     /// The page is valid but not one that is decoded, copied or written here.

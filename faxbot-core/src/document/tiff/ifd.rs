@@ -42,6 +42,11 @@ impl<R: Read + Seek> Source<R> {
         Ok(Self { input, len })
     }
 
+    /// Bytes of the file.
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
     pub(super) fn check(&self, what: &'static str, offset: u64, len: u64) -> Result<(), TiffError> {
         match offset.checked_add(len) {
             Some(end) if end <= self.len => Ok(()),

@@ -1,6 +1,8 @@
 //! What the writer is told of a page.
 
-use super::{Compression, FillOrder, PageInfo, Photometric, Rational, ResolutionUnit};
+use super::{
+    Compression, FillOrder, PageInfo, PageNumber, Photometric, Rational, ResolutionUnit,
+};
 use crate::document::{FaxCoding, Resolution, ccitt::PageQuality};
 
 /// Bits of `T4Options` (TIFF 6.0 §11): MR, and end-of-line codes that end at byte borders.
@@ -21,6 +23,8 @@ pub struct NewPage {
     pub aligned_end_of_lines: bool,
     /// How well the page was received; none by default, and for a page that was not received.
     pub quality: Option<PageQuality>,
+    /// What `PageNumber` says; by default the page's place in the file, and its total.
+    pub page_number: Option<PageNumber>,
 }
 
 impl NewPage {
@@ -32,6 +36,7 @@ impl NewPage {
             coding: FaxCoding::T6,
             aligned_end_of_lines: false,
             quality: None,
+            page_number: None,
         }
     }
 
@@ -53,6 +58,13 @@ impl NewPage {
     #[must_use]
     pub const fn with_quality(mut self, quality: PageQuality) -> Self {
         self.quality = Some(quality);
+        self
+    }
+
+    /// Sets what `PageNumber` says, for a page of another file.
+    #[must_use]
+    pub const fn with_page_number(mut self, number: PageNumber) -> Self {
+        self.page_number = Some(number);
         self
     }
 
@@ -83,7 +95,7 @@ impl NewPage {
             x_resolution: per_inch(Resolution::PIXELS_PER_INCH),
             y_resolution: per_inch(self.resolution.lines_per_inch()),
             resolution_unit: ResolutionUnit::Inch,
-            page_number: None,
+            page_number: self.page_number,
             t4_options: two_dimensional | if aligned { T4_ALIGNED } else { 0 },
             t6_options: 0,
             bad_rows: self.quality.map(|quality| quality.bad_rows),

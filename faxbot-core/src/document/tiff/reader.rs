@@ -1,7 +1,7 @@
 //! Reading pages and strips.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io::{Read, Seek},
 };
 
@@ -83,6 +83,9 @@ pub struct TiffReader<R> {
     limits: TiffLimits,
     /// Where the directory of each page is.
     directories: Vec<u32>,
+    /// The pages that were read, and the bytes of their strips together.
+    read: HashSet<u32>,
+    read_bytes: u64,
 }
 
 impl<R: Read + Seek> TiffReader<R> {
@@ -150,6 +153,8 @@ impl<R: Read + Seek> TiffReader<R> {
             order,
             limits,
             directories,
+            read: HashSet::new(),
+            read_bytes: 0,
         })
     }
 
@@ -169,7 +174,8 @@ impl<R: Read + Seek> TiffReader<R> {
     ///
     /// [`TiffError::NoPage`], [`TiffError::MissingTag`], [`TiffError::InvalidTag`],
     /// [`TiffError::Limit`], [`TiffError::OutOfFile`] and [`TiffError::Overlap`] for pages that
-    /// cannot be read; [`TiffError::Io`]. The other pages can still be asked for.
+    /// cannot be read; [`TiffError::Io`]. `Overlap` also comes once the strips of the pages read so
+    /// far have more bytes than the file. The other pages can still be asked for.
     pub fn page(&mut self, index: u32) -> Result<PageInfo, TiffError> {
         let offset = usize::try_from(index)
             .ok()
@@ -181,7 +187,23 @@ impl<R: Read + Seek> TiffReader<R> {
             });
         };
         let directory = Directory::read(&mut self.source, self.order, offset, index)?;
-        self.interpret(&directory, index)
+        let page = self.interpret(&directory, index)?;
+        self.check_sharing(&page)?;
+        Ok(page)
+    }
+
+    /// Pages with strips of their own have together no more bytes than the file.
+    fn check_sharing(&mut self, page: &PageInfo) -> Result<(), TiffError> {
+        if self.read.contains(&page.index) {
+            return Ok(());
+        }
+        let bytes = self.read_bytes + page.data_len();
+        if bytes > self.source.len() {
+            return Err(TiffError::Overlap { page: page.index });
+        }
+        self.read_bytes = bytes;
+        self.read.insert(page.index);
+        Ok(())
     }
 
     /// All pages in order, read as the iterator gets to them.

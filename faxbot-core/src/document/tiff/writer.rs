@@ -27,7 +27,7 @@ pub enum PageNumbers {
 /// Writes a fax TIFF page by page.
 ///
 /// The file is little endian and valid after each page, up to that page. Each added page has one
-/// strip, of T.6 unless it says otherwise, `Photometric` 0 and `FillOrder` 1. Pages are numbered from 0 in `PageNumber`; the total
+/// strip, of T.6 unless it says otherwise, `Photometric` 0 and `FillOrder` 1. Pages are numbered from 0 in `PageNumber`, where they have no number of their own; the total
 /// is 0 (unknown, TIFF 6.0 §12) until [`finish`](Self::finish) puts it into every page.
 ///
 /// Every call is a synchronous write of `W`: use it off the async threads.
@@ -129,13 +129,12 @@ impl<W: Write + Seek> TiffWriter<W> {
         }
         let info = page.info(self.pages, self.width);
         self.check_room(strip.len() as u64, 1)?;
+        let numbers = match page.page_number {
+            Some(_) => PageNumbers::Keep,
+            None => PageNumbers::Renumber,
+        };
         let place = self.write_strip(strip)?;
-        self.write_directory(
-            &info,
-            &[place],
-            PageNumbers::Renumber,
-            self.software.clone().as_deref(),
-        )
+        self.write_directory(&info, &[place], numbers, self.software.clone().as_deref())
     }
 
     /// Copies pages of another file, numbered from 0, as they are: strips, compression,
