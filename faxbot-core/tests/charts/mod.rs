@@ -139,6 +139,21 @@ pub(crate) fn lines(width: u32, rows: u32) -> Chart {
     })
 }
 
+/// A table: text between thin rules, a heading in a thick frame.
+pub(crate) fn table(width: u32, rows: u32) -> Chart {
+    let mut chart = text(width, rows, 6);
+    for y in (0..rows).step_by(46) {
+        chart.fill(0, y, width, 1);
+    }
+    for x in (0..width).step_by(181) {
+        chart.fill(x, 0, 2, rows);
+    }
+    for y in [0, 40] {
+        chart.fill(0, y, width, 6.min(rows));
+    }
+    chart
+}
+
 /// A grey wedge as clustered dots of 8 by 8 pixels.
 pub(crate) fn halftone(width: u32, rows: u32) -> Chart {
     const ORDER: [u32; 16] = [12, 5, 6, 13, 4, 0, 1, 7, 11, 3, 2, 8, 15, 10, 9, 14];
@@ -166,6 +181,7 @@ pub(crate) fn all(width: u32, rows: u32) -> Vec<(&'static str, Chart)> {
         ("black", Chart::draw(width, rows, |_, _| true)),
         ("text", text(width, rows, 1)),
         ("lines", lines(width, rows)),
+        ("table", table(width, rows)),
         ("halftone", halftone(width, rows)),
         ("checkers", checkers(width, rows)),
         ("columns", Chart::draw(width, rows, |x, _| x % 2 == 0)),

@@ -118,6 +118,128 @@ fn libtiff_codes_each_page_into_the_same_bytes() {
     }
 }
 
+/// A file of ours with every chart in each coding of G3, aligned and not.
+fn g3_file(width: u32, coding: FaxCoding, aligned: bool, charts: &[(&str, Chart)]) -> Vec<u8> {
+    let mut writer = TiffWriter::new(Cursor::new(Vec::new()))
+        .unwrap()
+        .with_width(width)
+        .unwrap();
+    for (_, chart) in charts {
+        let page = NewPage::new(chart.rows.len() as u32, Resolution::Fine)
+            .with_coding(coding)
+            .with_aligned_end_of_lines(aligned)
+            .with_quality(PageQuality::new(1, 1));
+        writer
+            .add_coded_page(&page, &encode_as(chart, coding, aligned))
+            .unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+/// libtiff 4.5 writes a one-dimensional row that starts black and changes at every pixel, and
+/// cannot read it back: such rows have no place in what it is to read.
+fn readable_charts(width: u32) -> Vec<(&'static str, Chart)> {
+    let mut charts = charts::all(width, 200);
+    charts.retain(|(name, _)| !["checkers", "columns"].contains(name));
+    charts
+}
+
+#[test]
+#[ignore = "needs libtiff-tools: apt-get install libtiff-tools"]
+fn tiffinfo_and_tiffcp_read_our_mh_and_mr() {
+    for width in [1728, 2048, 2432] {
+        let charts = readable_charts(width);
+        for (coding, options) in [(FaxCoding::Mh, 0), (FaxCoding::Mr, 1)] {
+            for aligned in [false, true] {
+                let directory = tempfile::tempdir().unwrap();
+                let data = g3_file(width, coding, aligned, &charts);
+                std::fs::write(directory.path().join("a.tif"), data).unwrap();
+                let text = run("tiffinfo", &["-D", "a.tif"], directory.path());
+                let count = |part: &str| text.matches(part).count();
+                assert_eq!(count("Compression Scheme: CCITT Group 3"), charts.len());
+                assert_eq!(count("2-d encoding"), charts.len() * options, "{text}");
+                assert_eq!(
+                    count("EOL padding"),
+                    if aligned { charts.len() } else { 0 },
+                    "{text}"
+                );
+                assert_eq!(count("\n  Bad Fax Lines: 1"), charts.len());
+                run(
+                    "tiffcp",
+                    &["-c", "none", "a.tif", "none.tif"],
+                    directory.path(),
+                );
+                let none = std::fs::read(directory.path().join("none.tif")).unwrap();
+                for ((name, chart), rows) in charts.iter().zip(read_all(&none).unwrap()) {
+                    assert!(rows == chart.rows, "{name} {width} {coding:?} {aligned}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs libtiff-tools: apt-get install libtiff-tools"]
+fn libtiff_codes_mh_and_mr_into_the_same_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    let charts = charts::all(1728, 200);
+    std::fs::write(
+        directory.path().join("a.tif"),
+        g3_file(1728, FaxCoding::T6, false, &charts),
+    )
+    .unwrap();
+    for (form, coding, aligned) in [
+        ("g3:1d", FaxCoding::Mh, false),
+        ("g3:1d:fill", FaxCoding::Mh, true),
+        ("g3:2d", FaxCoding::Mr, false),
+        ("g3:2d:fill", FaxCoding::Mr, true),
+    ] {
+        run(
+            "tiffcp",
+            &["-c", form, "-r", "200", "a.tif", "g3.tif"],
+            directory.path(),
+        );
+        let mut theirs = open(&std::fs::read(directory.path().join("g3.tif")).unwrap()).unwrap();
+        for (index, (name, chart)) in charts.iter().enumerate() {
+            let page = theirs.page(index as u32).unwrap();
+            assert_eq!(page.strips.len(), 1);
+            assert_eq!(page.coding(), Some(coding));
+            let theirs = theirs.read_strip(page.strips[0]).unwrap();
+            let ours = encode_as(chart, coding, aligned);
+            assert!(
+                theirs == ours,
+                "{name} {form}: {} and {} bytes",
+                theirs.len(),
+                ours.len()
+            );
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs libtiff-tools: apt-get install libtiff-tools"]
+fn tiffcp_reads_rows_without_end_of_line_codes_and_both_bit_orders() {
+    // tiffcp does not write this compression.
+    for lsb_first in [false, true] {
+        for (name, chart) in readable_charts(1728) {
+            let directory = tempfile::tempdir().unwrap();
+            let form = Form {
+                lsb_first,
+                rows_per_strip: 60,
+                ..Form::new(Some(T4Coding::MhAligned))
+            };
+            std::fs::write(directory.path().join("a.tif"), form.file(&chart)).unwrap();
+            let copy = ["-c", "none", "a.tif", "none.tif"];
+            run("tiffcp", &copy, directory.path());
+            let none = std::fs::read(directory.path().join("none.tif")).unwrap();
+            assert!(
+                read_all(&none).unwrap() == [chart.rows],
+                "{name} {lsb_first}"
+            );
+        }
+    }
+}
+
 #[test]
 #[ignore = "needs libtiff-tools: apt-get install libtiff-tools"]
 fn tiff2pdf_takes_written_and_copied_pages() {

@@ -257,13 +257,11 @@ impl Form {
             .with(259, 3, 1, compression)
             .with(262, 3, 1, self.min_is_black.into())
             .with(266, 3, 1, if self.lsb_first { 2 } else { 1 })
-            .with(278, 4, 1, rows_per_strip)
-            .with(
-                292,
-                4,
-                1,
-                two_dimensional | if self.aligned { 4 } else { 0 },
-            );
+            .with(278, 4, 1, rows_per_strip);
+        if compression == 3 {
+            let aligned = if self.aligned { 4 } else { 0 };
+            raw = raw.with(292, 4, 1, two_dimensional | aligned);
+        }
         let count = strips.len() as u32;
         if count == 1 {
             return raw.build();
