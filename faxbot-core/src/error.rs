@@ -154,6 +154,13 @@ impl Error {
         error
     }
 
+    /// Names another public operation, for work that several of them share.
+    #[must_use]
+    pub fn with_operation(mut self, operation: &'static str) -> Self {
+        self.0.operation = operation;
+        self
+    }
+
     /// Sets whether the request may have happened.
     #[must_use]
     pub fn with_effect(mut self, effect: Effect) -> Self {

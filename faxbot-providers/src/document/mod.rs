@@ -17,6 +17,7 @@
 
 mod convert;
 mod halftone;
+mod header;
 #[cfg(feature = "render")]
 mod layout;
 mod output;
@@ -29,6 +30,7 @@ mod source;
 mod text;
 mod tiff;
 mod worker;
+mod zone;
 
 pub use convert::RenderConverter;
 pub use png::{PngOptions, page_to_png, pages_to_png, received_page_to_png, received_pages_to_png};

@@ -13,7 +13,7 @@ use faxbot_core::{
     document::{
         ConvertOptions, FaxImage, FaxScratch,
         ccitt::T6Encoder,
-        tiff::{TiffError, TiffWriter},
+        tiff::{NewPage, PageNumber, TiffError, TiffWriter},
     },
 };
 
@@ -120,11 +120,21 @@ impl<'a> FaxFile<'a> {
 
     /// Adds a page that was drawn.
     pub(super) fn add(&mut self, page: DrawnPage) -> Result<()> {
+        self.add_as(page, None)
+    }
+
+    /// Adds a page that was drawn and has the number of another file.
+    pub(super) fn add_numbered(&mut self, page: DrawnPage, number: PageNumber) -> Result<()> {
+        self.add_as(page, Some(number))
+    }
+
+    fn add_as(&mut self, page: DrawnPage, number: Option<PageNumber>) -> Result<()> {
         self.stop.check()?;
-        let rows = page.mark.rows;
+        let mut new = NewPage::new(page.mark.rows, self.options.resolution);
+        new.page_number = number;
         self.pages.push(page.mark);
         self.writer
-            .add_page(rows, self.options.resolution, &page.strip)
+            .add_coded_page(&new, &page.strip)
             .map_err(tiff_failed)
     }
 

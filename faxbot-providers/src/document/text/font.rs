@@ -1,0 +1,205 @@
+//! The bundled font, drawn to black and white pixels in cells of one width.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    rc::Rc,
+    sync::LazyLock,
+};
+
+use ab_glyph::{Font, FontRef, PxScale};
+use faxbot_core::{Result, document::Resolution};
+
+use super::super::output::internal;
+
+/// DejaVu Sans Mono; what was left out of it is in the README beside it. Read where it lies: a
+/// character costs nothing before it is drawn.
+static FONT: LazyLock<Option<FontRef<'static>>> = LazyLock::new(|| {
+    FontRef::try_from_slice(include_bytes!("font/DejaVuSansMono-subset.ttf")).ok()
+});
+
+/// Units of the font: of an em, of a cell, and of the height of a small x.
+const EM: f32 = 2048.0;
+const ADVANCE: f32 = 1233.0;
+const X_HEIGHT: f32 = 1120.0;
+
+/// Coverage above which a pixel is black. A little below half: strokes at 98 lines per inch are
+/// one row thick and hardly ever fall on whole rows.
+const COVERAGE: f32 = 0.42;
+
+/// Whether the font has a character.
+pub(in crate::document) fn has(character: char) -> bool {
+    FONT.as_ref()
+        .is_some_and(|font| font.glyph_id(character).0 != 0)
+}
+
+/// How large characters are.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::document) struct Size {
+    /// Columns of a cell.
+    pub(in crate::document) cell: u16,
+    /// Rows of a small x at 98 lines per inch; whole, so that it ends with a row.
+    pub(in crate::document) x_height: u16,
+}
+
+/// Rows at this resolution for each row at 98 lines per inch.
+pub(in crate::document) fn rows_per_row(resolution: Resolution) -> u16 {
+    match resolution {
+        Resolution::Standard => 1,
+        Resolution::Superfine => 4,
+        _ => 2,
+    }
+}
+
+/// The font in one size at one resolution. Characters are drawn once and kept.
+pub(in crate::document) struct Face {
+    font: &'static FontRef<'static>,
+    scale: PxScale,
+    cell: u16,
+    drawn: HashMap<char, Rc<Glyph>>,
+}
+
+/// A character as pixels.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::document) struct Glyph {
+    /// Columns from the left edge of the cell.
+    pub(super) left: i32,
+    /// Rows from the base line, downwards; negative above it.
+    pub(super) top: i32,
+    /// Rows, packed.
+    pub(super) rows: Vec<Vec<u8>>,
+}
+
+impl Glyph {
+    /// The row below the last one.
+    pub(super) fn bottom(&self) -> i32 {
+        let rows = i32::try_from(self.rows.len()).unwrap_or(i32::MAX);
+        self.top.saturating_add(rows)
+    }
+
+    fn is_black(row: &[u8]) -> bool {
+        row.iter().any(|byte| *byte != 0)
+    }
+}
+
+impl Face {
+    pub(in crate::document) fn new(size: Size, resolution: Resolution) -> Result<Self> {
+        let font = FONT
+            .as_ref()
+            .ok_or_else(|| internal("the bundled font cannot be read"))?;
+        // A scale of `ab_glyph` is from the descender to the ascender.
+        let line = font.height_unscaled();
+        let rows = f32::from(size.x_height) * f32::from(rows_per_row(resolution));
+        Ok(Self {
+            font,
+            scale: PxScale {
+                x: f32::from(size.cell) / ADVANCE * line,
+                y: rows / X_HEIGHT * line,
+            },
+            cell: size.cell,
+            drawn: HashMap::new(),
+        })
+    }
+
+    /// Columns of a cell.
+    pub(in crate::document) fn cell(&self) -> u16 {
+        self.cell
+    }
+
+    /// Rows of an em.
+    pub(super) fn em_rows(&self) -> i32 {
+        whole(self.scale.y / self.font.height_unscaled() * EM)
+    }
+
+    /// The pixels of a character; none for a space, and for what the font has not.
+    pub(super) fn glyph(&mut self, character: char) -> Rc<Glyph> {
+        match self.drawn.entry(character) {
+            Entry::Occupied(drawn) => drawn.get().clone(),
+            Entry::Vacant(place) => place
+                .insert(Rc::new(draw(self.font, self.scale, character)))
+                .clone(),
+        }
+    }
+}
+
+fn draw(font: &FontRef<'_>, scale: PxScale, character: char) -> Glyph {
+    let id = font.glyph_id(character);
+    if id.0 == 0 {
+        return Glyph::default();
+    }
+    let Some(outline) = font.outline_glyph(id.with_scale(scale)) else {
+        return Glyph::default();
+    };
+    let bounds = outline.px_bounds();
+    let row_bytes = usize::try_from(whole(bounds.width())).map_or(0, |width| width.div_ceil(8));
+    let height = usize::try_from(whole(bounds.height())).unwrap_or(0);
+    let mut rows = vec![vec![0_u8; row_bytes]; height];
+    outline.draw(|x, y, coverage| {
+        let byte = rows
+            .get_mut(y as usize)
+            .and_then(|row| row.get_mut(x as usize / 8));
+        if coverage > COVERAGE
+            && let Some(byte) = byte
+        {
+            *byte |= 0x80 >> (x % 8);
+        }
+    });
+    let mut top = whole(bounds.min.y);
+    // The place of a mark follows from rows that show.
+    while rows.last().is_some_and(|row| !Glyph::is_black(row)) {
+        rows.pop();
+    }
+    let white = rows.iter().take_while(|row| !Glyph::is_black(row)).count();
+    rows.drain(..white);
+    top = top.saturating_add(i32::try_from(white).unwrap_or(0));
+    Glyph {
+        left: whole(bounds.min.x),
+        top,
+        rows,
+    }
+}
+
+/// A whole number of pixels; the sizes of characters are far from the limits.
+fn whole(pixels: f32) -> i32 {
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "`as` saturates, and characters have hundreds of pixels at most"
+    )]
+    let whole = pixels.round() as i32;
+    whole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZE: Size = Size {
+        cell: 18,
+        x_height: 8,
+    };
+
+    #[test]
+    fn a_small_x_has_the_rows_of_its_size_at_every_resolution() {
+        for resolution in Resolution::ALL {
+            let glyph = Face::new(SIZE, resolution).unwrap().glyph('x');
+            let rows = i32::from(8 * rows_per_row(resolution));
+            assert_eq!((glyph.top, glyph.bottom()), (-rows, 0), "{resolution}");
+        }
+    }
+
+    #[test]
+    fn every_character_that_stands_for_itself_shows_at_the_coarsest_resolution() {
+        let mut face = Face::new(SIZE, Resolution::Standard).unwrap();
+        for character in "!\"#$%&'()*+,-./09:;<=>?@AZ[\\]^_`az{|}~äß€Ωжё─│┼Ծა…“”–—✓☎№".chars()
+        {
+            assert!(has(character), "{character}");
+            assert!(!face.glyph(character).rows.is_empty(), "{character}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_laid_out_in_cells_is_not_in_the_font() {
+        for character in "漢あ한אبभไ🙂\u{fffd}\u{ad}\u{200b}\t\n".chars() {
+            assert!(!has(character), "{character:?}");
+        }
+    }
+}
