@@ -100,7 +100,7 @@ impl FaxPluginSetup for Setup {
     /// The scripts are in a queue and know their pages: staged here, where both are known.
     fn document(&self, pages: u32) -> Result<Document, Failure> {
         let fate = self.fate.lock().unwrap().take().unwrap_or(FaxFate::Arrives);
-        let mut script = match fate {
+        let script = match fate {
             FaxFate::Arrives => FaxScript::success(pages),
             FaxFate::Busy => FaxScript::busy(),
             FaxFate::FailsAfterOnePage => FaxScript::fails_after(1, FailureClass::CommError),
@@ -108,9 +108,13 @@ impl FaxPluginSetup for Setup {
             FaxFate::Unknown => FaxScript::unknown(0),
             other => return Err(Failure::new(format!("no script for {other:?}"))),
         };
-        script.ring = Duration::from_millis(20);
-        script.page = Duration::from_millis(20);
-        self.adapter.script(script);
+        let rest = FaxScript::success(pages.saturating_sub(1));
+        let resumes = fate == FaxFate::FailsAfterOnePage;
+        for mut script in std::iter::once(script).chain(resumes.then_some(rest)) {
+            script.ring = Duration::from_millis(20);
+            script.page = Duration::from_millis(20);
+            self.adapter.script(script);
+        }
         let path = self.folder.path().join(format!("{pages}.tif"));
         std::fs::write(&path, samples::tiff(pages)?)?;
         Ok(Document::path(path))

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use faxbot_core::{
     ErrorKind, Timestamp,
     clock::{SharedClock, TokioClock},
-    document::Document,
+    document::{Document, tiff::TiffReader},
     event::EventBus,
     fax::{FaxRetryPolicy, JobStatus},
     id::{CallId, JobId},
@@ -210,12 +210,12 @@ async fn a_reply_that_is_dropped_makes_one_originate_and_one_fax() {
 #[tokio::test(start_paused = true)]
 async fn a_link_that_is_cut_in_mid_fax_changes_nothing() {
     for flavour in FLAVOURS {
-        for (script, word, pages) in [
-            (CallScript::answer(), "SUCCESS", 3),
+        for (script, dials) in [
+            (CallScript::answer(), &[1][..]),
+            // The next call sends the page that is left.
             (
                 CallScript::fax_fails_after(2, "HANGUP", "The call dropped prematurely"),
-                "FAILED",
-                2,
+                &[1, 2],
             ),
         ] {
             let rig = Rig::of(flavour).await;
@@ -230,11 +230,72 @@ async fn a_link_that_is_cut_in_mid_fax_changes_nothing() {
             assert_eq!(status.status, JobStatus::InProgress);
             rig.mend();
             let status = process.end(&job).await;
-            assert_eq!((status.status.as_str(), status.pages), (word, Some(pages)));
+            assert_eq!((status.status, status.pages), (JobStatus::Success, Some(3)));
             tokio::time::sleep(DAY).await;
-            assert_eq!(rig.originates(), calls(&job, &[1]));
+            assert_eq!(rig.originates(), calls(&job, dials));
             // A random id needs its outcome no longer.
             assert_eq!(rig.outcomes(), 0);
+        }
+    }
+}
+
+/// Numbers of the pages of a fax TIFF, from 0.
+fn page_numbers(tiff: &[u8]) -> Vec<u16> {
+    let mut reader = TiffReader::open(io::Cursor::new(tiff)).unwrap();
+    let numbers = reader.pages().map(|page| page.unwrap().page_number);
+    numbers.map(|number| number.unwrap().number).collect()
+}
+
+/// Pages of each call as sent, and how many of them were confirmed.
+fn sent_pages(rig: &Rig) -> Vec<(Vec<u16>, u32)> {
+    let faxes = rig.mock.received_faxes();
+    let sent = faxes.iter().map(|fax| (page_numbers(&fax.tiff), fax.pages));
+    sent.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fax_that_breaks_off_goes_on_with_the_pages_that_are_left() {
+    for flavour in FLAVOURS {
+        let rig = Rig::of(flavour).await;
+        let process = rig.process().await;
+        let broken = CallScript::fax_fails_after(1, "HANGUP", "The call dropped prematurely");
+        rig.mock.on_dial(NUMBER, broken);
+        let job = rig.send(&process, SendOptions::new()).await;
+        let status = process.end(&job).await;
+        assert_eq!((status.status, status.pages), (JobStatus::Success, Some(3)));
+        // The last one broke off behind the last page.
+        assert_eq!(
+            sent_pages(&rig),
+            [(vec![0, 1, 2], 1), (vec![1, 2], 1), (vec![2], 1)]
+        );
+        assert_eq!(rig.originates(), calls(&job, &[1, 2, 3]));
+        let options = &rig.mock.received_faxes()[1].options;
+        assert!(options.iter().all(|(name, _)| name != "headerinfo"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_process_goes_on_behind_the_pages_of_an_earlier_one() {
+    for flavour in FLAVOURS {
+        // All pages through before the crash, and one; in the second call, and between the two.
+        for (pages, wait, sent) in [
+            (3, 200, vec![(vec![0, 1, 2], 3)]),
+            (1, 60, vec![(vec![0, 1, 2], 1), (vec![1, 2], 2)]),
+            (1, 130, vec![(vec![0, 1, 2], 1), (vec![1, 2], 2)]),
+        ] {
+            let rig = Rig::of(flavour).await;
+            let process = rig.process().await;
+            let broken = CallScript::fax_fails_after(pages, "HANGUP", "The call dropped");
+            rig.mock.next_call(broken);
+            let job = JobId::new();
+            rig.send(&process, chosen(&job)).await;
+            tokio::time::sleep(Duration::from_secs(wait)).await;
+            drop(process);
+            let process = rig.process().await;
+            rig.send(&process, chosen(&job)).await;
+            let status = process.end(&job).await;
+            assert_eq!((status.status, status.pages), (JobStatus::Success, Some(3)));
+            assert_eq!(sent_pages(&rig), sent, "after {wait} s");
         }
     }
 }

@@ -187,7 +187,7 @@ impl Attempt {
 
     /// Pages that this call is known to have brought; `None` when nobody can say, and while it
     /// runs.
-    fn pages_confirmed(&self) -> Option<u32> {
+    pub fn pages_confirmed(&self) -> Option<u32> {
         let outcome = self.outcome.as_ref()?;
         if outcome.certainly_nothing_delivered() {
             return Some(0);

@@ -116,6 +116,12 @@ pub const FIELDS: FieldTable = FieldTable::new(
         )
         .default("1"),
         Field::new(
+            "options.resume",
+            Kind::Bool,
+            "go on behind the confirmed pages of a fax that broke off",
+        )
+        .default("true"),
+        Field::new(
             "options.jitter",
             Kind::Number { min: 0.0, max: 1.0 },
             "part of a wait that is added at random at most",
@@ -268,6 +274,7 @@ struct RawOptions {
     #[serde(with = "duration")]
     not_a_fax_wait: Duration,
     not_a_fax_retries: u32,
+    resume: bool,
     jitter: f64,
     max_pages: u32,
     max_bytes: u64,
@@ -315,6 +322,7 @@ impl RawOptions {
     fn into_config(self) -> SipFaxConfig {
         let mut retry = FaxRetryPolicy::new()
             .with_budgets(self.max_dials, self.max_tries)
+            .with_resume(self.resume)
             .with_jitter(self.jitter);
         retry.busy = self.busy_wait;
         retry.no_answer = waits(&self.no_answer_waits).unwrap_or_default();
@@ -423,6 +431,7 @@ mod tests {
             "station_id": "+49 30 1", "header": "Praxis", "resolution": "STANDARD", "ecm": false,
             "max_rate": 9600, "t38": "disable", "ring_timeout": "30s", "max_dials": 4, "max_tries": 2,
             "busy_wait": 10, "no_answer_waits": ["1m", "2m"], "jitter": 0, "max_pages": 3,
+            "resume": false,
         }}))
         .unwrap();
         assert_eq!(config.station_id.unwrap().expose(), "+49 30 1");
@@ -434,6 +443,7 @@ mod tests {
         assert_eq!(config.retry.no_answer, [MINUTE, 2 * MINUTE]);
         assert_eq!((config.retry.max_dials, config.retry.max_tries), (4, 2));
         assert_eq!(config.limits.pages, 3);
+        assert!(!config.retry.resume);
     }
 
     #[test]

@@ -35,10 +35,10 @@
 //! ```
 //!
 //! # Never twice
-//! Between two dials of a job stands proof that the first delivered nothing:
-//! - the call ended before a page was confirmed, and the class of its failure may be tried again
-//!   ([`faxbot_core::fax::decide`]). A fax that failed after a confirmed page is not dialled
-//!   again;
+//! No page is sent twice. Between two dials of a job stands proof of what the first delivered:
+//! - the call ended, it is known how many pages were confirmed (T.30: MCF or RTP after the page),
+//!   and the class of its failure may be tried again ([`faxbot_core::fax::decide`]). The next call
+//!   sends the others: see [Resuming](self#resuming);
 //! - or the adapter's error says that the request had no effect;
 //! - or the server proves that it never took it
 //!   ([`Lookup::NeverExisted`]).
@@ -47,15 +47,32 @@
 //! `lookup` until the server answers or `lookup_patience` ends: then it is `outcome_unknown`, with
 //! the pages last seen, and nothing dials it again.
 //!
+//! # Resuming
+//! A fax that failed behind its first pages goes on with the first one that was not confirmed. The
+//! call has pages of its own: [`Attempt::first_page`](faxbot_core::fax::Attempt::first_page) says
+//! where it begins, and its outcome counts what it sent. Status, outcome and progress of the job
+//! are those of the whole document.
+//!
+//! - Every page has its line, and none has two. Above the whole document the server draws it; above
+//!   a rest of it, where the server would begin at page 1, the converter does, with the numbers of
+//!   the document. Where a header is asked for and the converter
+//!   [draws none](faxbot_core::document::DocumentConverter::draws_headers), or there is no
+//!   converter, a fax with a confirmed page is not dialled again.
+//! - When the far end, or the line, needs standard resolution, the document is converted again. If
+//!   that has another number of pages, confirmed pages stand for nothing in it: the job fails.
+//! - Where the count of confirmed pages is not known, nothing is dialled again.
+//! - [`FaxRetryPolicy::resume`](faxbot_core::fax::FaxRetryPolicy::resume) switches it off.
+//!
 //! # Job ids
 //! While a job is known (until `retention` after its end) its id is refused for another fax. The
 //! call of attempt n is [`CallId::for_attempt`], so a new process, which has an empty table, can
 //! still ask for it:
 //! - A fax under an id that the caller chose ([`SendOptions::with_job_id`]) is not dialled before
 //!   the server was asked for the calls of that id, one after the other. One that lives is adopted
-//!   and followed; one that ended counts with its outcome, and policy goes on from there: what
-//!   arrived before is `SUCCESS` without a dial. A server that cannot tell, one that restarted in the fax among them, does not
-//!   block the fax: a caller that knows when it first sent it asks `recover` before.
+//!   and followed; one that ended counts with its outcome, and policy goes on from there, behind
+//!   the pages that were confirmed: what arrived before is `SUCCESS` without a dial. The document
+//!   has to be the same one. A server that cannot tell, one that restarted in the fax among them,
+//!   does not block the fax: a caller that knows when it first sent it asks `recover` before.
 //!   One that does not answer is waited for as a busy one; when `server_patience` or the deadline
 //!   ends that, the job is `outcome_unknown`, because an earlier process may have delivered it.
 //!   Such a job's outcome stays at the server as long as the job is readable here, so that a caller
@@ -71,6 +88,7 @@
 //! that wait.
 
 mod config;
+mod cut;
 mod job;
 mod plan;
 mod recover;
@@ -106,7 +124,7 @@ use tracing::Instrument;
 pub use config::{FIELDS, SipFaxConfig};
 
 use job::{FaxJob, Patience};
-use plan::Plan;
+use plan::{Means, Plan};
 use table::{Entry, Table};
 use worker::{Lines, Shared};
 
@@ -354,8 +372,8 @@ impl FaxPlugin for SipFaxPlugin {
     /// # Errors
     /// `InvalidRequest` for options out of range and for a deadline that has passed; `InvalidState`
     /// for a known job id, or when the plugin does not run; `Overloaded` when `max_jobs` wait or
-    /// run; `Document` for an empty document and for one above `max_bytes`; `Config` when the
-    /// adapter cannot fax, or when there is no converter and the document is no file. What
+    /// run; `Document` for an empty document, or one with an empty part, and for one above
+    /// `max_bytes`, all parts in memory together; `Config` when the adapter cannot fax, or when there is no converter and the document is no file. What
     /// conversion finds ends the job as `FAILED`.
     ///
     /// # Cancel safety
@@ -426,9 +444,9 @@ fn new_entry(
 ) -> Result<Entry> {
     let now = shared.now();
     let config = &shared.config;
-    let converter = shared.documents.is_some();
+    let means = Means::of(shared.documents.as_deref());
     let plan = Plan::new(options, config)?;
-    let policy = plan.policy(options.retry.as_ref().unwrap_or(&config.retry), converter)?;
+    let policy = plan.policy(options.retry.as_ref().unwrap_or(&config.retry), means)?;
     if options
         .deadline
         .is_some_and(|deadline| deadline <= now.wall)
@@ -439,26 +457,9 @@ fn new_entry(
             "deadline: has passed",
         ));
     }
-    match document.source() {
-        DocumentSource::Bytes(bytes) if bytes.is_empty() => {
-            return Err(Error::document(
-                "send_fax",
-                DocumentReason::Empty,
-                "the document is empty",
-            ));
-        }
-        DocumentSource::Bytes(bytes)
-            if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > config.limits.bytes =>
-        {
-            return Err(Error::document(
-                "send_fax",
-                DocumentReason::TooLarge,
-                "the document has more bytes than max_bytes",
-            ));
-        }
-        DocumentSource::Path(_) => {}
-        _ if converter => {}
-        _ => return Err(worker::no_converter()),
+    check_document(&document, config.limits.bytes)?;
+    if !means.converts && !matches!(document.source(), DocumentSource::Path(_)) {
+        return Err(worker::no_converter());
     }
     if !shared.adapter.capabilities().has(Capability::SendFax) {
         return Err(Error::new(
@@ -476,12 +477,39 @@ fn new_entry(
         plan,
         policy,
         patience,
-        converter,
+        means.converts,
         now,
     )
     .with_deadline(options.deadline, now)
     .with_chosen_id(options.job_id_is_chosen(), now);
     Ok(Entry::new(job, document))
+}
+
+/// What is in memory can be told at once: an empty part, and more bytes than all of them may have.
+fn check_document(document: &Document, limit: u64) -> Result<()> {
+    let parts = match document.source() {
+        DocumentSource::Combined(parts) => parts.as_slice(),
+        _ => std::slice::from_ref(document),
+    };
+    let mut bytes = 0_u64;
+    let mut empty = parts.is_empty();
+    for part in parts {
+        if let DocumentSource::Bytes(part) = part.source() {
+            empty |= part.is_empty();
+            bytes = bytes.saturating_add(u64::try_from(part.len()).unwrap_or(u64::MAX));
+        }
+    }
+    let refused = |reason, message| Err(Error::document("send_fax", reason, message));
+    if empty {
+        refused(DocumentReason::Empty, "the document is empty")
+    } else if bytes > limit {
+        refused(
+            DocumentReason::TooLarge,
+            "the document has more bytes than max_bytes",
+        )
+    } else {
+        Ok(())
+    }
 }
 
 impl fmt::Debug for SipFaxPlugin {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use faxbot_core::{
     Error, ErrorKind, Result,
     address::FaxTarget,
-    document::{FaxImage, Resolution},
+    document::{DocumentConverter, FaxImage, FaxTiff, Resolution},
     fax::{Alternative, FaxRequest, FaxRetryPolicy, HeaderText, StationId, T38Mode},
     id::CallId,
     plugin::SendOptions,
@@ -18,13 +18,37 @@ const RATE_REDUCED: u32 = 9600;
 /// Bit rate of the last rung: V.27ter.
 const RATE_SLOWEST: u32 = 4800;
 
+/// What the document is converted to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rendering {
+    pub(super) resolution: Resolution,
+    /// A fax TIFF keeps its own resolution until a retry needs another one.
+    pub(super) fax_tiff: FaxTiff,
+}
+
+/// What the host's converter can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Means {
+    /// There is one.
+    pub(super) converts: bool,
+    pub(super) draws_headers: bool,
+}
+
+impl Means {
+    pub(super) fn of(converter: Option<&dyn DocumentConverter>) -> Self {
+        Self {
+            converts: converter.is_some(),
+            draws_headers: converter.is_some_and(DocumentConverter::draws_headers),
+        }
+    }
+}
+
 /// What the next call is asked to be.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     station_id: Option<StationId>,
     header: Option<HeaderText>,
-    /// What the document is converted to.
-    pub(super) resolution: Resolution,
+    rendering: Rendering,
     ecm: bool,
     max_rate: Option<u32>,
     t38: T38Mode,
@@ -45,7 +69,10 @@ impl Plan {
                 .clone()
                 .or_else(|| config.header.clone())
                 .filter(|text| !text.expose().is_empty()),
-            resolution: options.resolution.unwrap_or(config.resolution),
+            rendering: Rendering {
+                resolution: options.resolution.unwrap_or(config.resolution),
+                fax_tiff: FaxTiff::Keep,
+            },
             ecm: options.ecm.unwrap_or(config.ecm),
             max_rate: options.max_rate.or(config.max_rate),
             t38: options.t38.unwrap_or(config.t38),
@@ -64,47 +91,77 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The policy without what cannot be followed here: another trunk, a resume, and what the
-    /// caller's choice of transport rules out.
-    pub(super) fn policy(&self, asked: &FaxRetryPolicy, converter: bool) -> Result<FaxRetryPolicy> {
+    /// The policy without what cannot be followed here: another trunk, a resume without the header
+    /// line that all pages are to have, and what the caller's choice of transport rules out.
+    pub(super) fn policy(&self, asked: &FaxRetryPolicy, means: Means) -> Result<FaxRetryPolicy> {
         if asked.max_dials == 0 || asked.max_tries == 0 {
             return Err(refused("retry: expected budgets of at least 1"));
         }
-        let mut policy = asked.clone().with_routes(1).with_resume(false);
+        let header = self.header.is_none() || means.draws_headers;
+        let mut policy = asked.clone().with_routes(1);
+        policy.resume &= header;
         policy.alternatives.retain(|alternative| match alternative {
             Alternative::G711 | Alternative::OtherTransport => self.t38 == T38Mode::Prefer,
-            Alternative::RerenderStandard => converter && self.resolution != Resolution::Standard,
+            Alternative::RerenderStandard => means.converts,
             _ => true,
         });
         Ok(policy)
     }
 
-    /// Changes one thing for the calls that follow.
-    pub(super) fn apply(&mut self, alternative: Alternative, converter: bool) {
+    pub(super) fn rendering(&self) -> Rendering {
+        self.rendering
+    }
+
+    /// Who sends it, for a header line of our own; `None` where none is asked for.
+    pub(super) fn header_line(&self) -> Option<String> {
+        let header = self.header.as_ref()?.expose();
+        Some(match &self.station_id {
+            Some(id) if !id.expose().trim().is_empty() => format!("{header}  {}", id.expose()),
+            _ => header.to_owned(),
+        })
+    }
+
+    /// Changes one thing for the calls that follow. `renders`: the document can be converted anew.
+    pub(super) fn apply(&mut self, alternative: Alternative, renders: bool) {
         match alternative {
             Alternative::MaxRate9600 => self.cap_rate(RATE_REDUCED),
             Alternative::ToggleEcm => self.ecm = !self.ecm,
             Alternative::Slowest => {
                 self.cap_rate(RATE_SLOWEST);
                 // Without a converter the pages stay as they are; the rate alone helps as well.
-                if converter {
-                    self.resolution = Resolution::Standard;
+                if renders {
+                    self.render_standard();
                 }
             }
             Alternative::OtherTransport | Alternative::G711 => self.t38 = T38Mode::Disable,
-            Alternative::RerenderStandard if converter => self.resolution = Resolution::Standard,
+            Alternative::RerenderStandard if renders => self.render_standard(),
             _ => {}
         }
+    }
+
+    fn render_standard(&mut self) {
+        self.rendering = Rendering {
+            resolution: Resolution::Standard,
+            fax_tiff: FaxTiff::Scale,
+        };
     }
 
     fn cap_rate(&mut self, rate: u32) {
         self.max_rate = Some(self.max_rate.map_or(rate, |known| known.min(rate)));
     }
 
-    pub(super) fn request(&self, id: CallId, to: FaxTarget, image: FaxImage) -> FaxRequest {
+    /// The request for `image`. The server draws the header line above the whole document only:
+    /// it counts from page 1, and a rest of the pages has a line of ours.
+    pub(super) fn request(
+        &self,
+        id: CallId,
+        to: FaxTarget,
+        image: FaxImage,
+        whole: bool,
+    ) -> FaxRequest {
         let mut request = FaxRequest::new(to, image).with_id(id);
         request.station_id.clone_from(&self.station_id);
-        request.header.clone_from(&self.header);
+        request.header = self.header.clone().filter(|_| whole);
         request.ecm = self.ecm;
         request.max_rate = self.max_rate;
         request.t38 = self.t38;

@@ -53,7 +53,7 @@ pub(super) async fn recover(
     }
     let status = found
         .last()
-        .map_or(JobStatus::OutcomeUnknown, FaxOutcome::job_status);
+        .map_or(JobStatus::OutcomeUnknown, |outcome| outcome.job_status());
     Ok(found.status(job_id, status))
 }
 
@@ -72,21 +72,26 @@ impl Found {
         ended: Option<Timestamp>,
         outcome: Option<FaxOutcome>,
     ) {
-        let mut attempt = Attempt::new(number, call_id, started);
+        let earlier = self.attempts.iter().filter_map(Attempt::pages_confirmed);
+        let first_page = earlier.fold(1, u32::saturating_add);
+        let mut attempt = Attempt::new(number, call_id, started).with_first_page(first_page);
         attempt.ended = ended;
         attempt.outcome = outcome;
         self.attempts.push(attempt);
     }
 
-    fn last(&self) -> Option<&FaxOutcome> {
-        self.attempts.last().and_then(|a| a.outcome.as_ref())
+    /// How the last call ended, with the pages of the whole document.
+    fn last(&self) -> Option<FaxOutcome> {
+        let last = self.attempts.last()?;
+        let outcome = last.outcome.clone()?;
+        Some(outcome.with_earlier_pages(last.earlier_pages()))
     }
 
     /// The next call cannot be ruled out, unless the last one seen was one that nothing follows.
     fn status_without_proof(&self, shared: &Shared) -> JobStatus {
         match self.last() {
             Some(outcome)
-                if decide(outcome, &self.history, &shared.config.retry, 0)
+                if decide(&outcome, &self.history, &shared.config.retry, 0)
                     == RetryDecision::Never =>
             {
                 outcome.job_status()
@@ -98,12 +103,19 @@ impl Found {
     fn status(&self, job_id: &JobId, status: JobStatus) -> StatusResult {
         let mut result = StatusResult::new(job_id.clone(), status);
         let outcome = self.last();
-        result.pages = outcome.and_then(|outcome| outcome.pages_confirmed);
+        let earlier = self.attempts.last().map(Attempt::earlier_pages);
+        result.pages = match &outcome {
+            Some(outcome) => outcome.pages_confirmed,
+            None => earlier.filter(|&pages| pages > 0),
+        };
         result.error = outcome
+            .as_ref()
             .filter(|_| result.status.is_final())
             .and_then(describe);
-        result.raw_response = outcome.and_then(|outcome| serde_json::to_value(outcome).ok());
-        result.detail.outcome = outcome.cloned();
+        result.raw_response = outcome
+            .as_ref()
+            .and_then(|outcome| serde_json::to_value(outcome).ok());
+        result.detail.outcome = outcome;
         result.detail.attempts.clone_from(&self.attempts);
         result
     }

@@ -79,8 +79,10 @@ pub(super) fn describe(outcome: &FaxOutcome) -> Option<String> {
         FailureClass::Cancelled => "cancelled",
         _ => "failed for an unknown reason",
     };
-    match (failure.phase, outcome.pages_confirmed, outcome.pages_total) {
-        (FailurePhase::Transmission, Some(confirmed), Some(total)) => {
+    match (outcome.pages_confirmed, outcome.pages_total) {
+        (Some(confirmed), Some(total))
+            if confirmed > 0 || failure.phase == FailurePhase::Transmission =>
+        {
             Some(format!("{what} after {confirmed} of {total} pages"))
         }
         _ => Some(what.to_owned()),

@@ -25,6 +25,7 @@ use tokio::sync::{OwnedMutexGuard, Semaphore};
 use super::{
     ID,
     config::SipFaxConfig,
+    cut,
     job::{Cancelled, FaxJob, Now, Step},
     table::{Entry, EntryState, Retention, Table},
 };
@@ -35,7 +36,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(300);
 /// How far a fax may overrun its time before it counts as lost sight of.
 const OVERRUN: Duration = Duration::from_secs(300);
 /// How far a conversion may overrun its time: converters that keep to it end by themselves.
-const CONVERT_OVERRUN: Duration = Duration::from_secs(30);
+pub(super) const CONVERT_OVERRUN: Duration = Duration::from_secs(30);
 /// Questions at one time about calls of an earlier process: a host that starts with a full queue
 /// must not flood the server.
 pub(super) const CHECKS: usize = 4;
@@ -207,7 +208,7 @@ pub(super) async fn run(shared: Arc<Shared>, entry: Arc<Entry>) {
     release(&shared, entry).await;
 }
 
-async fn expired(shared: &Shared, deadline: Option<Instant>) {
+pub(super) async fn expired(shared: &Shared, deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => shared.clock.sleep_until(deadline).await,
         None => std::future::pending().await,
@@ -253,13 +254,14 @@ async fn prepare(shared: &Shared, entry: &Entry) {
     let Ok(_place) = shared.conversions.acquire().await else {
         return;
     };
-    let (document, resolution) = shared.change(entry, |state, now| {
+    let (document, rendering) = shared.change(entry, |state, now| {
         state.job.preparing(now);
-        (state.document.clone(), state.job.plan().resolution)
+        (state.document.clone(), state.job.plan().rendering())
     });
     let Some(document) = document else { return };
     let options = ConvertOptions::default()
-        .with_resolution(resolution)
+        .with_resolution(rendering.resolution)
+        .with_fax_tiff(rendering.fax_tiff)
         .with_limits(shared.config.limits);
     let limit = shared.config.limits.time.saturating_add(CONVERT_OVERRUN);
     let conversion = async {
@@ -282,7 +284,7 @@ async fn prepare(shared: &Shared, entry: &Entry) {
     let image = image.and_then(|image| checked(image, shared));
     shared.change(entry, |state, now| match image {
         Ok(image) => {
-            state.job.prepared(image.pages(), now);
+            state.job.prepared(image.pages(), image.resolution(), now);
             state.image = Some(image);
         }
         Err(error) => {
@@ -323,15 +325,17 @@ fn checked(image: FaxImage, shared: &Shared) -> Result<FaxImage> {
 
 /// Places the call that is due, and follows it to its end, or until the plugin stops.
 async fn call(shared: &Shared, entry: &Entry) {
-    let request = shared.change(entry, |state, now| {
-        let image = state.image.clone()?;
-        let id = state.job.dial(now)?;
-        state.progress = None;
-        let to = state.job.record().to.clone();
-        let request = state.job.plan().request(id, to, image);
-        let limit = request.total_timeout().saturating_add(OVERRUN);
-        state.overdue = now.instant.checked_add(limit);
-        Some((id, request))
+    let next = cut::next_pages(shared, entry).await;
+    let request = next.and_then(|next| {
+        shared.change(entry, |state, now| {
+            let id = state.job.dial(now)?;
+            state.progress = None;
+            let to = state.job.record().to.clone();
+            let request = state.job.plan().request(id, to, next.image, next.whole);
+            let limit = request.total_timeout().saturating_add(OVERRUN);
+            state.overdue = now.instant.checked_add(limit);
+            Some((id, request))
+        })
     });
     if let Some((id, request)) = request {
         tracing::debug!(job_id = %entry.id, call_id = %id, "fax call");
@@ -411,6 +415,7 @@ async fn follow(shared: &Shared, entry: &Entry, id: CallId, mut call: FaxCall) {
             if progress.phase > FaxPhase::Dialing {
                 state.job.lives();
             }
+            let progress = progress.with_earlier_pages(state.job.earlier_pages());
             if state.progress.replace(progress) != Some(progress) {
                 let event = PluginEvent::progress(entry.id.clone(), progress);
                 shared.events.publish(now.wall, event);

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use faxbot_core::{
     DocumentReason, Error, ErrorKind, Timestamp,
-    document::{Document, Resolution},
+    document::{CoverPage, Document, Resolution},
     fax::{FailureClass, JobStatus},
     plugin::{
         FaxPlugin, InboundQuery, Manifest, Plugin, PluginCapability, PluginCondition, PluginDeps,
@@ -54,8 +54,13 @@ async fn without_a_converter_a_fax_tiff_on_disk_can_be_sent() {
     plugin.start(Value::Null, deps).await.unwrap();
     let send =
         |document: Document| plugin.send_fax(NUMBER.parse().unwrap(), document, SendOptions::new());
-    let error = send(Document::bytes(&b"%PDF"[..])).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Config);
+    for document in [
+        Document::bytes(&b"%PDF"[..]),
+        Document::combined([Document::path(bench.path())]),
+    ] {
+        let error = send(document).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+    }
     let good = send(Document::path(bench.path())).await.unwrap();
     let bad = send(Document::path("/nowhere/at/all.tif")).await.unwrap();
     pause(600).await;
@@ -66,6 +71,23 @@ async fn without_a_converter_a_fax_tiff_on_disk_can_be_sent() {
         status.error.as_deref(),
         Some("document: cannot be read or written")
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_documents_and_a_cover_page_are_one_fax() {
+    let bench = Bench::new().await;
+    let pdf = || Document::bytes(&b"%PDF"[..]);
+    let cover = || Document::cover(CoverPage::new());
+    for document in [
+        cover(),
+        Document::combined([cover(), pdf(), pdf()]),
+        Document::combined([Document::path("a.pdf"), pdf()]),
+    ] {
+        let to = NUMBER.parse().unwrap();
+        let sent = bench.plugin.send_fax(to, document, SendOptions::new());
+        let job = sent.await.unwrap().job_id;
+        assert_eq!(bench.end(&job).await.status, JobStatus::Success);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,6 +128,22 @@ async fn wrong_arguments_are_told_at_once() {
         ),
         (
             Document::bytes(&b"12345678901"[..]),
+            SendOptions::new(),
+            ErrorKind::Document,
+        ),
+        (
+            Document::combined([]),
+            SendOptions::new(),
+            ErrorKind::Document,
+        ),
+        (
+            Document::combined([pdf(), Document::bytes(&b""[..])]),
+            SendOptions::new(),
+            ErrorKind::Document,
+        ),
+        // More than 10 bytes together.
+        (
+            Document::combined([pdf(), pdf(), pdf()]),
             SendOptions::new(),
             ErrorKind::Document,
         ),

@@ -98,11 +98,14 @@ async fn a_retry_policy_of_the_fax_wins() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fax_that_failed_after_a_confirmed_page_is_not_dialled_again() {
+async fn a_fax_with_a_confirmed_page_is_not_dialled_again_where_the_policy_forbids_it() {
     let bench = Bench::new().await;
-    let status = bench
-        .play([FaxScript::fails_after(1, FailureClass::CommError)])
-        .await;
+    let broken = FaxScript::fails_after(1, FailureClass::CommError);
+    bench.adapter.script(broken);
+    let policy = FaxRetryPolicy::new().with_resume(false);
+    let options = SendOptions::new().with_retry(policy);
+    let job = bench.send(options).await.unwrap();
+    let status = bench.end(&job).await;
     assert_eq!(status.status, JobStatus::Failed);
     assert_eq!(status.pages, Some(1));
     assert_eq!(

@@ -8,11 +8,16 @@ mod dial;
 mod hang;
 mod lost;
 mod race;
+mod resume;
 
 use std::{
     io::Cursor,
+    ops::Range,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -20,8 +25,8 @@ use async_trait::async_trait;
 use faxbot_core::{
     Error, Result,
     document::{
-        ConvertOptions, Document, DocumentConverter, FaxImage, Resolution, ccitt::T6Encoder,
-        tiff::TiffWriter,
+        ConvertOptions, Document, DocumentConverter, FaxImage, FaxTiff, PageHeader, Resolution,
+        ccitt::T6Encoder, tiff::TiffWriter,
     },
     event::EventStream,
     fax::JobStatus,
@@ -35,12 +40,19 @@ use serde_json::{Value, json};
 const NUMBER: &str = "+15550104477";
 const PAGES: u32 = 3;
 
-/// Answers the same pages for any document, after a second.
+/// Answers the same pages for any document, after a second; others where a retry scales them.
 #[derive(Debug)]
 struct Converter {
     image: FaxImage,
+    scaled: Mutex<Option<FaxImage>>,
     error: Mutex<Vec<Error>>,
     asked: Mutex<Vec<Resolution>>,
+    draws: AtomicBool,
+    /// What was to be cut, with its header line.
+    cuts: Mutex<Vec<(Range<u32>, Option<PageHeader>)>>,
+    cut_error: Mutex<Vec<Error>>,
+    /// Cuts these in the place of what was asked for.
+    wrong_cut: Mutex<Option<Range<u32>>>,
 }
 
 #[async_trait]
@@ -50,8 +62,31 @@ impl DocumentConverter for Converter {
         tokio::time::sleep(Duration::from_secs(1)).await;
         match self.error.lock().unwrap().pop() {
             Some(error) => Err(error),
+            None if options.fax_tiff == FaxTiff::Scale => {
+                let scaled = self.scaled.lock().unwrap().clone();
+                Ok(scaled.unwrap_or_else(|| self.image.clone()))
+            }
             None => Ok(self.image.clone()),
         }
+    }
+
+    fn draws_headers(&self) -> bool {
+        self.draws.load(Ordering::Relaxed)
+    }
+
+    async fn copy_pages(
+        &self,
+        image: &FaxImage,
+        pages: Range<u32>,
+        header: Option<PageHeader>,
+    ) -> Result<FaxImage> {
+        self.cuts.lock().unwrap().push((pages.clone(), header));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if let Some(error) = self.cut_error.lock().unwrap().pop() {
+            return Err(error);
+        }
+        let wrong = self.wrong_cut.lock().unwrap().clone();
+        image.copy_pages(wrong.unwrap_or(pages), std::env::temp_dir())
     }
 }
 
@@ -88,8 +123,13 @@ impl Bench {
         std::fs::write(&path, tiff(PAGES)).unwrap();
         let converter = Arc::new(Converter {
             image: FaxImage::open(&path).unwrap(),
+            scaled: Mutex::default(),
             error: Mutex::default(),
             asked: Mutex::default(),
+            draws: AtomicBool::new(true),
+            cuts: Mutex::default(),
+            cut_error: Mutex::default(),
+            wrong_cut: Mutex::default(),
         });
         let adapter = FakeAdapter::new();
         let plugin = SipFaxPlugin::new(Arc::new(adapter.clone()));

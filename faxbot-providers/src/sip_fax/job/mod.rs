@@ -1,28 +1,33 @@
 //! One job as a state machine. Sans-IO: time and randomness come in as arguments, and the worker
 //! does what [`FaxJob::step`] says.
 //!
-//! The rule that everything here serves: between two dials stands proof that the first one
-//! delivered nothing.
+//! The rule that everything here serves: no page is sent twice. Between two dials stands proof of
+//! what the first one delivered, and the second sends the rest.
+
+mod earlier;
+mod pages;
 
 use std::time::{Duration, Instant};
 
 use faxbot_core::{
-    DocumentReason, Effect, Error, ErrorKind, Timestamp,
+    Effect, Error, ErrorKind, Timestamp,
     address::FaxTarget,
     document::Resolution,
     fax::{
-        FailureClass, FailurePhase, FaxFailure, FaxOutcome, FaxRetryPolicy, Job, JobStatus,
-        OutcomeStatus, RetryDecision, decide,
+        Alternative, FailureClass, FailurePhase, FaxFailure, FaxOutcome, FaxRetryPolicy, Job,
+        JobStatus, OutcomeStatus, RetryDecision, decide,
     },
     id::{CallId, CallRef, JobId},
     retry::Backoff,
-    sip::{CallRecord, Lookup, UnknownReason},
+    sip::{Lookup, UnknownReason},
 };
 
 use super::{
-    plan::Plan,
-    verdict::{cannot_tell, class_of_error, describe, outcome_of},
+    plan::{Plan, Rendering},
+    verdict::{class_of_error, describe, outcome_of},
 };
+
+pub(super) use pages::Rest;
 
 /// Waits for a server that takes nothing, and for a converter that is full.
 const BUSY_SERVER: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
@@ -33,8 +38,6 @@ const QUESTIONS: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_s
 const LIVE_AT_MOST: Duration = Duration::from_secs(24 * 60 * 60);
 /// Thirty years.
 const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
-/// Calls of an earlier process that are adopted at most, whatever an adapter answers.
-const ADOPTED_AT_MOST: usize = 100;
 
 /// One moment on both clocks, and a random number for what begins at it.
 #[derive(Debug, Clone, Copy)]
@@ -101,6 +104,8 @@ enum Stage {
     },
     Preparing {
         not_before: Instant,
+        /// Policy has its say when the pages of the document are known.
+        decide: bool,
     },
     Waiting {
         until: Instant,
@@ -138,8 +143,9 @@ pub(super) struct FaxJob {
     chosen: bool,
     deadline: Option<Instant>,
     stage: Stage,
-    /// What the pages at hand were converted to.
-    prepared: Option<Resolution>,
+    /// What the pages at hand were asked to be, and the resolution that they have.
+    prepared: Option<Rendering>,
+    resolution: Option<Resolution>,
     cancelled: bool,
     /// Confirmed pages of the running call, as last seen.
     pages_seen: Option<u32>,
@@ -171,8 +177,10 @@ impl FaxJob {
             deadline: None,
             stage: Stage::Preparing {
                 not_before: now.instant,
+                decide: false,
             },
             prepared: None,
+            resolution: None,
             cancelled: false,
             pages_seen: None,
             outcome: None,
@@ -189,15 +197,6 @@ impl FaxJob {
             let left = at.duration_since(now.wall);
             later(now.instant, left)
         });
-        self
-    }
-
-    /// The caller chose the id: the server is asked for calls of an earlier process first.
-    pub(super) fn with_chosen_id(mut self, chosen: bool, now: Now) -> Self {
-        self.chosen = chosen;
-        if chosen {
-            self.check_next(now);
-        }
         self
     }
 
@@ -251,76 +250,16 @@ impl FaxJob {
         }
     }
 
-    /// The call of an earlier process to ask for. Without the time of its request, which only that
-    /// process knew.
-    pub(super) fn earlier_call(&self) -> Option<CallId> {
-        matches!(self.stage, Stage::Checking { .. }).then(|| {
-            let last = self.record.attempts.last().map_or(0, |last| last.number);
-            CallId::for_attempt(&self.record.id, last.saturating_add(1))
-        })
-    }
-
     pub(super) fn step(&self, now: Now) -> Step {
         match self.stage {
             Stage::Checking { next, .. } => Step::Check(next),
-            Stage::Preparing { not_before } => Step::Prepare(not_before),
+            Stage::Preparing { not_before, .. } => Step::Prepare(not_before),
             Stage::Waiting { until } if until > now.instant => Step::Wait(until),
             Stage::Waiting { .. } => Step::Dial,
             Stage::Dispatching(_) | Stage::Running(_) => Step::Follow,
             Stage::Asking { next, .. } => Step::Ask(next),
             Stage::Done => Step::Done,
         }
-    }
-
-    /// The conversion begins.
-    pub(super) fn preparing(&mut self, now: Now) {
-        if matches!(self.stage, Stage::Preparing { .. }) {
-            self.record.report(&JobStatus::Preparing, now.wall);
-        }
-    }
-
-    /// The document was converted to so many pages of the resolution asked for.
-    pub(super) fn prepared(&mut self, pages: u32, now: Now) {
-        if matches!(self.stage, Stage::Preparing { .. }) {
-            self.record.pages_total = Some(pages);
-            self.prepared = Some(self.plan.resolution);
-            self.accepted_by_all();
-            self.wait(Duration::ZERO, now);
-        }
-    }
-
-    /// The document could not be converted.
-    pub(super) fn not_prepared(&mut self, error: &Error, now: Now) {
-        if !matches!(self.stage, Stage::Preparing { .. }) {
-            return;
-        }
-        if error.kind() == ErrorKind::Overloaded
-            && let Some(wait) = self.next_refusal(error, now)
-        {
-            self.stage = Stage::Preparing {
-                not_before: later(now.instant, wait),
-            };
-            self.record.report(&JobStatus::Queued, now.wall);
-            return;
-        }
-        let class = match error.kind() {
-            ErrorKind::Document | ErrorKind::Io => FailureClass::Document,
-            ErrorKind::Overloaded => FailureClass::Congestion,
-            _ => FailureClass::LocalConfig,
-        };
-        self.note = Some(match error.document_reason() {
-            Some(DocumentReason::UnknownFormat) => "document: not a format that can be faxed",
-            Some(DocumentReason::Damaged) => "document: damaged",
-            Some(DocumentReason::Encrypted) => "document: a password is needed",
-            Some(DocumentReason::Empty) => "document: no page in it",
-            Some(DocumentReason::TooLarge) => "document: above the limits",
-            Some(DocumentReason::Timeout) => "document: conversion took too long",
-            Some(_) => "document: not suitable for a fax",
-            None if error.kind() == ErrorKind::Io => "document: cannot be read or written",
-            None if error.kind() == ErrorKind::Overloaded => "document: conversion has no room",
-            None => "document: conversion failed",
-        });
-        self.fail(class, now);
     }
 
     /// Begins a call: answers its id when one may be placed now. Store it, then request the call.
@@ -370,24 +309,24 @@ impl FaxJob {
                     error.native_code().map(str::to_owned),
                     error.native_text().map(str::to_owned),
                 );
-            let outcome = FaxOutcome::failed(failure, Some(0), self.record.pages_total);
+            let outcome = FaxOutcome::failed(failure, Some(0), self.pages_left());
             self.ended(call, outcome, now);
         }
     }
 
-    /// The call that runs, or that is asked for, is over.
+    /// The call that runs, or that is asked for, is over. `outcome` counts its own pages.
     pub(super) fn ended(&mut self, call: CallId, outcome: FaxOutcome, now: Now) {
-        if self.in_flight() != Some(call)
-            || !self.record.end_attempt(call, outcome.clone(), now.wall)
-        {
+        if self.in_flight() != Some(call) || !self.count(call, outcome, now.wall) {
             return;
         }
+        let Some(outcome) = self.outcome.clone() else {
+            return;
+        };
         self.accepted_by_all();
         self.note = None;
-        self.outcome = Some(outcome.clone());
         match outcome.status {
             OutcomeStatus::Failed => {}
-            // A status of a later version is no proof that nothing was delivered.
+            // A status of a later version is no proof of what was delivered.
             _ => return self.finish(&outcome.job_status(), now),
         }
         if self.cancelled {
@@ -397,24 +336,38 @@ impl FaxJob {
             // The host was told that nobody knows; it does not go back to waiting from there.
             return self.finish(&outcome.job_status(), now);
         }
-        self.go_by_policy(&outcome, now);
+        self.go_by_policy(now);
     }
 
-    /// The call that ended last failed: dials again, or ends the job.
-    fn go_by_policy(&mut self, outcome: &FaxOutcome, now: Now) {
-        let wait = match decide(outcome, &self.record.history, &self.policy, now.random) {
+    /// The call that ended last failed: dials again for the pages that are left, or ends the job.
+    fn go_by_policy(&mut self, now: Now) {
+        let Some(outcome) = self.outcome.clone() else {
+            return;
+        };
+        let Some(confirmed) = self.record.pages_confirmed() else {
+            // Some pages may have arrived, and nobody can say which.
+            return self.finish(&outcome.job_status(), now);
+        };
+        if confirmed > 0 && self.record.pages_total.is_none() {
+            // Of an earlier process: they may be all that there are.
+            self.stage = Stage::Preparing {
+                not_before: now.instant,
+                decide: true,
+            };
+            self.record.report(&JobStatus::Queued, now.wall);
+            return;
+        }
+        let wait = match decide(&outcome, &self.record.history, &self.policy, now.random) {
             RetryDecision::After(wait) => {
                 if outcome.class() == Some(FailureClass::CommError)
                     && let Some(step) = self.record.history.next_step(&self.policy)
                 {
-                    self.record.history.change(step);
-                    self.plan.apply(step, self.converter);
+                    self.change(step);
                 }
                 wait
             }
             RetryDecision::Now { alt } => {
-                self.record.history.change(alt);
-                self.plan.apply(alt, self.converter);
+                self.change(alt);
                 Duration::ZERO
             }
             _ => return self.finish(&outcome.job_status(), now),
@@ -425,92 +378,11 @@ impl FaxJob {
         self.wait(wait, now);
     }
 
-    /// The server's answer about a call that an earlier process may have placed. What it knows of
-    /// is adopted as a call of this job; the rest of the job is ours.
-    pub(super) fn checked(&mut self, call: CallId, answer: &Result<Lookup, Error>, now: Now) {
-        let Stage::Checking { settled, asked, .. } = self.stage else {
-            return;
-        };
-        if self.earlier_call() != Some(call) {
-            return;
-        }
-        let again = |wait| Stage::Checking {
-            next: later(now.instant, wait),
-            settled,
-            asked: asked.saturating_add(1),
-        };
-        match answer {
-            Ok(Lookup::Live(status)) => {
-                self.accepted_by_all();
-                self.record.begin_attempt(status.started_at);
-                let at = status.started_at;
-                let lived = true;
-                self.ask(Placed { call, at, lived }, now);
-                self.record.report(&JobStatus::InProgress, now.wall);
-            }
-            Ok(Lookup::Ended(record)) => self.adopt(record, now),
-            Ok(Lookup::Unknown(UnknownReason::TooRecent)) if now.instant < settled => {
-                let wait = QUESTIONS.delay(asked, now.fraction());
-                self.stage = again(wait.unwrap_or_default());
-            }
-            Err(error) if !cannot_tell(error) => match self.next_refusal(error, now) {
-                Some(wait) => self.stage = again(wait),
-                None => self.never_told(now),
-            },
-            // A server that keeps nothing must not block the fax.
-            _ => self.go_on(now),
-        }
-    }
-
-    /// A call of an earlier process is over: it counts as ours.
-    fn adopt(&mut self, record: &CallRecord, now: Now) {
-        self.accepted_by_all();
-        let outcome = outcome_of(record, None);
-        let call = self.record.begin_attempt(record.start);
-        let end = record.end.unwrap_or(now.wall);
-        self.record.end_attempt(call, outcome.clone(), end);
-        self.outcome = Some(outcome.clone());
-        if outcome.status != OutcomeStatus::Failed {
-            return self.finish(&outcome.job_status(), now);
-        }
-        if self.record.attempts.len() >= ADOPTED_AT_MOST {
-            return self.go_on(now);
-        }
-        // That process may have dialled again before it ended: only then policy has its say.
-        self.check_next(now);
-    }
-
-    /// There is no further call of an earlier process.
-    fn go_on(&mut self, now: Now) {
-        self.accepted_by_all();
-        if self.cancelled {
-            return self.finish(&JobStatus::Cancelled, now);
-        }
-        match self.outcome.clone() {
-            Some(outcome) => self.go_by_policy(&outcome, now),
-            None => {
-                self.stage = Stage::Preparing {
-                    not_before: now.instant,
-                };
-            }
-        }
-    }
-
-    /// The server could not be asked in time. An earlier process may have delivered the fax, so
-    /// that "failed" would say too much.
-    fn never_told(&mut self, now: Now) {
-        self.note = Some(
-            "the server could not be asked whether it was sent under this id before; it was not dialled",
-        );
-        self.finish(&JobStatus::OutcomeUnknown, now);
-    }
-
-    fn check_next(&mut self, now: Now) {
-        self.stage = Stage::Checking {
-            next: now.instant,
-            settled: later(now.instant, self.patience.lookup),
-            asked: 0,
-        };
+    fn change(&mut self, alternative: Alternative) {
+        self.record.history.change(alternative);
+        // What is at standard resolution already is not made anew.
+        let finer = self.resolution != Some(Resolution::Standard);
+        self.plan.apply(alternative, self.converter && finer);
     }
 
     /// The call that was placed cannot be followed any longer.
@@ -555,7 +427,7 @@ impl FaxJob {
                 self.stage = again(later(now.instant, self.patience.lookup), asked.min(3));
             }
             Ok(Lookup::Ended(record)) => {
-                let outcome = outcome_of(record, self.record.pages_total);
+                let outcome = outcome_of(record, self.pages_left());
                 self.ended(call, outcome, now);
             }
             Ok(Lookup::NeverExisted) if !placed.lived && self.pages_seen.is_none() => {
@@ -571,13 +443,13 @@ impl FaxJob {
             }
             _ => self.ended(
                 call,
-                FaxOutcome::unknown(self.pages_seen, self.record.pages_total),
+                FaxOutcome::unknown(self.pages_seen, self.pages_left()),
                 now,
             ),
         }
     }
 
-    /// So many pages of the running call are confirmed.
+    /// So many pages are confirmed of those that the running call sends.
     pub(super) fn seen(&mut self, pages: Option<u32>) {
         self.pages_seen = self.pages_seen.max(pages);
     }
@@ -721,10 +593,13 @@ impl FaxJob {
 
     fn wait(&mut self, wait: Duration, now: Now) {
         let until = later(now.instant, wait);
-        self.stage = if self.prepared == Some(self.plan.resolution) {
+        self.stage = if self.prepared == Some(self.plan.rendering()) {
             Stage::Waiting { until }
         } else {
-            Stage::Preparing { not_before: until }
+            Stage::Preparing {
+                not_before: until,
+                decide: false,
+            }
         };
         self.record.report(&JobStatus::Queued, now.wall);
         self.record.next_dial = Some(now.wall + wait);
@@ -732,12 +607,11 @@ impl FaxJob {
 
     fn fail(&mut self, class: FailureClass, now: Now) {
         let failure = FaxFailure::new(class, FailurePhase::BeforeAnswer);
-        self.outcome = Some(FaxOutcome::failed(
-            failure,
-            Some(0),
-            self.record.pages_total,
-        ));
-        self.finish(&JobStatus::Failed, now);
+        let confirmed = self.record.pages_confirmed();
+        let outcome = FaxOutcome::failed(failure, confirmed, self.record.pages_total);
+        let status = outcome.job_status();
+        self.outcome = Some(outcome);
+        self.finish(&status, now);
     }
 
     fn finish(&mut self, status: &JobStatus, now: Now) {
@@ -757,3 +631,6 @@ fn later(now: Instant, wait: Duration) -> Instant {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod resume_tests;

@@ -4,15 +4,18 @@ use std::sync::LazyLock;
 
 use faxbot_core::{
     plugin::SendOptions,
-    sip::{AdapterKind, CallState, CallStatus, Direction, Disposition},
+    sip::{AdapterKind, CallRecord, CallState, CallStatus, Direction, Disposition},
 };
 use proptest::prelude::*;
 
-use super::{super::config::SipFaxConfig, *};
+use super::{
+    super::{config::SipFaxConfig, plan::Means},
+    *,
+};
 
 static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-fn at(seconds: u64) -> Now {
+pub(super) fn at(seconds: u64) -> Now {
     Now {
         instant: *EPOCH + Duration::from_secs(seconds),
         wall: Timestamp::UNIX_EPOCH + Duration::from_secs(seconds),
@@ -21,41 +24,50 @@ fn at(seconds: u64) -> Now {
 }
 
 fn job_with(options: &SendOptions, converter: bool) -> FaxJob {
+    let means = Means {
+        converts: converter,
+        draws_headers: false,
+    };
+    job_of(options, means)
+}
+
+pub(super) fn job_of(options: &SendOptions, means: Means) -> FaxJob {
     let config = SipFaxConfig::from_value(&serde_json::Value::Null).unwrap();
     let plan = Plan::new(options, &config).unwrap();
     let policy = plan
-        .policy(options.retry.as_ref().unwrap_or(&config.retry), converter)
+        .policy(options.retry.as_ref().unwrap_or(&config.retry), means)
         .unwrap();
     let patience = Patience {
         server: Duration::from_secs(900),
         lookup: Duration::from_secs(900),
     };
     let id = ("job-1".parse().unwrap(), "+15550100123".parse().unwrap());
-    FaxJob::new(id, plan, policy, patience, converter, at(0)).with_deadline(options.deadline, at(0))
+    FaxJob::new(id, plan, policy, patience, means.converts, at(0))
+        .with_deadline(options.deadline, at(0))
 }
 
 fn job() -> FaxJob {
     let mut job = job_with(&SendOptions::new(), true);
     job.preparing(at(0));
-    job.prepared(3, at(0));
+    job.prepared(3, Resolution::Fine, at(0));
     job
 }
 
-fn failed(class: FailureClass, phase: FailurePhase, pages: u32) -> FaxOutcome {
+pub(super) fn failed(class: FailureClass, phase: FailurePhase, pages: u32) -> FaxOutcome {
     FaxOutcome::failed(FaxFailure::new(class, phase), Some(pages), Some(3))
 }
 
-fn error(kind: ErrorKind) -> Error {
+pub(super) fn error(kind: ErrorKind) -> Error {
     Error::new(kind, "test", "test")
 }
 
-fn running(job: &mut FaxJob, now: Now) -> CallId {
+pub(super) fn running(job: &mut FaxJob, now: Now) -> CallId {
     let call = job.dial(now).unwrap();
     job.accepted(call, now);
     call
 }
 
-fn status(job: &FaxJob) -> &str {
+pub(super) fn status(job: &FaxJob) -> &str {
     job.record().status.as_str()
 }
 
@@ -65,7 +77,7 @@ fn a_job_goes_through_its_words_in_order() {
     let mut words = vec![status(&job).to_owned()];
     job.preparing(at(0));
     words.push(status(&job).to_owned());
-    job.prepared(3, at(1));
+    job.prepared(3, Resolution::Fine, at(1));
     words.push(status(&job).to_owned());
     let call = job.dial(at(1)).unwrap();
     words.push(status(&job).to_owned());
@@ -151,7 +163,7 @@ fn what_the_server_knows_of_a_lost_call_decides() {
     let rows = [
         (Lookup::Live(status_of), "in_progress", 0),
         (ended(answered, Some(success), Some(start)), "SUCCESS", 1),
-        (ended(answered, Some(broken), Some(start)), "FAILED", 1),
+        (ended(answered, Some(broken), Some(start)), "queued", 1),
         (ended(Disposition::Busy, Some(busy), None), "queued", 1),
         (ended(Disposition::Busy, None, None), "queued", 1),
         (ended(Disposition::NoAnswer, None, None), "queued", 1),
@@ -221,7 +233,7 @@ fn a_wait_that_no_clock_can_tell_is_no_dial_at_once() {
     let mut policy = FaxRetryPolicy::new();
     policy.busy = Duration::MAX;
     let mut job = job_with(&SendOptions::new().with_retry(policy), true);
-    job.prepared(3, at(1));
+    job.prepared(3, Resolution::Fine, at(1));
     let call = running(&mut job, at(1));
     let busy = failed(FailureClass::Busy, FailurePhase::BeforeAnswer, 0);
     job.ended(call, busy, at(2));
@@ -273,14 +285,14 @@ fn waiting_for_a_server_ends_with_patience_and_counts_no_dial() {
 fn the_deadline_ends_waits_and_not_calls() {
     let options = SendOptions::new().with_deadline(at(100).wall);
     let mut job = job_with(&options, true);
-    job.prepared(3, at(1));
+    job.prepared(3, Resolution::Fine, at(1));
     let call = running(&mut job, at(2));
     assert!(!job.expire(at(500)));
     job.ended(call, FaxOutcome::succeeded(Some(3), Some(3)), at(500));
     assert_eq!(status(&job), "SUCCESS");
 
     let mut job = job_with(&options, true);
-    job.prepared(3, at(1));
+    job.prepared(3, Resolution::Fine, at(1));
     let call = running(&mut job, at(2));
     // Busy is dialled again after 3 minutes, which is behind the deadline.
     job.ended(
@@ -319,7 +331,7 @@ fn a_communication_error_steps_down_the_ladder_and_renders_anew() {
     let mut job = self::job();
     let call = running(&mut job, at(1));
     job.ended(call, FaxOutcome::failed(document, Some(0), Some(3)), at(2));
-    assert_eq!(job.plan().resolution, Resolution::Standard);
+    assert_eq!(job.plan().rendering().resolution, Resolution::Standard);
     assert_eq!(job.step(at(2)), Step::Prepare(at(2).instant));
 }
 
@@ -327,7 +339,7 @@ fn a_communication_error_steps_down_the_ladder_and_renders_anew() {
 fn a_transport_that_the_caller_insists_on_is_not_changed() {
     let options = SendOptions::new().with_t38(faxbot_core::fax::T38Mode::Require);
     let mut job = job_with(&options, false);
-    job.prepared(3, at(1));
+    job.prepared(3, Resolution::Fine, at(1));
     let call = running(&mut job, at(1));
     job.ended(
         call,
@@ -435,8 +447,8 @@ fn input() -> impl Strategy<Value = Input> {
     ]);
     let outcome = (class, phase, prop::option::of(0_u32..4), 0_u8..8).prop_map(
         |(class, phase, pages, kind)| match kind {
-            0 => FaxOutcome::unknown(pages, Some(3)),
-            _ => FaxOutcome::failed(FaxFailure::new(class, phase), pages, Some(3)),
+            0 => FaxOutcome::unknown(pages, None),
+            _ => FaxOutcome::failed(FaxFailure::new(class, phase), pages, None),
         },
     );
     prop_oneof![
@@ -445,12 +457,21 @@ fn input() -> impl Strategy<Value = Input> {
         2 => kind.clone().prop_map(Input::Refused),
         3 => outcome.prop_map(|outcome| Input::Ended(Box::new(outcome))),
         1 => Just(Input::Lost),
-        3 => (0_u8..5).prop_map(Input::LookedUp),
+        3 => (0_u8..8).prop_map(Input::LookedUp),
         3 => (0_u8..8).prop_map(Input::Checked),
         1 => Just(Input::Prepared),
         1 => kind.prop_map(Input::NotPrepared),
         1 => prop::sample::select(vec![Input::Cancel, Input::Stop, Input::TakeUp]),
     ]
+}
+
+/// A failure of a server that does not tell how many pages there were.
+pub(super) fn broken(class: FailureClass, phase: FailurePhase, pages: u32) -> FaxOutcome {
+    FaxOutcome::failed(FaxFailure::new(class, phase), Some(pages), None)
+}
+
+pub(super) fn one_page() -> FaxOutcome {
+    broken(FailureClass::CommError, FailurePhase::Transmission, 1)
 }
 
 /// What a server may answer to a question about a call.
@@ -471,19 +492,15 @@ fn answer(kind: u8, now: Now) -> Result<Lookup, Error> {
             let status = CallStatus::new(None, state, Direction::Outbound, now.wall);
             Ok(Lookup::Live(status))
         }
-        5 => ended(failed(FailureClass::Busy, FailurePhase::BeforeAnswer, 0)),
-        6 => ended(failed(
-            FailureClass::CommError,
-            FailurePhase::Transmission,
-            1,
-        )),
-        _ => ended(FaxOutcome::succeeded(Some(3), Some(3))),
+        5 => ended(broken(FailureClass::Busy, FailurePhase::BeforeAnswer, 0)),
+        6 => ended(one_page()),
+        _ => ended(FaxOutcome::succeeded(None, None)),
     }
 }
 
 proptest! {
     /// Reports come in any order, for calls of before as well. Whatever the order, a second dial
-    /// comes only after proof that the one before delivered nothing.
+    /// comes only after proof of what the one before delivered, and begins behind it.
     #[test]
     fn no_order_of_reports_leads_to_a_second_dial_without_proof(
         inputs in prop::collection::vec((input(), 0_u64..600, 1_u32..4), 1..120),
@@ -500,6 +517,7 @@ proptest! {
         let mut clock = 1;
         // The dial that nothing has been proven of so far.
         let mut open: Option<CallId> = None;
+        let mut delivered = 0_u32;
         let mut dials = 0_u32;
         for (input, seconds, number) in inputs {
             clock += seconds;
@@ -515,6 +533,8 @@ proptest! {
                         prop_assert!(!earlier, "dialled unasked");
                         lived = false;
                         prop_assert!(!was_final && !job.is_cancelled());
+                        prop_assert_eq!(job.record().attempts.last().unwrap().first_page, delivered + 1);
+                        prop_assert!(delivered < 3, "nothing is left to send");
                         open = Some(call);
                         dials += 1;
                     }
@@ -529,17 +549,20 @@ proptest! {
                     }
                 }
                 Input::Ended(outcome) => {
-                    job.ended(call, *outcome.clone(), now);
-                    if flying && outcome.certainly_nothing_delivered() {
+                    let known = outcome.pages_confirmed.is_some() || outcome.certainly_nothing_delivered();
+                    if flying && known && outcome.status == OutcomeStatus::Failed {
                         open = None;
+                        delivered += outcome.pages_confirmed.unwrap_or(0);
                     }
+                    job.ended(call, *outcome, now);
                 }
                 Input::Lost => job.lost(call, now),
                 Input::LookedUp(kind) => {
                     job.looked_up(call, &answer(kind, now), now);
                     lived |= asked == Some(call) && kind == 4;
-                    if asked == Some(call) && kind == 0 && !lived {
+                    if asked == Some(call) && (kind == 0 && !lived || matches!(kind, 5 | 6)) {
                         open = None;
+                        delivered += u32::from(kind == 6);
                     }
                 }
                 Input::Checked(kind) => {
@@ -551,15 +574,16 @@ proptest! {
                     if asked && (matches!(kind, 0 | 2) || job.earlier_call().is_none()) {
                         earlier = false;
                     }
-                    if asked && kind == 5 {
-                        // Failed before an answer: that process may have dialled again.
+                    if asked && matches!(kind, 5 | 6) {
+                        delivered += u32::from(kind == 6);
+                        // It failed: that process may have dialled again.
                         prop_assert!(job.earlier_call().is_some());
                     }
                 }
                 Input::Cancel => { job.cancel(now); }
                 Input::Stop => job.stopped(now),
                 Input::TakeUp => job.taken_up(now),
-                Input::Prepared => job.prepared(3, now),
+                Input::Prepared => job.prepared(3, Resolution::Fine, now),
                 Input::NotPrepared(kind) => job.not_prepared(&error(kind), now),
             }
             if earlier {

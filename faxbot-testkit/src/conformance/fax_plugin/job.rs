@@ -48,10 +48,16 @@ pub(super) fn entries() -> Vec<Entry> {
             waits
         ),
         entry!(
-            "a fax that breaks off fails and is not sent again",
+            "a fax that breaks off fails and is not sent again where it may not be resumed",
             [FailsAfterOnePage],
             None,
             breaks_off
+        ),
+        entry!(
+            "a fax that breaks off goes on with the pages that are left, or fails",
+            [FailsAfterOnePage],
+            None,
+            resumes
         ),
         entry!(
             "an unknown outcome is never sent again",
@@ -243,8 +249,9 @@ async fn dialled_once(world: &World, job: &JobId) -> Verdict {
 
 async fn breaks_off(mut world: World) -> Verdict {
     world.start().await?;
+    let options = SendOptions::new().with_retry(eager().with_resume(false));
     let sent = world
-        .send_with(FaxFate::FailsAfterOnePage, 3, SendOptions::new())
+        .send_with(FaxFate::FailsAfterOnePage, 3, options)
         .await?;
     let status = world.until(&sent.job_id, &[JobStatus::Failed]).await?;
     ensure!(
@@ -261,15 +268,51 @@ async fn breaks_off(mut world: World) -> Verdict {
     Ok(())
 }
 
-async fn outcome_unknown(mut world: World) -> Verdict {
-    world.start().await?;
-    // As eager as a policy can be.
+/// As eager as a policy can be.
+fn eager() -> FaxRetryPolicy {
     let mut policy = FaxRetryPolicy::default();
     policy.busy = Duration::ZERO;
     policy.no_answer = vec![Duration::ZERO; 12];
     policy.comm_error = Duration::ZERO;
     policy.congestion_base = Duration::ZERO;
-    let options = SendOptions::new().with_retry(policy);
+    policy
+}
+
+async fn resumes(mut world: World) -> Verdict {
+    world.start().await?;
+    let options = SendOptions::new().with_retry(eager().with_resume(true));
+    let sent = world
+        .send_with(FaxFate::FailsAfterOnePage, 3, options)
+        .await?;
+    let ends = [JobStatus::Success, JobStatus::Failed];
+    let status = world.until(&sent.job_id, &ends).await?;
+    let asked = world.setup.submissions();
+    ensure!(
+        asked == 1 || status.status == JobStatus::Success,
+        "{asked} faxes were sent, and it failed"
+    );
+    ensure!(
+        status.status == JobStatus::Failed || status.pages.is_none_or(|pages| pages == 3),
+        "{:?} pages of 3",
+        status.pages
+    );
+    // No page twice: each call begins behind those that were confirmed before.
+    let mut confirmed = 0;
+    for attempt in &status.detail.attempts {
+        ensure!(
+            attempt.earlier_pages() == confirmed,
+            "call {} begins at page {} behind {confirmed} confirmed ones",
+            attempt.number,
+            attempt.first_page
+        );
+        confirmed += attempt.pages_confirmed().unwrap_or(0);
+    }
+    Ok(())
+}
+
+async fn outcome_unknown(mut world: World) -> Verdict {
+    world.start().await?;
+    let options = SendOptions::new().with_retry(eager());
     let sent = world.send_with(FaxFate::Unknown, 2, options).await?;
     world
         .until(&sent.job_id, &[JobStatus::OutcomeUnknown])
