@@ -6,7 +6,10 @@ use std::{
     sync::LazyLock,
 };
 
-use ab_glyph::{Font, FontRef, PxScale};
+use ab_glyph::{
+    Font, FontRef, Glyph as Place, Outline, OutlineCurve, OutlinedGlyph, Point, PxScale,
+    PxScaleFactor, point,
+};
 use faxbot_core::{Result, document::Resolution};
 
 use super::super::output::internal;
@@ -17,10 +20,15 @@ static FONT: LazyLock<Option<FontRef<'static>>> = LazyLock::new(|| {
     FontRef::try_from_slice(include_bytes!("font/DejaVuSansMono-subset.ttf")).ok()
 });
 
-/// Units of the font: of an em, of a cell, and of the height of a small x.
+/// Units of the font: of an em, of a cell; the heights of a small x, of capitals and figures, and
+/// of letters such as b; the depth of p; and by how much round letters go beyond flat ones.
 const EM: f32 = 2048.0;
 const ADVANCE: f32 = 1233.0;
 const X_HEIGHT: f32 = 1120.0;
+const CAPITAL: f32 = 1493.0;
+const ASCENDER: f32 = 1556.0;
+const DESCENDER: f32 = -426.0;
+const OVERSHOOT: f32 = 29.0;
 
 /// Coverage above which a pixel is black. A little below half: strokes at 98 lines per inch are
 /// one row thick and hardly ever fall on whole rows.
@@ -53,7 +61,7 @@ pub(in crate::document) fn rows_per_row(resolution: Resolution) -> u16 {
 /// The font in one size at one resolution. Characters are drawn once and kept.
 pub(in crate::document) struct Face {
     font: &'static FontRef<'static>,
-    scale: PxScale,
+    factor: PxScaleFactor,
     cell: u16,
     drawn: HashMap<char, Rc<Glyph>>,
 }
@@ -86,14 +94,12 @@ impl Face {
         let font = FONT
             .as_ref()
             .ok_or_else(|| internal("the bundled font cannot be read"))?;
-        // A scale of `ab_glyph` is from the descender to the ascender.
-        let line = font.height_unscaled();
         let rows = f32::from(size.x_height) * f32::from(rows_per_row(resolution));
         Ok(Self {
             font,
-            scale: PxScale {
-                x: f32::from(size.cell) / ADVANCE * line,
-                y: rows / X_HEIGHT * line,
+            factor: PxScaleFactor {
+                horizontal: f32::from(size.cell) / ADVANCE,
+                vertical: rows / X_HEIGHT,
             },
             cell: size.cell,
             drawn: HashMap::new(),
@@ -107,7 +113,7 @@ impl Face {
 
     /// Rows of an em.
     pub(super) fn em_rows(&self) -> i32 {
-        whole(self.scale.y / self.font.height_unscaled() * EM)
+        whole(self.factor.vertical * EM)
     }
 
     /// The pixels of a character; none for a space, and for what the font has not.
@@ -115,20 +121,27 @@ impl Face {
         match self.drawn.entry(character) {
             Entry::Occupied(drawn) => drawn.get().clone(),
             Entry::Vacant(place) => place
-                .insert(Rc::new(draw(self.font, self.scale, character)))
+                .insert(Rc::new(draw(self.font, self.factor, character)))
                 .clone(),
         }
     }
 }
 
-fn draw(font: &FontRef<'_>, scale: PxScale, character: char) -> Glyph {
+fn draw(font: &FontRef<'_>, factor: PxScaleFactor, character: char) -> Glyph {
     let id = font.glyph_id(character);
-    if id.0 == 0 {
-        return Glyph::default();
-    }
-    let Some(outline) = font.outline_glyph(id.with_scale(scale)) else {
+    let outline = if id.0 == 0 { None } else { font.outline(id) };
+    let Some(mut outline) = outline else {
         return Glyph::default();
     };
+    if !is_drawing(character) {
+        align(&mut outline, 1.0 / factor.vertical);
+    }
+    let place = Place {
+        id,
+        scale: PxScale::from(1.0),
+        position: point(0.0, 0.0),
+    };
+    let outline = OutlinedGlyph::new(place, outline, factor);
     let bounds = outline.px_bounds();
     let row_bytes = usize::try_from(whole(bounds.width())).map_or(0, |width| width.div_ceil(8));
     let height = usize::try_from(whole(bounds.height())).unwrap_or(0);
@@ -158,6 +171,58 @@ fn draw(font: &FontRef<'_>, scale: PxScale, character: char) -> Glyph {
     }
 }
 
+/// Lines and blocks that have to meet those of the next cell.
+fn is_drawing(character: char) -> bool {
+    matches!(character, '\u{2500}'..='\u{259f}')
+}
+
+/// Moves the heights that letters share onto rows, and flattens what round letters have beyond
+/// them: at 98 lines per inch a row is an eighth of a small x, and a round top would otherwise have
+/// a pixel of its own above it.
+fn align(outline: &mut Outline, row: f32) {
+    let whole_rows = |height: f32| (height / row).round() * row;
+    let capital = whole_rows(CAPITAL);
+    let ascender = whole_rows(ASCENDER).max(capital);
+    let heights = [
+        (DESCENDER, DESCENDER),
+        (-OVERSHOOT, 0.0),
+        (0.0, 0.0),
+        (X_HEIGHT, X_HEIGHT),
+        (X_HEIGHT + OVERSHOOT, X_HEIGHT),
+        (CAPITAL, capital),
+        (CAPITAL + OVERSHOOT, capital),
+        (ASCENDER, ascender),
+    ];
+    let moved = |Point { x, y }| point(x, interpolate(&heights, y));
+    for curve in &mut outline.curves {
+        *curve = match curve.clone() {
+            OutlineCurve::Line(a, b) => OutlineCurve::Line(moved(a), moved(b)),
+            OutlineCurve::Quad(a, b, c) => OutlineCurve::Quad(moved(a), moved(b), moved(c)),
+            OutlineCurve::Cubic(a, b, c, d) => {
+                OutlineCurve::Cubic(moved(a), moved(b), moved(c), moved(d))
+            }
+        };
+    }
+    outline.bounds.min = moved(outline.bounds.min);
+    outline.bounds.max = moved(outline.bounds.max);
+}
+
+/// Where a height goes that lies between two of the list; beyond its ends all move alike.
+fn interpolate(heights: &[(f32, f32)], height: f32) -> f32 {
+    let between = heights.windows(2).find_map(|pair| match pair {
+        [(from, to), (next_from, next_to)] if *from <= height && height < *next_from => {
+            Some(to + (height - from) / (next_from - from) * (next_to - to))
+        }
+        _ => None,
+    });
+    let end = match heights {
+        [(from, to), ..] if height < *from => to - from,
+        [.., (from, to)] => to - from,
+        [] => 0.0,
+    };
+    between.unwrap_or(height + end)
+}
+
 /// A whole number of pixels; the sizes of characters are far from the limits.
 fn whole(pixels: f32) -> i32 {
     #[allow(
@@ -183,6 +248,27 @@ mod tests {
             let glyph = Face::new(SIZE, resolution).unwrap().glyph('x');
             let rows = i32::from(8 * rows_per_row(resolution));
             assert_eq!((glyph.top, glyph.bottom()), (-rows, 0), "{resolution}");
+        }
+    }
+
+    #[test]
+    fn flat_and_round_letters_end_on_the_same_rows() {
+        for resolution in Resolution::ALL {
+            for x_height in [7, 8] {
+                let size = Size { cell: 18, x_height };
+                let mut face = Face::new(size, resolution).unwrap();
+                let mut ends = |letters: &str| -> Vec<(i32, i32)> {
+                    let mut ends: Vec<_> = letters
+                        .chars()
+                        .map(|letter| face.glyph(letter))
+                        .map(|glyph| (glyph.top, glyph.bottom()))
+                        .collect();
+                    ends.dedup();
+                    ends
+                };
+                assert_eq!(ends("xzoes").len(), 1, "{resolution}");
+                assert_eq!(ends("HEXOCGS0248").len(), 1, "{resolution}");
+            }
         }
     }
 
