@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use faxbot_core::{
     Timestamp,
-    document::{ConvertOptions, Document, DocumentConverter as _},
+    document::{ConvertOptions, Document, DocumentConverter as _, FaxImage, PageHeader},
     fax::{FailureClass, FaxTransport, JobStatus, OutcomeStatus},
     id::{CallId, JobId},
     plugin::{CancelOutcome, FaxPlugin as _, Plugin as _, PluginDeps, SendOptions, StatusResult},
@@ -16,7 +16,7 @@ use faxbot_core::{
 };
 use faxbot_providers::{document::RenderConverter, sip_fax::SipFaxPlugin};
 use real::{
-    Asterisk, FAX_LIMIT, LIMIT, PACE, Version, connected,
+    Asterisk, FAX_LIMIT, LIMIT, PACE, Received, Version, connected,
     link::CuttableLink,
     pages::{HEADER_ROWS, Rows, assert_same_pixels, received_pixels, sent_pixels, slow_pages},
     relay::CountingRelay,
@@ -30,7 +30,9 @@ on_both_versions!(
     a_busy_line_is_dialled_again_by_policy,
     a_line_that_nobody_answers_is_dialled_again_by_policy,
     a_fax_that_is_cancelled_while_it_rings_is_cancelled,
-    a_fax_that_failed_after_a_confirmed_page_is_not_dialled_again,
+    a_fax_with_a_confirmed_page_is_not_dialled_again_when_resuming_is_off,
+    a_fax_that_is_cut_in_page_2_is_sent_on_from_there,
+    a_fax_that_is_sent_on_has_a_header_line_with_the_numbers_of_its_pages,
     a_fax_that_ends_while_the_link_is_cut_succeeds_with_one_call,
     a_new_plugin_recovers_a_fax_by_the_id_of_its_job,
     a_fax_that_was_in_page_2_when_asterisk_died_is_unknown_and_dialled_once,
@@ -226,11 +228,13 @@ async fn a_fax_that_is_cancelled_while_it_rings_is_cancelled(version: Version) {
     relay.stays_at(1, 2 * SOON).await;
 }
 
-async fn a_fax_that_failed_after_a_confirmed_page_is_not_dialled_again(version: Version) {
+async fn a_fax_with_a_confirmed_page_is_not_dialled_again_when_resuming_is_off(version: Version) {
     let (sender, relay, _receiver) = counted_sender(version).await;
     let directory = tempfile::tempdir().unwrap();
     let document = Document::path(slow_pages(directory.path()).path());
-    let plugin = plugin(&sender, &soon()).await;
+    let mut options = soon();
+    options["resume"] = json!(false);
+    let plugin = plugin(&sender, &options).await;
     let job = send(&plugin, "+15551234567", document, SendOptions::new()).await;
     wait_for_page_2(&plugin, &job).await;
     // Somebody else ends the call.
@@ -239,6 +243,89 @@ async fn a_fax_that_failed_after_a_confirmed_page_is_not_dialled_again(version: 
     assert_eq!(status.status, JobStatus::Failed, "{status:?}");
     assert_eq!(status.pages, Some(1));
     relay.stays_at(1, 3 * SOON).await;
+}
+
+/// A fax of three pages that the far end leaves in page 2.
+struct CutInPage2 {
+    /// The pages as they were sent.
+    image: FaxImage,
+    /// What arrived in each of the two calls.
+    received: [Vec<Rows>; 2],
+    /// When the second call was requested.
+    resumed: Timestamp,
+    _directory: tempfile::TempDir,
+}
+
+async fn cut_in_page_2(version: Version, header: &str) -> CutInPage2 {
+    let (sender, relay, receiver) = counted_sender(version).await;
+    let directory = tempfile::tempdir().unwrap();
+    let image = slow_pages(directory.path());
+    let mut options = soon();
+    options["header"] = json!(header);
+    options["station_id"] = json!("+15551230000");
+    let plugin = plugin(&sender, &options).await;
+    let document = Document::path(image.path());
+    let job = send(&plugin, "+15551234567", document, SendOptions::new()).await;
+    wait_for_page_2(&plugin, &job).await;
+    receiver.console("channel request hangup all").await;
+    let status = end_of(&plugin, &job).await;
+    assert_eq!(status.status, JobStatus::Success, "{status:?}");
+    assert_eq!(status.pages, Some(3));
+    let outcome = status.detail.outcome.unwrap();
+    assert_eq!(outcome.pages_total, Some(3));
+    let calls: Vec<_> = status
+        .detail
+        .attempts
+        .iter()
+        .map(|attempt| (attempt.first_page, attempt.pages_confirmed()))
+        .collect();
+    assert_eq!(calls, [(1, Some(1)), (2, Some(2))]);
+    relay.stays_at(2, 2 * SOON).await;
+    let received = receiver.wait_received(2).await;
+    let pages: Vec<_> = received.iter().map(Received::pages).collect();
+    assert_eq!(pages, [1, 2]);
+    let pixels = |call: usize| received_pixels(&received[call].tiff, directory.path());
+    CutInPage2 {
+        received: [pixels(0), pixels(1)],
+        resumed: status.detail.attempts[1].started,
+        image,
+        _directory: directory,
+    }
+}
+
+async fn a_fax_that_is_cut_in_page_2_is_sent_on_from_there(version: Version) {
+    let fax = cut_in_page_2(version, "").await;
+    assert_same_pixels(&sent_pixels(&fax.image), &fax.received.concat());
+}
+
+async fn a_fax_that_is_sent_on_has_a_header_line_with_the_numbers_of_its_pages(version: Version) {
+    let fax = cut_in_page_2(version, "Example Clinic").await;
+    let sent = sent_pixels(&fax.image);
+    let [mut first, mut rest] = fax.received;
+    let converter = RenderConverter::new();
+    // The pages with a line of ours, and the numbers from `page` on.
+    let with_line = async |page: u32, at: Timestamp| {
+        let header = PageHeader::new(at, 3)
+            .with_from("Example Clinic  +15551230000")
+            .with_to("+15551234567")
+            .with_first_page(page);
+        let drawn = converter.copy_pages(&fax.image, 1..3, Some(header)).await;
+        sent_pixels(&drawn.unwrap())
+    };
+    // The line was drawn before the call was requested, at times in the minute before.
+    let times = [fax.resumed, fax.resumed - Duration::from_secs(20)];
+    let mut same = false;
+    for at in times {
+        same |= with_line(2, at).await == rest;
+        assert!(with_line(1, at).await != rest, "the numbers show");
+    }
+    assert!(same, "2/3 and 3/3 stand above the pages");
+    for page in first.iter_mut().chain(&mut rest) {
+        let header: Rows = page.drain(..HEADER_ROWS).collect();
+        assert!(header.iter().flatten().any(|&byte| byte != 0));
+    }
+    // Below it each page once, and no second line.
+    assert_same_pixels(&sent, &[first, rest].concat());
 }
 
 async fn a_fax_that_ends_while_the_link_is_cut_succeeds_with_one_call(version: Version) {
