@@ -208,7 +208,8 @@ pub struct Job {
     pub status: JobStatus,
     /// Who gets it.
     pub to: FaxTarget,
-    /// Pages, read from the converted file.
+    /// Pages of the document: read from the converted file, or as a call of an earlier process
+    /// told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pages_total: Option<u32>,
     /// When it was taken.

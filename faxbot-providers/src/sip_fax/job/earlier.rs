@@ -2,7 +2,7 @@
 //! and what the server knows of is adopted.
 
 use faxbot_core::{
-    Error,
+    Error, Timestamp,
     fax::{JobStatus, OutcomeStatus},
     id::CallId,
     sip::{CallRecord, Lookup, UnknownReason},
@@ -55,7 +55,7 @@ impl FaxJob {
         match answer {
             Ok(Lookup::Live(status)) => {
                 self.accepted_by_all();
-                self.record.begin_attempt(status.started_at);
+                self.begin_earlier(status.started_at, now);
                 let at = status.started_at;
                 let lived = true;
                 self.ask(Placed { call, at, lived }, now);
@@ -79,7 +79,7 @@ impl FaxJob {
     fn adopt(&mut self, record: &CallRecord, now: Now) {
         self.accepted_by_all();
         let outcome = outcome_of(record, None);
-        let call = self.record.begin_attempt(record.start);
+        let call = self.begin_earlier(record.start, now);
         let end = record.end.unwrap_or(now.wall);
         self.count(call, outcome, end);
         if let Some(outcome) = &self.outcome
@@ -93,6 +93,15 @@ impl FaxJob {
         }
         // That process may have dialled again before it ended: only then policy has its say.
         self.check_next(now);
+    }
+
+    /// A call that follows a failed one went by policy, as ours do: what it changed holds for the
+    /// calls that follow, above all the rendering that confirmed pages are of.
+    fn begin_earlier(&mut self, at: Timestamp, now: Now) -> CallId {
+        if let Some(outcome) = self.outcome.clone() {
+            let _ = self.next_step(&outcome, now);
+        }
+        self.record.begin_attempt(at)
     }
 
     /// There is no further call of an earlier process.

@@ -357,25 +357,30 @@ impl FaxJob {
             self.record.report(&JobStatus::Queued, now.wall);
             return;
         }
-        let wait = match decide(&outcome, &self.record.history, &self.policy, now.random) {
+        match self.next_step(&outcome, now) {
+            Some(wait) if !self.begins_too_late(wait, now) => self.wait(wait, now),
+            _ => self.finish(&outcome.job_status(), now),
+        }
+    }
+
+    /// What policy says of a failure: changes what the next call does otherwise, and answers the
+    /// wait before it; `None` when there is none.
+    fn next_step(&mut self, outcome: &FaxOutcome, now: Now) -> Option<Duration> {
+        match decide(outcome, &self.record.history, &self.policy, now.random) {
             RetryDecision::After(wait) => {
                 if outcome.class() == Some(FailureClass::CommError)
                     && let Some(step) = self.record.history.next_step(&self.policy)
                 {
                     self.change(step);
                 }
-                wait
+                Some(wait)
             }
             RetryDecision::Now { alt } => {
                 self.change(alt);
-                Duration::ZERO
+                Some(Duration::ZERO)
             }
-            _ => return self.finish(&outcome.job_status(), now),
-        };
-        if self.begins_too_late(wait, now) {
-            return self.finish(&outcome.job_status(), now);
+            _ => None,
         }
-        self.wait(wait, now);
     }
 
     fn change(&mut self, alternative: Alternative) {

@@ -419,6 +419,37 @@ fn an_adopted_call_that_lives_begins_behind_the_sum_so_far() {
 }
 
 #[test]
+fn the_steps_of_an_earlier_process_hold_for_the_calls_that_follow() {
+    let no_resolution = FaxFailure::new(FailureClass::Document, FailurePhase::Negotiation)
+        .with_native(
+            None,
+            Some("Far end cannot receive at the resolution of the image".to_owned()),
+        );
+    let no_resolution = FaxOutcome::failed(no_resolution, Some(0), None);
+    let mut job = chosen();
+    adopted(&mut job, no_resolution);
+    adopted(&mut job, confirmed(1));
+    no_more(&mut job);
+    // The page is one of the document at standard resolution.
+    assert_eq!(job.step(at(2)), Step::Prepare(at(2).instant));
+    let rendering = job.plan().rendering();
+    assert_eq!(rendering.resolution, Resolution::Standard);
+    job.prepared(PAGES, Resolution::Standard, at(3));
+    let plan = format!("{:?}", job.plan());
+    assert!(plan.contains("max_rate: Some(9600)"), "{plan}");
+
+    let mut job = chosen();
+    for step in ["max_rate: None", "max_rate: Some(9600), "] {
+        adopted(&mut job, confirmed(0));
+        let plan = format!("{:?}", job.plan());
+        assert!(plan.contains(step), "{plan}");
+    }
+    no_more(&mut job);
+    let plan = format!("{:?}", job.plan());
+    assert!(plan.contains("ecm: false"), "{plan}");
+}
+
+#[test]
 fn an_earlier_call_of_which_nobody_can_say_ends_the_job() {
     let failure = FaxFailure::new(FailureClass::CommError, FailurePhase::Transmission);
     let untold = FaxOutcome::failed(failure, None, None);
