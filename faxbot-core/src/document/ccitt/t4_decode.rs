@@ -225,25 +225,33 @@ fn decode_runs(
     coding: &mut Vec<u32>,
     width: u32,
 ) -> Result<Coded, Fault> {
-    let mut black = false;
-    let mut a0 = 0;
+    let mut at = 0;
     loop {
+        // Enough for both runs: each fills up behind its make-up codes.
         bits.refill();
-        a0 += match read_run(bits, black, width) {
-            Ok(pixels) => pixels,
-            Err(RunError::Invalid) if bits.peek(EXTENSION_BITS) == EXTENSION => {
-                return Err(Fault::Extension);
+        for black in [false, true] {
+            let pixels = read_run(bits, black, width).map_err(|error| run_fault(bits, error))?;
+            at += pixels;
+            if at >= width {
+                return if at == width {
+                    Ok(Coded::Row)
+                } else {
+                    Err(Fault::Row)
+                };
             }
-            Err(error) => return Err(error.into()),
-        };
-        if a0 >= width {
-            break;
+            if pixels > 0 {
+                coding.push(at);
+            } else {
+                push(coding, at);
+            }
         }
-        push(coding, a0);
-        black = !black;
     }
-    if a0 > width {
-        return Err(Fault::Row);
+}
+
+#[cold]
+fn run_fault(bits: &BitReader<'_>, error: RunError) -> Fault {
+    if error == RunError::Invalid && bits.peek(EXTENSION_BITS) == EXTENSION {
+        return Fault::Extension;
     }
-    Ok(Coded::Row)
+    error.into()
 }
