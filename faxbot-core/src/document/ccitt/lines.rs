@@ -54,6 +54,11 @@ pub(super) fn paint(changes: &[u32], width: u32, words: &mut [u64]) {
     for word in words.iter_mut() {
         // Each bit becomes the parity of the marks up to it: the inverse of `find_changes`.
         let mut fill = *word;
+        if fill == 0 {
+            // Most words of most pages.
+            *word = carry;
+            continue;
+        }
         fill ^= fill >> 1;
         fill ^= fill >> 2;
         fill ^= fill >> 4;
