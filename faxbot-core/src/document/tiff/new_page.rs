@@ -1,8 +1,6 @@
 //! What the writer is told of a page.
 
-use super::{
-    Compression, FillOrder, PageInfo, PageNumber, Photometric, Rational, ResolutionUnit,
-};
+use super::{Compression, FillOrder, PageInfo, PageNumber, Photometric, Rational, ResolutionUnit};
 use crate::document::{FaxCoding, Resolution, ccitt::PageQuality};
 
 /// Bits of `T4Options` (TIFF 6.0 §11): MR, and end-of-line codes that end at byte borders.
