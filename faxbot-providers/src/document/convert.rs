@@ -192,6 +192,7 @@ impl RenderConverter {
             options,
             total,
             at,
+            zone: &self.zone,
             stop,
             threads,
         };

@@ -13,6 +13,7 @@ use super::{
     text,
     tiff::FaxTiffPart,
     worker::{Stop, Threads},
+    zone::Zone,
 };
 
 /// A document that was opened and whose pages were counted; nothing is drawn yet.
@@ -37,6 +38,8 @@ pub(super) struct Job<'a> {
     pub(super) total: u32,
     /// When the conversion began.
     pub(super) at: Timestamp,
+    /// Where that is shown.
+    pub(super) zone: &'a Zone,
     /// Whether the result is still wanted.
     pub(super) stop: &'a Stop,
     /// Threads that may work beside this one.
@@ -66,7 +69,7 @@ impl Opener<'_> {
     fn open_one(&self, document: &Document, bytes_left: &mut u64) -> Result<Box<dyn Part>> {
         self.stop.check()?;
         if let DocumentSource::Cover(cover) = document.source() {
-            return text::open_cover(cover, self.options);
+            return text::open_cover(cover, self.options, self.stop);
         }
         let mut input = Input::open(document, *bytes_left)?;
         *bytes_left = bytes_left.saturating_sub(input.len());
@@ -75,7 +78,7 @@ impl Opener<'_> {
             Format::Tiff => FaxTiffPart::open(input, self.options, self.stop),
             Format::Png => picture::open_png(input, self.options),
             Format::Jpeg => picture::open_jpeg(input, self.options),
-            Format::Text => text::open(input.into_vec()?, self.options),
+            Format::Text => text::open(input.into_vec()?, self.options, self.stop),
         }
     }
 }

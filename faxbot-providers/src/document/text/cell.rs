@@ -9,6 +9,10 @@ use super::font;
 /// Marks over one character. Real text has two or three; a stack of hundreds is not text.
 const MAX_MARKS: usize = 8;
 
+/// Stands for a cell that counts when lines are broken and is not there when they are drawn. A
+/// noncharacter (Unicode Standard §23.7), which no text has a use for.
+pub(super) const GHOST: char = '\u{ffff}';
+
 /// What stands in one place of a line: a character, and the marks over and under it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::document) struct Cell {
@@ -28,6 +32,10 @@ impl Cell {
     #[cfg(test)]
     pub(in crate::document) fn text(&self) -> String {
         std::iter::once(&self.base).chain(&self.marks).collect()
+    }
+
+    pub(super) fn is_ghost(&self) -> bool {
+        self.base == GHOST
     }
 
     pub(in crate::document) fn is_blank(&self) -> bool {
@@ -59,13 +67,21 @@ pub(in crate::document) enum Step {
 /// The steps of a text.
 pub(in crate::document) struct Steps<I: Iterator<Item = char>> {
     characters: Peekable<I>,
+    ghosts: bool,
 }
 
 impl<I: Iterator<Item = char>> Steps<I> {
     pub(in crate::document) fn new(characters: I) -> Self {
         Self {
             characters: characters.peekable(),
+            ghosts: false,
         }
+    }
+
+    /// Takes [`GHOST`] for a cell; otherwise it is refused as what the font has not.
+    pub(super) fn with_ghosts(mut self) -> Self {
+        self.ghosts = true;
+        self
     }
 
     /// A character with the marks that follow it, composed (Unicode normalisation form C), or
@@ -118,6 +134,7 @@ impl<I: Iterator<Item = char>> Iterator for Steps<I> {
                 }
                 // Spaces at which no line ends.
                 '\u{a0}' | '\u{2007}' | '\u{202f}' => self.cluster(' '),
+                GHOST if self.ghosts => Step::Cell(Cell::new(GHOST)),
                 other if is_ignored(other) => continue,
                 other => self.cluster(other),
             });

@@ -1,24 +1,20 @@
 //! Text: plain text, cover pages, and what header lines are drawn with.
+//!
+//! Characters become [`Step`]s, steps become lines and pages of cells, cells are drawn with the
+//! bundled font. What cannot be drawn right in cells of one width from left to right is refused.
 
 mod canvas;
 mod cell;
+mod cover;
 mod font;
-
-use faxbot_core::{
-    Result,
-    document::{ConvertOptions, CoverPage},
-};
-
-use super::{part::Part, source::unknown_format};
+mod paper;
+mod plain;
+mod template;
+mod typeset;
+mod wrap;
 
 pub(super) use canvas::Canvas;
 pub(super) use cell::{Cell, Step, Steps};
+pub(super) use cover::open as open_cover;
 pub(super) use font::{Face, Size, rows_per_row};
-
-pub(super) fn open(_text: Vec<u8>, _options: &ConvertOptions) -> Result<Box<dyn Part>> {
-    Err(unknown_format())
-}
-
-pub(super) fn open_cover(_cover: &CoverPage, _options: &ConvertOptions) -> Result<Box<dyn Part>> {
-    Err(unknown_format())
-}
+pub(super) use plain::open;
