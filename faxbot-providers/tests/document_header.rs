@@ -1,4 +1,5 @@
-#![cfg(all(test, feature = "document"))]
+#![cfg(test)]
+#![cfg(feature = "document")]
 //! Header lines above pages that are ready to be faxed.
 
 use faxbot_core::{

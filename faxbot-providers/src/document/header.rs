@@ -25,6 +25,7 @@ pub(super) const OPERATION: &str = "copy_pages";
 const SIZE: Size = Size {
     cell: 16,
     x_height: 7,
+    plain_zero: true,
 };
 
 /// Columns left white at each side: machines do not print up to the edge.

@@ -1,10 +1,6 @@
 //! The bundled font, drawn to black and white pixels in cells of one width.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    rc::Rc,
-    sync::LazyLock,
-};
+use std::{collections::HashMap, rc::Rc, sync::LazyLock};
 
 use ab_glyph::{
     Font, FontRef, Glyph as Place, Outline, OutlineCurve, OutlinedGlyph, Point, PxScale,
@@ -47,6 +43,8 @@ pub(in crate::document) struct Size {
     pub(in crate::document) cell: u16,
     /// Rows of a small x at 98 lines per inch; whole, so that it ends with a row.
     pub(in crate::document) x_height: u16,
+    /// Whether a zero is drawn without the dot that tells it from an O. Small ones close up.
+    pub(in crate::document) plain_zero: bool,
 }
 
 /// Rows at this resolution for each row at 98 lines per inch.
@@ -63,6 +61,7 @@ pub(in crate::document) struct Face {
     font: &'static FontRef<'static>,
     factor: PxScaleFactor,
     cell: u16,
+    plain_zero: bool,
     drawn: HashMap<char, Rc<Glyph>>,
 }
 
@@ -102,6 +101,7 @@ impl Face {
                 vertical: rows / X_HEIGHT,
             },
             cell: size.cell,
+            plain_zero: size.plain_zero,
             drawn: HashMap::new(),
         })
     }
@@ -118,56 +118,74 @@ impl Face {
 
     /// The pixels of a character; none for a space, and for what the font has not.
     pub(super) fn glyph(&mut self, character: char) -> Rc<Glyph> {
-        match self.drawn.entry(character) {
-            Entry::Occupied(drawn) => drawn.get().clone(),
-            Entry::Vacant(place) => place
-                .insert(Rc::new(draw(self.font, self.factor, character)))
-                .clone(),
+        if let Some(drawn) = self.drawn.get(&character) {
+            return drawn.clone();
+        }
+        let drawn = Rc::new(self.draw(character));
+        self.drawn.insert(character, drawn.clone());
+        drawn
+    }
+
+    fn draw(&self, character: char) -> Glyph {
+        let id = self.font.glyph_id(character);
+        let outline = if id.0 == 0 {
+            None
+        } else {
+            self.font.outline(id)
+        };
+        let Some(mut outline) = outline else {
+            return Glyph::default();
+        };
+        if self.plain_zero && character == '0' {
+            outline.curves.retain(|curve| !is_in_zero(curve));
+        }
+        if !is_drawing(character) {
+            align(&mut outline, 1.0 / self.factor.vertical);
+        }
+        let place = Place {
+            id,
+            scale: PxScale::from(1.0),
+            position: point(0.0, 0.0),
+        };
+        let outline = OutlinedGlyph::new(place, outline, self.factor);
+        let bounds = outline.px_bounds();
+        let row_bytes = usize::try_from(whole(bounds.width())).map_or(0, |width| width.div_ceil(8));
+        let height = usize::try_from(whole(bounds.height())).unwrap_or(0);
+        let mut rows = vec![vec![0_u8; row_bytes]; height];
+        outline.draw(|x, y, coverage| {
+            let byte = rows
+                .get_mut(y as usize)
+                .and_then(|row| row.get_mut(x as usize / 8));
+            if coverage > COVERAGE
+                && let Some(byte) = byte
+            {
+                *byte |= 0x80 >> (x % 8);
+            }
+        });
+        let mut top = whole(bounds.min.y);
+        // The place of a mark follows from rows that show.
+        while rows.last().is_some_and(|row| !Glyph::is_black(row)) {
+            rows.pop();
+        }
+        let white = rows.iter().take_while(|row| !Glyph::is_black(row)).count();
+        rows.drain(..white);
+        top = top.saturating_add(i32::try_from(white).unwrap_or(0));
+        Glyph {
+            left: whole(bounds.min.x),
+            top,
+            rows,
         }
     }
 }
 
-fn draw(font: &FontRef<'_>, factor: PxScaleFactor, character: char) -> Glyph {
-    let id = font.glyph_id(character);
-    let outline = if id.0 == 0 { None } else { font.outline(id) };
-    let Some(mut outline) = outline else {
-        return Glyph::default();
-    };
-    if !is_drawing(character) {
-        align(&mut outline, 1.0 / factor.vertical);
-    }
-    let place = Place {
-        id,
-        scale: PxScale::from(1.0),
-        position: point(0.0, 0.0),
-    };
-    let outline = OutlinedGlyph::new(place, outline, factor);
-    let bounds = outline.px_bounds();
-    let row_bytes = usize::try_from(whole(bounds.width())).map_or(0, |width| width.div_ceil(8));
-    let height = usize::try_from(whole(bounds.height())).unwrap_or(0);
-    let mut rows = vec![vec![0_u8; row_bytes]; height];
-    outline.draw(|x, y, coverage| {
-        let byte = rows
-            .get_mut(y as usize)
-            .and_then(|row| row.get_mut(x as usize / 8));
-        if coverage > COVERAGE
-            && let Some(byte) = byte
-        {
-            *byte |= 0x80 >> (x % 8);
-        }
-    });
-    let mut top = whole(bounds.min.y);
-    // The place of a mark follows from rows that show.
-    while rows.last().is_some_and(|row| !Glyph::is_black(row)) {
-        rows.pop();
-    }
-    let white = rows.iter().take_while(|row| !Glyph::is_black(row)).count();
-    rows.drain(..white);
-    top = top.saturating_add(i32::try_from(white).unwrap_or(0));
-    Glyph {
-        left: whole(bounds.min.x),
-        top,
-        rows,
+/// Whether a curve belongs to the dot in a zero.
+fn is_in_zero(curve: &OutlineCurve) -> bool {
+    let inside =
+        |point: &Point| (450.0..780.0).contains(&point.x) && (600.0..900.0).contains(&point.y);
+    match curve {
+        OutlineCurve::Line(a, b) => [a, b].into_iter().all(inside),
+        OutlineCurve::Quad(a, b, c) => [a, b, c].into_iter().all(inside),
+        OutlineCurve::Cubic(a, b, c, d) => [a, b, c, d].into_iter().all(inside),
     }
 }
 
@@ -240,6 +258,7 @@ mod tests {
     const SIZE: Size = Size {
         cell: 18,
         x_height: 8,
+        plain_zero: false,
     };
 
     #[test]
@@ -255,7 +274,7 @@ mod tests {
     fn flat_and_round_letters_end_on_the_same_rows() {
         for resolution in Resolution::ALL {
             for x_height in [7, 8] {
-                let size = Size { cell: 18, x_height };
+                let size = Size { x_height, ..SIZE };
                 let mut face = Face::new(size, resolution).unwrap();
                 let mut ends = |letters: &str| -> Vec<(i32, i32)> {
                     let mut ends: Vec<_> = letters
@@ -270,6 +289,18 @@ mod tests {
                 assert_eq!(ends("HEXOCGS0248").len(), 1, "{resolution}");
             }
         }
+    }
+
+    #[test]
+    fn a_plain_zero_has_no_dot() {
+        let middle = |plain_zero| {
+            let size = Size { plain_zero, ..SIZE };
+            let glyph = Face::new(size, Resolution::Fine).unwrap().glyph('0');
+            let row = &glyph.rows[glyph.rows.len() / 2];
+            let pixels: String = row.iter().map(|byte| format!("{byte:08b}")).collect();
+            pixels.split('0').filter(|run| !run.is_empty()).count()
+        };
+        assert_eq!((middle(false), middle(true)), (3, 2));
     }
 
     #[test]

@@ -16,12 +16,14 @@ use super::{
 const TEXT: Size = Size {
     cell: 18,
     x_height: 8,
+    plain_zero: false,
 };
 
 /// Of a title line, which has the room of three.
 const TITLE: Size = Size {
     cell: 54,
     x_height: 24,
+    plain_zero: false,
 };
 
 /// Columns left white at each side: 17.9 mm.
