@@ -87,6 +87,138 @@ pub(super) fn fit(
     })
 }
 
+/// Where a picture stands on its page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Whether it is turned by 90 degrees, anticlockwise, before it is scaled.
+    pub(super) turned: bool,
+    /// Columns left of the picture.
+    pub(super) left: u32,
+    /// Columns of the picture; at least 1, at most those of the paper.
+    pub(super) columns: u32,
+    /// Rows of the picture and of its page; at least 1.
+    pub(super) rows: u32,
+}
+
+/// Where the size of a picture comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Size {
+    /// It is a page of a fax, which was as wide as paper and upright.
+    Fax,
+    /// The picture states it.
+    Stated,
+    /// Nobody does.
+    Guessed,
+}
+
+/// How many times as high as wide a picture is that is no page but a roll of paper.
+const ROLL: f64 = 3.0;
+
+/// Places a picture of `width` by `height` millimetres.
+///
+/// One that states its size and fits across the paper keeps it, however high it is. Any other is
+/// scaled down to the paper's width and height, turned if that is better; a roll is scaled to the
+/// width alone, and so is a page of a wider fax. Nothing is made larger.
+pub(super) fn place(
+    (width, height): (f64, f64),
+    size: Size,
+    paper: FaxWidth,
+    resolution: Resolution,
+) -> Option<Place> {
+    if !width.is_normal() || !height.is_normal() || width < 0.0 || height < 0.0 {
+        return None;
+    }
+    let sheet = paper_mm(paper);
+    let turned = size != Size::Fax && width > height && width > sheet * TURN_FROM;
+    let (across, down) = if turned {
+        (height, width)
+    } else {
+        (width, height)
+    };
+    let shrink = (sheet / across).min(1.0);
+    let fits = size == Size::Stated && shrink == 1.0;
+    let shrink = if fits || size == Size::Fax || down > across * ROLL {
+        shrink
+    } else {
+        shrink.min(sheet_height_mm(paper) / down)
+    };
+    let points = (across * shrink / MM_PER_POINT, down * shrink / MM_PER_POINT);
+    let layout = fit(points, 1.0, paper, resolution)?;
+    let columns = whole(points.0 * layout.scale_x + 0.5).clamp(1, paper.pixels());
+    Some(Place {
+        turned,
+        left: (paper.pixels() - columns) / 2,
+        columns,
+        rows: layout.rows,
+    })
+}
+
+/// Places a page of a fax as wide as the paper on a page in another resolution: each row becomes
+/// two or four, or two or four become one.
+pub(super) fn place_fax(
+    rows: u32,
+    from: Resolution,
+    paper: FaxWidth,
+    resolution: Resolution,
+) -> Place {
+    Place {
+        turned: false,
+        left: 0,
+        columns: paper.pixels(),
+        rows: rows.saturating_mul(lines(resolution)).div_ceil(lines(from)),
+    }
+}
+
+/// The size in millimetres of a fax page.
+pub(super) fn fax_size_mm(
+    rows: u32,
+    width: FaxWidth,
+    resolution: Resolution,
+) -> Option<(f64, f64)> {
+    (rows > 0).then(|| (paper_mm(width), f64::from(rows) / lines_per_mm(resolution)))
+}
+
+/// How many rows of a fax in resolution `from` make whole rows in `resolution`.
+pub(super) fn rows_together(from: Resolution, resolution: Resolution) -> u32 {
+    (lines(from) / lines(resolution)).max(1)
+}
+
+/// Rows of a page in the three resolutions are as 1 to 2 to 4.
+fn lines(resolution: Resolution) -> u32 {
+    match resolution {
+        Resolution::Standard => 1,
+        Resolution::Superfine => 4,
+        _ => 2,
+    }
+}
+
+/// The size in millimetres of `width` by `height` pixels with so many of them per inch. 204 pixels
+/// and 98, 196 and 391 lines per inch are names for those of ITU-T T.4, which are not quite as many.
+pub(super) fn size_mm((width, height): (u32, u32), (x, y): (f64, f64)) -> (f64, f64) {
+    let (width, height) = (f64::from(width), f64::from(height));
+    match Resolution::from_lines_per_inch(y) {
+        Some(resolution) if FAX_PIXELS_PER_INCH.contains(&x) => (
+            width * paper_mm(FaxWidth::A4) / f64::from(FaxWidth::A4.pixels()),
+            height / lines_per_mm(resolution),
+        ),
+        _ => (width / x * 25.4, height / y * 25.4),
+    }
+}
+
+/// Pixels per inch of a row that stand for the 204 of a fax: files say 203, 204 or 204.1. A scan
+/// of 200 by 200 is no fax, and as large as it says.
+const FAX_PIXELS_PER_INCH: std::ops::RangeInclusive<f64> = 202.0..=206.0;
+
+/// The height of the paper that belongs to a width: A4, B4 (ISO 216 would say 353, T.4's paper is
+/// the Japanese one of 364) and A3.
+fn sheet_height_mm(width: FaxWidth) -> f64 {
+    match width {
+        FaxWidth::B4 => 364.0,
+        FaxWidth::A3 => 420.0,
+        _ => A4_HEIGHT_MM,
+    }
+}
+
 /// Rounds down; what no page can have becomes the largest number.
 fn whole(rows: f64) -> u32 {
     // A hair more: 141.732 points are 50 mm, which is a whole number of rows.
@@ -193,5 +325,76 @@ mod tests {
         }
         assert_eq!(fine((1.0, 1e30)).rows, u32::MAX);
         assert_eq!(fine((0.1, 0.1)).rows, 1);
+    }
+
+    fn placed(mm: (f64, f64), size: Size) -> (bool, u32, u32, u32) {
+        let place = place(mm, size, FaxWidth::A4, Resolution::Fine).unwrap();
+        (place.turned, place.left, place.columns, place.rows)
+    }
+
+    #[test]
+    fn a_picture_that_says_its_size_keeps_it() {
+        assert_eq!(
+            placed((210.0, 297.0), Size::Stated),
+            (false, 20, 1688, 2286)
+        );
+        assert_eq!(placed((107.5, 100.0), Size::Stated), (false, 432, 864, 770));
+        assert_eq!(
+            placed((107.5, 600.0), Size::Stated),
+            (false, 432, 864, 4620)
+        );
+    }
+
+    #[test]
+    fn a_picture_too_large_is_scaled_to_the_sheet() {
+        // 4000 by 3000 pixels at 72 per inch, turned; then 9 by 16, and a roll.
+        assert_eq!(
+            placed((1411.1, 1058.3), Size::Guessed),
+            (true, 0, 1728, 2207)
+        );
+        assert_eq!(
+            placed((381.0, 677.3), Size::Stated),
+            (false, 192, 1343, 2286)
+        );
+        assert_eq!(
+            placed((381.0, 4000.0), Size::Stated),
+            (false, 0, 1728, 17380)
+        );
+        // Small, without a size of its own.
+        assert_eq!(placed((100.0, 50.0), Size::Guessed), (false, 462, 804, 385));
+        // As wide as the paper, too high for a page.
+        assert_eq!(
+            placed((200.0, 400.0), Size::Guessed),
+            (false, 267, 1194, 2286)
+        );
+    }
+
+    #[test]
+    fn a_page_of_a_wider_fax_is_scaled_and_never_turned() {
+        let b4 = fax_size_mm(77, FaxWidth::B4, Resolution::Fine).unwrap();
+        assert_eq!(placed(b4, Size::Fax), (false, 0, 1728, 64));
+    }
+
+    #[test]
+    fn rows_of_a_fax_become_two_or_one_of_two() {
+        use Resolution::{Fine, Standard, Superfine};
+        for (from, to, rows, together) in [
+            (Standard, Fine, 202, 1),
+            (Standard, Superfine, 404, 1),
+            (Fine, Standard, 51, 2),
+            (Superfine, Standard, 26, 4),
+            (Superfine, Fine, 51, 2),
+            (Fine, Fine, 101, 1),
+        ] {
+            let place = place_fax(101, from, FaxWidth::A4, to);
+            assert_eq!((place.columns, place.rows), (1728, rows));
+            assert_eq!(rows_together(from, to), together);
+        }
+    }
+
+    #[test]
+    fn fax_resolutions_are_those_of_t4() {
+        assert_eq!(size_mm((1728, 1540), (204.0, 196.0)), (215.0, 200.0));
+        assert_eq!(size_mm((300, 600), (300.0, 300.0)), (25.4, 50.8));
     }
 }

@@ -18,7 +18,6 @@
 mod convert;
 mod halftone;
 mod header;
-#[cfg(feature = "render")]
 mod layout;
 mod output;
 mod part;

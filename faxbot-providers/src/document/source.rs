@@ -13,9 +13,11 @@ use faxbot_core::{
 
 use super::{convert::OPERATION, output::too_large};
 
-/// The header of a PDF may stand anywhere in its first 1,024 bytes (ISO 32000-1 §7.5.2 with
-/// implementation note 13 of PDF Reference 1.7, appendix H).
-const PDF_HEADER_WITHIN: usize = 1024;
+mod recognise;
+
+/// Bytes that are looked at for the marks of a format. The header of a PDF may stand anywhere in the
+/// first 1,024 (ISO 32000-1 §7.5.2 with implementation note 13 of PDF Reference 1.7, appendix H).
+const HEAD: usize = 1024;
 
 /// The formats that are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,21 +87,44 @@ impl Input {
         self.len
     }
 
+    /// Bytes in memory.
+    pub(super) fn from_bytes(bytes: Bytes) -> Self {
+        let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        Self {
+            source: Source::Memory(Cursor::new(bytes)),
+            len,
+        }
+    }
+
     /// Recognises the format and goes back to the start.
+    ///
+    /// # Errors
+    /// `Document(UnknownFormat)` with what to do instead.
     pub(super) fn format(&mut self) -> Result<Format> {
-        let mut head = Vec::with_capacity(PDF_HEADER_WITHIN);
+        let mut head = Vec::with_capacity(HEAD);
         self.by_ref()
-            .take(PDF_HEADER_WITHIN as u64)
+            .take(HEAD as u64)
             .read_to_end(&mut head)
             .map_err(read_failed)?;
         self.rewind().map_err(read_failed)?;
-        if head.starts_with(b"II*\0") || head.starts_with(b"MM\0*") {
-            return Ok(Format::Tiff);
+        if let Some(format) = recognise::by_magic(&head)? {
+            return Ok(format);
         }
-        if head.windows(5).any(|bytes| bytes == b"%PDF-") {
-            return Ok(Format::Pdf);
+        let len = self.len;
+        let mut text = recognise::Text::default();
+        let mut input = BufReader::new(self.by_ref().take(len));
+        let verdict = text.read(&mut input).map_err(read_failed)?;
+        self.rewind().map_err(read_failed)?;
+        verdict.map(|()| Format::Text)
+    }
+
+    /// The whole document in memory, to be read by several.
+    pub(super) fn into_shared(mut self) -> Result<Bytes> {
+        self.rewind().map_err(read_failed)?;
+        match self.source {
+            Source::Memory(bytes) => Ok(bytes.into_inner()),
+            Source::File(_) => self.into_vec().map(Bytes::from),
         }
-        Err(unknown_format())
     }
 
     /// The whole document in memory.
@@ -133,14 +158,6 @@ impl Seek for Input {
     }
 }
 
-pub(super) fn unknown_format() -> Error {
-    Error::document(
-        OPERATION,
-        DocumentReason::UnknownFormat,
-        "neither pdf nor fax tiff: these two are accepted",
-    )
-}
-
 pub(super) fn read_failed(source: io::Error) -> Error {
     Error::new(ErrorKind::Io, OPERATION, "the document cannot be read")
         .with_effect(Effect::NoEffect)
@@ -151,31 +168,89 @@ pub(super) fn read_failed(source: io::Error) -> Error {
 mod tests {
     use super::*;
 
-    fn format(bytes: &'static [u8]) -> Result<Format> {
-        Input::open(&Document::bytes(bytes), 1000)?.format()
+    fn format(bytes: &[u8]) -> Result<Format> {
+        Input::open(&Document::bytes(bytes.to_vec()), 100_000)?.format()
     }
 
     #[test]
     fn the_content_decides_what_a_document_is() {
-        assert_eq!(format(b"%PDF-1.4\n").unwrap(), Format::Pdf);
-        assert_eq!(
-            format(b"\n\x00junk in front %PDF-1.7").unwrap(),
-            Format::Pdf
-        );
-        assert_eq!(format(b"II*\0rest").unwrap(), Format::Tiff);
-        assert_eq!(format(b"MM\0*rest").unwrap(), Format::Tiff);
-        for (bytes, reason) in [
-            (&b""[..], DocumentReason::Empty),
-            (b"PK\x03\x04", DocumentReason::UnknownFormat),
-            (b"plain text", DocumentReason::UnknownFormat),
-            (b"II+\0", DocumentReason::UnknownFormat),
-            (b"%PD", DocumentReason::UnknownFormat),
+        for (bytes, wanted) in [
+            (&b"%PDF-1.4\n"[..], Format::Pdf),
+            (b"\n\x00junk in front %PDF-1.7", Format::Pdf),
+            (b"II*\0rest", Format::Tiff),
+            (b"MM\0*rest", Format::Tiff),
+            (b"\x89PNG\r\n\x1a\n", Format::Png),
+            (b"\xff\xd8\xff\xe0", Format::Jpeg),
+            (b"plain text\r\n\x0cwith\ttwo pages", Format::Text),
+            ("\u{feff}Gr\u{fc}\u{df}e".as_bytes(), Format::Text),
+            (b"\xff\xfeh\0i\0\x3d\xd8\0\xde", Format::Text),
+            (b"\xfe\xff\0h\0i", Format::Text),
+            (b"BMW and other cars", Format::Text),
+            (b"a < b, <br> and <html> later", Format::Text),
+            (
+                b"From: Ann\nTo: Bob\nSubject: tea\n\nAt four.",
+                Format::Text,
+            ),
         ] {
-            assert_eq!(
-                format(bytes).unwrap_err().document_reason(),
-                Some(reason),
-                "{bytes:?}"
-            );
+            assert_eq!(format(bytes).unwrap(), wanted, "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn what_is_refused_says_what_it_is_and_what_to_do() {
+        for (bytes, says) in [
+            (&b"PK\x03\x04\x14\0"[..], "office"),
+            (b"\xd0\xcf\x11\xe0\xa1\xb1", "old office"),
+            (b"GIF89a", "gif"),
+            (b"RIFF\0\0\0\0WEBPVP8 ", "webp"),
+            (b"\0\0\0\x18ftypheic", "heic"),
+            (b"BM\x36\0\0\0\0\0\0\0\x36", "bmp"),
+            (b"II+\0\x08\0", "bigtiff"),
+            (b"%!PS-Adobe-3.0", "postscript"),
+            (b"{\\rtf1 a}", "rich text"),
+            (b" \n<!DOCTYPE HTML><p>", "html: print it to pdf"),
+            (b"\xef\xbb\xbf<html>", "html"),
+            (b"\xff\xfe<\0h\0t\0m\0l\0>\0", "html"),
+            (b"<?xml version='1.0'?><svg/>", "xml"),
+            (b"<svg width='1'/>", "svg"),
+            (b"Subject: tea\nMIME-Version: 1.0\n\nx", "e-mail"),
+            (b"gr\xfc\xdfe", "save it as utf-8"),
+            (b"a\0b", "neither pdf"),
+            (b"a\x1b[1mb", "neither pdf"),
+            (b"cut in a character \xc3", "neither pdf"),
+            (b"\xff\xfeh\0i", "neither pdf"),
+            (b"\xff\xfe\x3d\xd8", "neither pdf"),
+            (b"\xff\xfe\x3d\xd8h\0", "neither pdf"),
+            (b"\xff\xfe\0\0", "neither pdf"),
+        ] {
+            let error = format(bytes).unwrap_err();
+            assert_eq!(error.document_reason(), Some(DocumentReason::UnknownFormat));
+            assert!(error.message().contains(says), "{bytes:?}: {error}");
+        }
+        let error = format(b"").unwrap_err();
+        assert_eq!(error.document_reason(), Some(DocumentReason::Empty));
+    }
+
+    #[test]
+    fn text_is_read_to_its_end_across_buffers() {
+        // Characters of three and four bytes at every place of a buffer's end.
+        for shift in 0..5 {
+            let mut text = "x".repeat(shift) + &"\u{20ac}\u{1f600}".repeat(5000);
+            assert_eq!(format(text.as_bytes()).unwrap(), Format::Text);
+            let wide: Vec<u8> = std::iter::once(0xfeff)
+                .chain(text.encode_utf16())
+                .flat_map(u16::to_le_bytes)
+                .collect();
+            assert_eq!(format(&wide).unwrap(), Format::Text);
+            text.push('\0');
+            format(text.as_bytes()).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn the_format_is_found_without_losing_the_document() {
+        let mut input = Input::open(&Document::bytes(&b"some text"[..]), 100).unwrap();
+        input.format().unwrap();
+        assert_eq!(input.into_vec().unwrap(), b"some text");
     }
 }

@@ -59,7 +59,13 @@ fn rows_are_packed_by_the_threshold() {
 #[test]
 fn black_and_white_stay_as_they_are_under_every_method() {
     for width in [1728, 77] {
-        let pixels = drawn(width, 50, |x, y| if noise(x, y) % 3 == 0 { 0 } else { 255 });
+        let pixels = drawn(width, 50, |x, y| {
+            if noise(x, y).is_multiple_of(3) {
+                0
+            } else {
+                255
+            }
+        });
         let wanted = screened(Halftone::Threshold, width, &pixels);
         for method in ALL {
             assert!(screened(method, width, &pixels) == wanted, "{method:?}");
@@ -191,7 +197,13 @@ fn a_photo_has_dots_everywhere() {
         let wave = |at: usize| (f64::from(u32::try_from(at).unwrap()) / 40.0).sin();
         let grain = f64::from(u32::try_from(noise(x, y) % 13).unwrap()) - 6.0;
         let value = 120.0 + 75.0 * wave(x + y) + 35.0 * wave(3 * y + 40) + grain;
-        u8::try_from(value.clamp(4.0, 250.0).round() as i32).unwrap()
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "from 4 to 250"
+        )]
+        let value = value.clamp(4.0, 250.0).round() as u8;
+        value
     });
     let auto = screened(Halftone::Auto, 512, &pixels);
     let threshold = screened(Halftone::Threshold, 512, &pixels);

@@ -1,0 +1,270 @@
+//! JPEG pictures: baseline and progressive, grey, colour, and CMYK.
+
+use std::io;
+
+use faxbot_core::{DocumentReason, Error, Result};
+use zune_jpeg::{
+    JpegDecoder,
+    zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions},
+};
+
+use super::{
+    Grey, MAX_SIDE, Picture, Sheet,
+    ifd::{Block, ORIENTATION},
+    page::{damaged, luma, unsuitable},
+};
+use crate::document::{convert::OPERATION, source::Input, worker::Stop};
+
+/// A progressive picture is held as coefficients, 6 bytes a pixel and more, and every scan goes over
+/// all of it. Cameras write about ten scans.
+const MAX_SCANS: usize = 64;
+
+pub(super) struct Jpeg {
+    bytes: Vec<u8>,
+    head: Head,
+    sheet: Sheet,
+}
+
+impl Jpeg {
+    pub(super) fn open(input: Input) -> Result<Self> {
+        let bytes = input.into_vec()?;
+        let head = Head::read(&bytes)?;
+        let sheet = Sheet::new(
+            (u32::from(head.width), u32::from(head.height)),
+            head.per_inch,
+            head.orientation,
+        )?;
+        Ok(Self { bytes, head, sheet })
+    }
+}
+
+impl Picture for Jpeg {
+    fn sheet(&self) -> Sheet {
+        self.sheet
+    }
+
+    fn decode(self, stop: &Stop) -> Result<Grey> {
+        stop.check()?;
+        let side = MAX_SIDE as usize;
+        let options = DecoderOptions::default()
+            .set_max_width(side)
+            .set_max_height(side)
+            // Otherwise what is missing comes back grey.
+            .set_strict_mode(true)
+            .jpeg_set_max_scans(MAX_SCANS);
+        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&self.bytes), options);
+        decoder.decode_headers().map_err(failed)?;
+        let grey = matches!(
+            decoder.input_colorspace(),
+            Some(ColorSpace::YCbCr | ColorSpace::Luma)
+        );
+        let space = if grey {
+            ColorSpace::Luma
+        } else {
+            ColorSpace::RGB
+        };
+        decoder.set_options(options.jpeg_set_out_colorspace(space));
+        let mut pixels = decoder.decode().map_err(failed)?;
+        stop.check()?;
+        let count = usize::from(self.head.width) * usize::from(self.head.height);
+        if pixels.len() != count * if grey { 1 } else { 3 } {
+            return Err(damaged("the jpeg has other pixels than it announces"));
+        }
+        if !grey {
+            to_grey_in_place(&mut pixels);
+        }
+        Ok(Grey::from_pixels(u32::from(self.head.width), pixels))
+    }
+}
+
+fn to_grey_in_place(pixels: &mut Vec<u8>) {
+    let count = pixels.len() / 3;
+    for at in 0..count {
+        let Some([red, green, blue]) = pixels.get(3 * at..3 * at + 3) else {
+            break;
+        };
+        let grey = luma(*red, *green, *blue);
+        if let Some(pixel) = pixels.get_mut(at) {
+            *pixel = grey;
+        }
+    }
+    pixels.truncate(count);
+    pixels.shrink_to_fit();
+}
+
+/// What stands before the pixels.
+#[derive(Debug, Default, PartialEq)]
+struct Head {
+    width: u16,
+    height: u16,
+    per_inch: Option<(f64, f64)>,
+    orientation: u16,
+}
+
+/// Markers (ITU-T T.81 table B.1).
+const SOI: u8 = 0xd8;
+const EOI: u8 = 0xd9;
+const APP0: u8 = 0xe0;
+const APP1: u8 = 0xe1;
+
+impl Head {
+    /// Reads the segments before the pixels, and sees that the picture has its end.
+    fn read(bytes: &[u8]) -> Result<Self> {
+        let mut head = Self::default();
+        let mut exif = None;
+        let mut whole = false;
+        for segment in Segments::new(bytes) {
+            match (segment.marker, segment.body) {
+                // Baseline, extended and progressive, coded by Huffman.
+                (0xc0..=0xc2, [bits, h0, h1, w0, w1, ..]) => {
+                    if *bits != 8 {
+                        return Err(no_such_jpeg());
+                    }
+                    head.height = u16::from_be_bytes([*h0, *h1]);
+                    head.width = u16::from_be_bytes([*w0, *w1]);
+                }
+                // Lossless, hierarchical or coded arithmetically.
+                (0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf, _) => {
+                    return Err(no_such_jpeg());
+                }
+                (APP0, [b'J', b'F', b'I', b'F', 0, _, _, unit, x0, x1, y0, y1, ..]) => {
+                    head.per_inch = density(*unit, [*x0, *x1], [*y0, *y1]);
+                }
+                (APP1, [b'E', b'x', b'i', b'f', 0, _, tiff @ ..]) if exif.is_none() => {
+                    exif = Block::new(tiff).and_then(|block| block.directory(block.first()?));
+                }
+                (EOI, _) => whole = true,
+                _ => {}
+            }
+        }
+        if !whole {
+            return Err(damaged("the jpeg is cut off"));
+        }
+        head.orientation = exif
+            .as_ref()
+            .and_then(|exif| exif.short(ORIENTATION))
+            .unwrap_or(1);
+        head.per_inch = head.per_inch.or_else(|| exif?.per_inch());
+        Ok(head)
+    }
+}
+
+/// Pixels per inch of a JFIF header (ITU-T T.871 §10.1); without a unit only their ratio is meant.
+fn density(unit: u8, x: [u8; 2], y: [u8; 2]) -> Option<(f64, f64)> {
+    let unit = match unit {
+        1 => 1.0,
+        2 => 2.54,
+        _ => return None,
+    };
+    let of = |bytes| f64::from(u16::from_be_bytes(bytes)) * unit;
+    Some((of(x), of(y)))
+}
+
+/// Whether the coded picture has its end: one that was cut has not.
+pub(super) fn is_whole(bytes: &[u8]) -> bool {
+    Segments::new(bytes).any(|segment| segment.marker == EOI)
+}
+
+/// A marker and what belongs to it, without the length.
+struct Segment<'a> {
+    marker: u8,
+    body: &'a [u8],
+}
+
+/// The segments of a file up to the end of its (first) picture. Coded pixels are skipped.
+struct Segments<'a> {
+    rest: &'a [u8],
+    done: bool,
+}
+
+impl<'a> Segments<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            rest: bytes,
+            done: false,
+        }
+    }
+}
+
+impl<'a> Iterator for Segments<'a> {
+    type Item = Segment<'a>;
+
+    fn next(&mut self) -> Option<Segment<'a>> {
+        if self.done {
+            return None;
+        }
+        // Coded pixels hold 0xff only before 0 and as restart markers; markers may be padded with
+        // 0xff (T.81 §B.1.1.2 and .5).
+        let at = self.rest.windows(2).position(
+            |two| matches!(two, [0xff, marker] if !matches!(marker, 0 | 1 | 0xd0..=0xd7 | 0xff)),
+        )?;
+        let marker = *self.rest.get(at + 1)?;
+        self.rest = self.rest.get(at + 2..)?;
+        if marker == SOI {
+            return Some(Segment { marker, body: &[] });
+        }
+        if marker == EOI {
+            self.done = true;
+            return Some(Segment { marker, body: &[] });
+        }
+        let len = usize::from(u16::from_be_bytes(*self.rest.first_chunk()?));
+        let body = self.rest.get(2..len)?;
+        self.rest = self.rest.get(len..)?;
+        Some(Segment { marker, body })
+    }
+}
+
+fn no_such_jpeg() -> Error {
+    unsuitable("a jpeg that is lossless, arithmetic or of 12 bits: save it as a usual jpeg or png")
+}
+
+fn failed(error: zune_jpeg::errors::DecodeErrors) -> Error {
+    // Its text quotes the file.
+    let source = io::Error::new(io::ErrorKind::InvalidData, "the jpeg decoder gave up");
+    drop(error);
+    Error::document(
+        OPERATION,
+        DocumentReason::Damaged,
+        "the jpeg is damaged: open it and save it again",
+    )
+    .with_source(source)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segment(marker: u8, body: &[u8]) -> Vec<u8> {
+        let len = u16::try_from(body.len() + 2).unwrap().to_be_bytes();
+        [&[0xff, marker], &len[..], body].concat()
+    }
+
+    fn file(parts: &[Vec<u8>]) -> Vec<u8> {
+        [&[0xff, SOI][..], &parts.concat()].concat()
+    }
+
+    #[test]
+    fn the_end_is_looked_for_behind_the_pixels() {
+        let frame = segment(0xc0, &[8, 0, 2, 0, 3, 1]);
+        // The thumbnail in Exif has an end of its own.
+        let thumbnail = segment(APP1, b"Exif\0\0\xff\xd9");
+        let scan = [segment(0xda, &[0]), vec![1, 0xff, 0, 2, 0xff, 0xd3, 9]].concat();
+        let cut = file(&[thumbnail, frame, scan]);
+        assert!(!is_whole(&cut));
+        assert_eq!(
+            Head::read(&cut).unwrap_err().document_reason(),
+            Some(DocumentReason::Damaged)
+        );
+        let whole = [&cut[..], &[0xff, EOI]].concat();
+        assert!(is_whole(&whole));
+        let head = Head::read(&whole).unwrap();
+        assert_eq!((head.width, head.height, head.orientation), (3, 2, 1));
+    }
+
+    #[test]
+    fn density_is_per_inch_or_per_centimetre_or_nothing() {
+        assert_eq!(density(1, [1, 44], [0, 200]), Some((300.0, 200.0)));
+        assert_eq!(density(2, [0, 100], [0, 100]), Some((254.0, 254.0)));
+        assert_eq!(density(0, [0, 1], [0, 1]), None);
+    }
+}
