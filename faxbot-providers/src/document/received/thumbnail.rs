@@ -196,10 +196,14 @@ fn black(row: &[u8], start: u32, end: u32) -> u32 {
     let mut at = start;
     while at < end {
         let first = (at / 8) as usize;
-        let mut word = [0; 8];
-        for (to, from) in word.iter_mut().zip(row.iter().skip(first)) {
-            *to = *from;
-        }
+        let rest = row.get(first..).unwrap_or_default();
+        let word = rest.first_chunk().copied().unwrap_or_else(|| {
+            let mut word = [0; 8];
+            for (to, from) in word.iter_mut().zip(rest) {
+                *to = *from;
+            }
+            word
+        });
         // At most 64 pixels, fewer where the part starts within a byte.
         let skipped = at % 8;
         let taken = (64 - skipped).min(end - at);
