@@ -29,7 +29,7 @@ pub(super) trait Renderer: Send + Sync + fmt::Debug {
     fn open(&self, pdf: Vec<u8>, options: &ConvertOptions) -> Result<Box<dyn Part>>;
 }
 
-/// Turns PDF (feature `render`) and fax TIFF into fax pages, on threads of its own.
+/// Turns PDF (feature `render`), pictures, text and fax TIFF into fax pages, on threads of its own.
 ///
 /// Clones share threads and limits: use one converter a process. As many documents are converted
 /// at a time as there are cores; the others wait, and their wait counts against their time limit.
@@ -46,9 +46,23 @@ pub(super) trait Renderer: Send + Sync + fmt::Debug {
 ///   cannot be read is `Document(Damaged)`, because the fax would lack something unnoticed.
 ///
 /// # Fax TIFF
-/// It must be as wide as [`ConvertOptions::width`], in one fax resolution (which stays:
-/// [`ConvertOptions::resolution`] is for what is drawn), T.4, T.6 or uncompressed, upright. Its
-/// pixels are kept. Anything else is `Document(Unsuitable)`.
+/// - A document of its own that is as wide as [`ConvertOptions::width`] and in one fax resolution
+///   keeps its pixels and that resolution, unless [`ConvertOptions::fax_tiff`] says otherwise.
+///   Among other documents a page keeps its pixels when it has the width and resolution of the fax.
+/// - Otherwise it is scaled: rows are repeated, or merged two or four into one. A merged pixel is
+///   black when a quarter of it is, so that hairlines stay. A page of a wider fax is scaled to the
+///   width, and never turned.
+/// - A page that is damaged is `Document(Damaged)`: nothing is sent that lacks rows.
+///
+/// # Pictures
+/// - PNG, JPEG (baseline and progressive, grey, colour, CMYK), and any other TIFF (1 to 8 and 16
+///   bits; grey, colour, palette, CMYK; strips or tiles; uncompressed, LZW, Deflate, PackBits,
+///   JPEG), each upright by its `Orientation` or Exif. What is transparent is white.
+/// - One that states its size (50 to 1,200 pixels per inch) and fits across the paper keeps it,
+///   however long it is. Any other is scaled down to the sheet, turned like a page of PDF if it is
+///   too wide; more than three times as high as wide, it is scaled to the width alone. Without a
+///   stated size it has 72 pixels per inch. Nothing is made larger.
+/// - At most 100 million pixels, 65,535 along a side; a page of at most 32,768 rows.
 ///
 /// # Time
 /// A renderer cannot be killed. At the limit the caller gets `Document(Timeout)`, the thread is
