@@ -1,6 +1,6 @@
 //! The converter.
 
-use std::{fmt, ops::Range, path::PathBuf, sync::Arc};
+use std::{fmt, ops::Range, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use faxbot_core::{
@@ -8,6 +8,7 @@ use faxbot_core::{
     clock::{SharedClock, TokioClock},
     document::{
         ConvertOptions, Document, DocumentConverter, DocumentLimits, FaxImage, PageHeader,
+        USUAL_BIT_RATE,
     },
     task,
 };
@@ -140,11 +141,15 @@ impl DocumentConverter for RenderConverter {
     async fn to_fax(&self, document: Document, options: ConvertOptions) -> Result<FaxImage> {
         let this = self.clone();
         let at = self.workers.timestamp();
-        self.workers
+        let begun = self.workers.now();
+        let result = self
+            .workers
             .run(options.limits.time, move |stop, threads| {
                 this.convert(&document, options, at, stop, threads)
             })
-            .await
+            .await;
+        report(&result, self.workers.now().duration_since(begun));
+        result
     }
 
     fn draws_headers(&self) -> bool {
@@ -222,6 +227,32 @@ impl RenderConverter {
             ));
         }
         out.finish()
+    }
+}
+
+/// Tells the log what a conversion gave, without a name or a text of the document.
+fn report(result: &Result<FaxImage>, took: Duration) {
+    let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let image = match result {
+        Ok(image) => image,
+        Err(error) => {
+            let (kind, reason) = (error.kind(), error.document_reason());
+            tracing::debug!(?kind, ?reason, milliseconds, "document not converted");
+            return;
+        }
+    };
+    let (pages, bytes) = (image.pages(), image.bytes());
+    tracing::debug!(pages, bytes, milliseconds, "document converted");
+    let time = image.transmission_time(USUAL_BIT_RATE);
+    let slow = time.slow_pages();
+    if let Some(first) = slow.first() {
+        tracing::warn!(
+            pages = slow.len(),
+            first,
+            seconds = time.total.as_secs(),
+            "pages of a fax take more than two minutes each on the line; photos do, and a lower \
+             resolution or Halftone::Threshold helps"
+        );
     }
 }
 

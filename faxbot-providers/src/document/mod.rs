@@ -20,6 +20,8 @@ mod halftone;
 mod header;
 mod layout;
 mod output;
+#[cfg(feature = "render")]
+mod parallel;
 mod part;
 #[cfg(feature = "render")]
 mod pdf;

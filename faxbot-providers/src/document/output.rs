@@ -12,7 +12,7 @@ use faxbot_core::{
     DocumentReason, Effect, Error, ErrorKind, Result,
     document::{
         ConvertOptions, FaxImage, FaxScratch,
-        ccitt::T6Encoder,
+        ccitt::{CcittError, FaxEncoder, T4Decoder, T6Decoder, row_bytes},
         tiff::{NewPage, PageNumber, TiffError, TiffWriter},
     },
 };
@@ -27,16 +27,17 @@ pub(super) struct FaxFile<'a> {
     pages: Vec<PageMark>,
 }
 
-/// Rows and pixels of a page, to be compared with what the file holds.
+/// Rows and coded bytes of a page, to be compared with what the file holds.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct PageMark {
     rows: u32,
-    pixels: u64,
+    coded: u64,
 }
 
 /// Where the rows of one page go. Pages may be drawn on several threads at a time.
 pub(super) struct PageRows<'a> {
-    encoder: T6Encoder,
+    encoder: FaxEncoder,
+    options: ConvertOptions,
     hasher: DefaultHasher,
     stop: &'a Stop,
 }
@@ -49,10 +50,12 @@ pub(super) struct DrawnPage {
 
 impl<'a> PageRows<'a> {
     pub(super) fn new(options: &ConvertOptions, stop: &'a Stop) -> Result<Self> {
-        let encoder = T6Encoder::new(options.width.pixels())
-            .map_err(|source| internal("the width cannot be coded").with_source(source))?;
+        let encoder =
+            FaxEncoder::new(options.width.pixels(), options.coding, options.resolution)
+                .map_err(|source| internal("the width cannot be coded").with_source(source))?;
         Ok(Self {
             encoder,
+            options: *options,
             hasher: DefaultHasher::new(),
             stop,
         })
@@ -71,19 +74,49 @@ impl<'a> PageRows<'a> {
             .map_err(|source| internal("a row has the wrong length").with_source(source))
     }
 
-    /// Ends the page, which has to have `rows` rows.
+    /// Ends the page, which has to have `rows` rows, and decodes it: its pixels have to be those
+    /// that went in.
     pub(super) fn finish(self, rows: u32) -> Result<DrawnPage> {
         if self.encoder.rows() != rows {
             return Err(internal("a page has other rows than announced"));
         }
+        let strip = self.encoder.finish();
+        let pixels = decoded(&strip, rows, &self.options)
+            .map_err(|source| internal("a page was not coded well").with_source(source))?;
+        if pixels != self.hasher.finish() {
+            return Err(internal("a page was coded as another"));
+        }
+        let coded = hash(&strip);
         Ok(DrawnPage {
-            mark: PageMark {
-                rows,
-                pixels: self.hasher.finish(),
-            },
-            strip: self.encoder.finish(),
+            mark: PageMark { rows, coded },
+            strip,
         })
     }
+}
+
+/// The hash of the rows of a strip.
+fn decoded(strip: &[u8], rows: u32, options: &ConvertOptions) -> Result<u64, CcittError> {
+    let width = options.width.pixels();
+    let mut row = vec![0; row_bytes(width)];
+    let mut hasher = DefaultHasher::new();
+    if let Some(coding) = options.coding.t4() {
+        let mut decoder = T4Decoder::new(strip, width, rows, coding)?;
+        while decoder.next_row(&mut row)? {
+            hasher.write(&row);
+        }
+    } else {
+        let mut decoder = T6Decoder::new(strip, width, rows)?;
+        while decoder.next_row(&mut row)? {
+            hasher.write(&row);
+        }
+    }
+    Ok(hasher.finish())
+}
+
+fn hash(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    hasher.finish()
 }
 
 impl<'a> FaxFile<'a> {
@@ -131,6 +164,7 @@ impl<'a> FaxFile<'a> {
     fn add_as(&mut self, page: DrawnPage, number: Option<PageNumber>) -> Result<()> {
         self.stop.check()?;
         let mut new = NewPage::new(page.mark.rows, self.options.resolution);
+        new.coding = self.options.coding;
         new.page_number = number;
         self.pages.push(page.mark);
         self.writer
@@ -143,7 +177,7 @@ impl<'a> FaxFile<'a> {
         self.writer.page_count()
     }
 
-    /// Closes the file and reads it back: pages, width, resolution and every pixel.
+    /// Closes the file and reads it back: pages, width, resolution, coding and every byte.
     pub(super) fn finish(self) -> Result<FaxImage> {
         let Self {
             writer,
@@ -158,9 +192,11 @@ impl<'a> FaxFile<'a> {
             .into_inner()
             .map_err(|error| write_failed(error.into_error()))?;
         let image = scratch.into_image()?;
-        if (image.width(), image.resolution()) != (options.width, options.resolution) {
+        if (image.width(), image.resolution(), image.coding())
+            != (options.width, options.resolution, options.coding)
+        {
             return Err(internal(
-                "the file has another width or resolution than was written",
+                "the file has another width, resolution or coding than was written",
             ));
         }
         let mut reader = image.reader()?;
@@ -168,13 +204,13 @@ impl<'a> FaxFile<'a> {
         for index in 0..reader.page_count() {
             stop.check()?;
             let page = reader.page(index).map_err(tiff_failed)?;
-            let mut hasher = DefaultHasher::new();
-            reader
-                .decode_page(&page, |row| hasher.write(row))
-                .map_err(tiff_failed)?;
+            let mut coded = Vec::new();
+            for strip in page.strips {
+                coded.append(&mut reader.read_strip(strip).map_err(tiff_failed)?);
+            }
             found.push(PageMark {
                 rows: page.rows,
-                pixels: hasher.finish(),
+                coded: hash(&coded),
             });
         }
         if found != pages {

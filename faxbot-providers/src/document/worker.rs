@@ -7,7 +7,7 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use faxbot_core::{
@@ -21,7 +21,7 @@ use super::convert::OPERATION;
 const MAX_ABANDONED: usize = 2;
 
 /// Stack of a working thread: hayro follows forms nested up to 50 deep, with large frames.
-const STACK_BYTES: usize = 32 << 20;
+pub(super) const STACK_BYTES: usize = 32 << 20;
 
 /// A deadline further away than any conversion, for limits that overflow the clock.
 const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -46,20 +46,52 @@ impl Threads {
             .take(wanted)
             .collect()
     }
+
+    /// Lets conversions that wait have a place; gives it back if none does.
+    pub(super) fn again(&self, place: OwnedSemaphorePermit) -> Option<OwnedSemaphorePermit> {
+        drop(place);
+        self.0.clone().try_acquire_owned().ok()
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(count: usize) -> Self {
+        Self(Arc::new(Semaphore::new(count)))
+    }
 }
 
 /// Tells work whether its result is still wanted. Work asks between rows.
-#[derive(Debug, Clone)]
-pub(super) struct Stop(Arc<AtomicBool>);
+#[derive(Debug, Clone, Default)]
+pub(super) struct Stop {
+    caller_left: Arc<AtomicBool>,
+    /// The first page that failed, and the page that asks.
+    page: Option<(Arc<AtomicUsize>, usize)>,
+}
 
 impl Stop {
     /// # Errors
-    /// `Document(Timeout)` when the caller has left.
+    /// `Document(Timeout)` when the caller has left, or an earlier page failed.
     pub(super) fn check(&self) -> Result<()> {
-        if self.0.load(Ordering::Relaxed) {
+        if self.is_set() {
             Err(timeout())
         } else {
             Ok(())
+        }
+    }
+
+    /// Whether the work is no longer wanted.
+    pub(super) fn is_set(&self) -> bool {
+        self.caller_left.load(Ordering::Relaxed)
+            || self
+                .page
+                .as_ref()
+                .is_some_and(|(failed_at, page)| failed_at.load(Ordering::Relaxed) < *page)
+    }
+
+    /// As this one, for a page that is of no use either when one before it fails.
+    pub(super) fn until(&self, failed_at: Arc<AtomicUsize>, page: usize) -> Self {
+        Self {
+            caller_left: self.caller_left.clone(),
+            page: Some((failed_at, page)),
         }
     }
 }
@@ -78,6 +110,11 @@ impl Workers {
     /// Wall time.
     pub(super) fn timestamp(&self) -> Timestamp {
         self.clock.timestamp()
+    }
+
+    /// The time that limits are measured in.
+    pub(super) fn now(&self) -> Instant {
+        self.clock.now()
     }
 
     /// Threads that were given up and still run.
@@ -112,7 +149,7 @@ impl Workers {
 
         let (answer, answered) = oneshot::channel();
         let job = Arc::new(Job {
-            stop: Stop(Arc::default()),
+            stop: Stop::default(),
             state: Mutex::new(State::Running),
             abandoned: self.abandoned.clone(),
         });
@@ -185,7 +222,7 @@ struct Caller(Arc<Job>);
 
 impl Drop for Caller {
     fn drop(&mut self) {
-        self.0.stop.0.store(true, Ordering::Relaxed);
+        self.0.stop.caller_left.store(true, Ordering::Relaxed);
         self.0.enter(State::Abandoned);
     }
 }
@@ -198,7 +235,7 @@ fn timeout() -> Error {
     )
 }
 
-fn panicked() -> Error {
+pub(super) fn panicked() -> Error {
     Error::document(
         OPERATION,
         DocumentReason::Damaged,

@@ -1,6 +1,8 @@
 //! A converter whose directory a test can look into.
 #![allow(dead_code, reason = "each test program uses its own part")]
 
+pub(crate) mod pdf;
+
 use std::fs;
 
 use faxbot_core::{

@@ -1,46 +1,36 @@
 //! PDF pages by hayro.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+mod check;
+mod codec;
+mod fonts;
+mod luma;
+mod page;
+mod plain;
+mod survey;
+mod unpack;
 
 use faxbot_core::{DocumentReason, Error, Result, document::ConvertOptions};
-use hayro::{
-    RenderCache, RenderSettings,
-    hayro_interpret::{InterpreterSettings, InterpreterWarning, util::TransformExt},
-    hayro_syntax::{
-        DecryptionError, LoadPdfError, Pdf,
-        object::{Array, Dict, Object, Stream},
-        page::Page,
-    },
-    kurbo::Affine,
-    render_into,
-    vello_cpu::{
-        Pixmap, RasterizerSettings, RenderContext, Resources, TargetInit,
-        color::palette::css::WHITE,
-    },
-};
+use hayro::hayro_syntax::{DecryptionError, LoadPdfError, Pdf, PdfData};
 
 use super::{
     convert::{OPERATION, Renderer},
-    halftone::Screen,
-    layout::{Layout, fit},
-    output::{FaxFile, PageRows, check_pages, check_pixels, internal, too_large},
+    layout::Layout,
+    output::{FaxFile, check_pages, check_pixels, too_large},
+    parallel::{Pages, Seat, draw_pages},
     part::{Job, Part},
 };
-
-/// Coverage (of 255) above which a pixel is painted. hayro draws lines at least one pixel wide in
-/// the finer direction, which is 0.48 of a pixel in the coarser one at 98 and 391 lines per inch;
-/// such a line may lie across two pixels, and has to be seen all the same.
-const COVERAGE: u8 = 60;
-
-/// Pixels of one image in the document; 600 dots per inch on A3 are 70 million. hayro decodes an
-/// image as a whole.
-const MAX_IMAGE_PIXELS: u64 = 100_000_000;
+use page::{Cache, Painter};
+use unpack::Unpacked;
 
 /// Rows of a page that hayro can draw.
 const MAX_ROWS: u32 = u16::MAX as u32;
+
+/// Pages that a thread draws from one opened document. hayro keeps what it decoded (contents,
+/// fonts, glyphs, colour profiles) as long as the document and its cache live.
+const BATCH_PAGES: usize = 32;
+
+/// Bytes of page contents, decoded, after which a batch ends early.
+const BATCH_BYTES: usize = 8 << 20;
 
 /// The renderer of the feature `render`.
 #[derive(Debug)]
@@ -48,17 +38,18 @@ pub(super) struct HayroRenderer;
 
 impl Renderer for HayroRenderer {
     fn open(&self, pdf: Vec<u8>, options: &ConvertOptions) -> Result<Box<dyn Part>> {
-        if is_cut_off(&pdf) {
-            return Err(damaged("the pdf is cut off"));
-        }
-        let pdf = Pdf::new(pdf).map_err(load_error)?;
-        check_page_tree(&pdf, pdf.pages().len())?;
+        check::is_whole(&pdf)?;
+        let mut unpacked = Unpacked::default();
+        unpacked.raw(&pdf)?;
+        let data = PdfData::from(pdf);
+        let pdf = Pdf::new(data.clone()).map_err(load_error)?;
+        check::page_tree(&pdf)?;
         check_pages(pdf.pages().len(), options)?;
-        check_images(&pdf)?;
+        let patterns = check::objects(&pdf, &mut unpacked)?;
         let mut layouts = Vec::with_capacity(pdf.pages().len());
         for (index, page) in pdf.pages().iter().enumerate() {
-            let layout =
-                layout(page, options).ok_or_else(|| damaged("a page of the pdf has no size"))?;
+            let layout = page::layout(page, options)
+                .ok_or_else(|| damaged("a page of the pdf has no size"))?;
             check_pixels(index, layout.rows, options)?;
             if layout.rows > MAX_ROWS {
                 return Err(too_large(format!(
@@ -68,14 +59,21 @@ impl Renderer for HayroRenderer {
             }
             layouts.push(layout);
         }
-        Ok(Box::new(PdfPart { pdf, layouts }))
+        Ok(Box::new(PdfPart {
+            data,
+            pdf,
+            layouts,
+            patterns,
+        }))
     }
 }
 
 /// A PDF whose pages have their places on paper.
 struct PdfPart {
+    data: PdfData,
     pdf: Pdf,
     layouts: Vec<Layout>,
+    patterns: bool,
 }
 
 impl Part for PdfPart {
@@ -84,212 +82,73 @@ impl Part for PdfPart {
     }
 
     fn draw(self: Box<Self>, job: &Job<'_>, out: &mut FaxFile<'_>) -> Result<()> {
-        let mut painter = Painter::new(&job.options);
-        let cache = RenderCache::new();
-        for (page, layout) in self.pdf.pages().iter().zip(&self.layouts) {
-            check_contents(page)?;
-            out.page(layout.rows, |rows| painter.page(page, layout, &cache, rows))?;
-        }
-        Ok(())
+        draw_pages(job, out, self.layouts.len(), |pages, seat| {
+            let mut painter = Painter::new(&job.options, self.patterns);
+            let mut seat = self.batch(&self.pdf, &mut painter, pages, seat);
+            while let Some(held) = seat {
+                seat = match self.reopen() {
+                    Ok(pdf) => self.batch(&pdf, &mut painter, pages, held),
+                    Err(error) => pages.next(|_, _| Err(error)).and(None),
+                };
+            }
+        })
     }
 }
 
-/// What is kept from page to page: pixels, settings and the packed row.
-struct Painter {
-    width: u16,
-    context: RenderContext,
-    pixels: Pixmap,
-    resources: Resources,
-    interpreter: InterpreterSettings,
-    settings: RenderSettings,
-    incomplete: Arc<AtomicBool>,
-    screen: Screen,
-    grey: Vec<u8>,
-}
-
-impl Painter {
-    fn new(options: &ConvertOptions) -> Self {
-        let incomplete = Arc::new(AtomicBool::new(false));
-        let seen = incomplete.clone();
-        let interpreter = InterpreterSettings {
-            warning_sink: Arc::new(move |warning| match warning {
-                // Viewers do not draw such annotations either.
-                InterpreterWarning::UnresolvedAnnotationAppearance => {}
-                _ => seen.store(true, Ordering::Relaxed),
-            }),
-            ..InterpreterSettings::default()
-        };
-        let pixels = options.width.pixels();
-        Self {
-            width: u16::try_from(pixels).unwrap_or(u16::MAX),
-            context: RenderContext::new(0, 0),
-            pixels: Pixmap::new(0, 0),
-            resources: Resources::default(),
-            interpreter,
-            settings: RenderSettings {
-                aliasing_threshold: Some(COVERAGE),
-                ..RenderSettings::default()
-            },
-            incomplete,
-            screen: Screen::new(options.halftone, pixels),
-            grey: Vec::new(),
-        }
-    }
-
-    fn page<'a>(
-        &mut self,
-        page: &'a Page<'a>,
-        layout: &Layout,
-        cache: &RenderCache<'a>,
-        rows: &mut PageRows<'_>,
-    ) -> Result<()> {
-        let height = u16::try_from(layout.rows).map_err(|_| internal("a page is too long"))?;
-        self.context.reset_and_resize(self.width, height);
-        self.pixels.resize(self.width, height);
-        render_into(
-            page,
-            cache,
-            &self.interpreter,
-            &self.settings,
-            &mut self.context,
-            transform(page, layout),
-        );
-        self.context.flush();
-        self.context.render_with(
-            &mut self.pixels,
-            &mut self.resources,
-            RasterizerSettings {
-                target_init: TargetInit::Clear(WHITE),
-                ..RasterizerSettings::default()
-            },
-        );
-        if self.incomplete.load(Ordering::Relaxed) {
-            return Err(damaged("an image or a font of the pdf cannot be read"));
-        }
-        self.screen.begin_page();
-        let band = usize::from(self.width) * 4 * Screen::BAND;
-        for pixels in self.pixels.data_as_u8_slice().chunks(band) {
-            self.grey.clear();
-            self.grey.extend(pixels.as_chunks().0.iter().map(luma));
-            self.screen.band(&self.grey, |row| rows.row(row))?;
-        }
-        Ok(())
-    }
-}
-
-/// ITU-R BT.601 luma of an opaque pixel.
-fn luma([red, green, blue, _]: &[u8; 4]) -> u8 {
-    let weighted = u16::from(*red) * 77 + u16::from(*green) * 150 + u16::from(*blue) * 29;
-    weighted.to_be_bytes()[0]
-}
-
-fn layout(page: &Page<'_>, options: &ConvertOptions) -> Option<Layout> {
-    let (width, height) = page.render_dimensions();
-    // ISO 32000-1 §14.11.2, table 30: the size of a unit in 1/72 inch.
-    let unit = page
-        .raw()
-        .get::<f32>("UserUnit")
-        .filter(|unit| unit.is_normal() && *unit > 0.0)
-        .unwrap_or(1.0);
-    fit(
-        (f64::from(width), f64::from(height)),
-        f64::from(unit),
-        options.width,
-        options.resolution,
-    )
-}
-
-fn transform(page: &Page<'_>, layout: &Layout) -> Affine {
-    let (width, _) = page.render_dimensions();
-    let turn = if layout.turned {
-        // (x, y) to (y, width - x): the top edge goes to the left.
-        Affine::new([0.0, -1.0, 1.0, 0.0, 0.0, f64::from(width)])
-    } else {
-        Affine::IDENTITY
-    };
-    Affine::translate((layout.left, 0.0))
-        * Affine::scale_non_uniform(layout.scale_x, layout.scale_y)
-        * turn
-        * page.initial_transform(true).to_kurbo()
-}
-
-/// A file ends with `startxref` behind its last object (ISO 32000-1 §7.5.5). hayro would show what
-/// is left of one that was cut.
-fn is_cut_off(pdf: &[u8]) -> bool {
-    let last = |word: &[u8]| pdf.windows(word.len()).rposition(|bytes| bytes == word);
-    match (last(b"startxref"), last(b"endobj")) {
-        (Some(end), Some(object)) => end < object,
-        _ => true,
-    }
-}
-
-/// hayro leaves out pages that it cannot find and looks for lost ones; both make another document.
-fn check_page_tree(pdf: &Pdf, found: usize) -> Result<()> {
-    let catalog = pdf.xref().get::<Dict<'_>>(pdf.xref().root_id());
-    let Some(tree) = catalog.and_then(|catalog| catalog.get::<Dict<'_>>("Pages")) else {
-        return Err(damaged("the pdf has no page tree"));
-    };
-    if tree
-        .get::<u32>("Count")
-        .is_some_and(|count| usize::try_from(count).is_ok_and(|count| count > found))
-    {
-        return Err(damaged("pages of the pdf are missing"));
-    }
-    Ok(())
-}
-
-/// hayro draws a page without its contents when they cannot be read.
-fn check_contents(page: &Page<'_>) -> Result<()> {
-    let lost = || damaged("the contents of a page of the pdf cannot be read");
-    let key = "Contents";
-    if !page.raw().contains_key(key) {
-        return Ok(());
-    }
-    if let Some(parts) = page.raw().get::<Array<'_>>(key) {
-        let mut read = 0_usize;
-        for part in parts.iter::<Stream<'_>>() {
-            part.decoded_data().map_err(|_| lost())?;
-            read = read.saturating_add(1);
-        }
-        return if read == parts.raw_iter().count() {
-            Ok(())
+impl PdfPart {
+    /// The document with nothing decoded.
+    fn reopen(&self) -> Result<Pdf> {
+        let pdf = Pdf::new(self.data.clone()).map_err(load_error)?;
+        // hayro mends a broken cross-reference table when it meets the first wrong entry. This
+        // meets it now: what a page shows does not depend on the pages that were drawn before.
+        check::objects(&pdf, &mut Unpacked::default())?;
+        if pdf.pages().len() == self.layouts.len() {
+            Ok(pdf)
         } else {
-            Err(lost())
-        };
-    }
-    let stream = page.raw().get::<Stream<'_>>(key).ok_or_else(lost)?;
-    stream.decoded_data().map(drop).map_err(|_| lost())
-}
-
-fn check_images(pdf: &Pdf) -> Result<()> {
-    for object in pdf.objects() {
-        let Object::Stream(stream) = object else {
-            continue;
-        };
-        let side = |key: &str| stream.dict().get::<u32>(key).map_or(0, u64::from);
-        if side("Width").saturating_mul(side("Height")) > MAX_IMAGE_PIXELS {
-            return Err(too_large(format!(
-                "an image of the pdf has more than {MAX_IMAGE_PIXELS} pixels"
-            )));
+            Err(damaged("the page tree of the pdf is damaged"))
         }
     }
-    Ok(())
+
+    /// Draws pages until hayro keeps too much. The seat, if there are more pages to draw in it.
+    fn batch<'f>(
+        &self,
+        pdf: &Pdf,
+        painter: &mut Painter,
+        pages: &Pages<'_, 'f>,
+        seat: Seat,
+    ) -> Option<Seat> {
+        let mut cache = Cache::default();
+        let mut decoded = 0_usize;
+        for _ in 0..BATCH_PAGES {
+            pages.next(|index, stop| {
+                let (Some(page), Some(layout)) = (pdf.pages().get(index), self.layouts.get(index))
+                else {
+                    return Err(damaged("the page tree of the pdf is damaged"));
+                };
+                decoded = decoded.saturating_add(check::contents(page)?);
+                painter.page(page, layout, &mut cache, stop)
+            })?;
+            if decoded > BATCH_BYTES {
+                break;
+            }
+        }
+        pages.keep(seat)
+    }
 }
 
 fn load_error(error: LoadPdfError) -> Error {
-    match error {
-        LoadPdfError::Decryption(DecryptionError::PasswordProtected) => Error::document(
-            OPERATION,
+    let (reason, message) = match error {
+        LoadPdfError::Decryption(DecryptionError::PasswordProtected) => (
             DocumentReason::Encrypted,
-            "the pdf needs a password",
+            "password-protected: send an unprotected copy",
         ),
-        LoadPdfError::Decryption(_) => Error::document(
-            OPERATION,
+        LoadPdfError::Decryption(_) => (
             DocumentReason::Encrypted,
-            "the encryption of the pdf is not supported",
+            "the encryption of the pdf is not supported: send an unprotected copy",
         ),
-        LoadPdfError::Invalid => damaged("the pdf cannot be read"),
-    }
+        LoadPdfError::Invalid => (DocumentReason::Damaged, "the pdf cannot be read"),
+    };
+    Error::document(OPERATION, reason, message)
 }
 
 fn damaged(message: &'static str) -> Error {
@@ -298,24 +157,41 @@ fn damaged(message: &'static str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use faxbot_core::Timestamp;
+
     use super::*;
+    use crate::document::{
+        worker::{Stop, Threads},
+        zone::Zone,
+    };
 
     #[test]
-    fn colours_have_the_luminance_of_itu_r_bt_601() {
-        assert_eq!(luma(&[255, 255, 255, 255]), 255);
-        assert_eq!(luma(&[0, 0, 0, 255]), 0);
-        assert_eq!(luma(&[153, 153, 153, 255]), 153);
-        assert_eq!(luma(&[255, 0, 0, 255]), 76);
-        assert_eq!(luma(&[255, 255, 0, 255]), 226);
-    }
-
-    #[test]
-    fn a_file_without_its_end_is_cut_off() {
-        assert!(!is_cut_off(
-            b"1 0 obj null endobj xref trailer startxref 9 %%EOF"
-        ));
-        assert!(is_cut_off(b"1 0 obj null endobj xref trailer"));
-        assert!(is_cut_off(b"startxref 0 %%EOF 1 0 obj null endobj"));
-        assert!(is_cut_off(b""));
+    fn the_file_does_not_depend_on_the_number_of_threads() {
+        let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/assets/sample.pdf");
+        let directory = tempfile::tempdir().unwrap();
+        let options = ConvertOptions::default();
+        let drawn = |threads| {
+            let part = HayroRenderer
+                .open(fs::read(sample).unwrap(), &options)
+                .unwrap();
+            let (stop, zone, threads) = (Stop::default(), Zone::default(), Threads::of(threads));
+            let job = Job {
+                options,
+                total: part.pages(),
+                at: Timestamp::UNIX_EPOCH,
+                zone: &zone,
+                stop: &stop,
+                threads: &threads,
+            };
+            let mut out = FaxFile::create(directory.path(), &options, &stop).unwrap();
+            part.draw(&job, &mut out).unwrap();
+            fs::read(out.finish().unwrap().path()).unwrap()
+        };
+        let alone = drawn(0);
+        for threads in 1..4 {
+            assert!(drawn(threads) == alone, "{threads}");
+        }
     }
 }
