@@ -550,6 +550,12 @@ async fn hostile_pictures_are_refused_with_their_reason() {
         page.extend([(256, 4, vec![width]), (257, 4, vec![height])]);
         tiff_file(&[(page, 273, vec![vec![0; 64]])])
     };
+    let mut big_progressive = test_file("progressive.jpg");
+    let frame = big_progressive
+        .windows(2)
+        .position(|two| two == [0xff, 0xc2]);
+    let sides = frame.unwrap() + 5;
+    big_progressive[sides..sides + 4].copy_from_slice(&[0x1f, 0x40, 0x1f, 0x40]);
     let mut looped = tiff_file(&[(fields(1, &[8], None), 273, vec![vec![0; 960]])]);
     let at = looped.len() - 4;
     let first: [u8; 4] = looped[4..8].try_into().unwrap();
@@ -567,6 +573,11 @@ async fn hostile_pictures_are_refused_with_their_reason() {
         ("a gigapixel tiff", big_tiff(50_000, 50_000), TooLarge),
         ("a tiff of no height", big_tiff(10, 0), Damaged),
         ("a tiff without its pixels", big_tiff(2000, 2000), Damaged),
+        (
+            "a progressive jpeg of 64 megapixels",
+            big_progressive,
+            TooLarge,
+        ),
         ("a chain with a loop", looped, Damaged),
         (
             "planes",

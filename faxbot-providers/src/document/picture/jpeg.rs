@@ -13,11 +13,15 @@ use super::{
     ifd::{Block, ORIENTATION},
     page::{damaged, luma, unsuitable},
 };
-use crate::document::{convert::OPERATION, source::Input, worker::Stop};
+use crate::document::{convert::OPERATION, output::too_large, source::Input, worker::Stop};
 
 /// A progressive picture is held as coefficients, 6 bytes a pixel and more, and every scan goes over
 /// all of it. Cameras write about ten scans.
 const MAX_SCANS: usize = 64;
+
+/// Pixels of a progressive picture, for what they take: the largest cameras of telephones have 200
+/// million and write 50, not progressive.
+const MAX_PROGRESSIVE_PIXELS: u64 = 50_000_000;
 
 pub(super) struct Jpeg {
     bytes: Vec<u8>,
@@ -34,6 +38,12 @@ impl Jpeg {
             head.per_inch,
             head.orientation,
         )?;
+        let pixels = u64::from(head.width) * u64::from(head.height);
+        if head.progressive && pixels > MAX_PROGRESSIVE_PIXELS {
+            return Err(too_large(format!(
+                "a progressive jpeg has more than {MAX_PROGRESSIVE_PIXELS} pixels: make it smaller"
+            )));
+        }
         Ok(Self { bytes, head, sheet })
     }
 }
@@ -97,6 +107,7 @@ fn to_grey_in_place(pixels: &mut Vec<u8>) {
 struct Head {
     width: u16,
     height: u16,
+    progressive: bool,
     per_inch: Option<(f64, f64)>,
     orientation: u16,
 }
@@ -117,6 +128,7 @@ impl Head {
             match (segment.marker, segment.body) {
                 // Baseline, extended and progressive, coded by Huffman.
                 (0xc0..=0xc2, [bits, h0, h1, w0, w1, ..]) => {
+                    head.progressive = segment.marker == 0xc2;
                     if *bits != 8 {
                         return Err(no_such_jpeg());
                     }
