@@ -42,8 +42,8 @@ const CODERS: [Coder; 3] = [OURS, FAX, HAYRO];
 const TURNS: u32 = 4;
 const PASSES: u32 = 15;
 
-const ENCODE_AIMS: [(&str, f64); 2] = [("libtiff", 2.0), ("fax", 5.0)];
-const DECODE_AIMS: [(&str, f64); 1] = [("libtiff", 1.3)];
+const ENCODE_AIMS: [Aim; 2] = [("libtiff", 2.0), ("fax", 5.0)];
+const DECODE_AIMS: [Aim; 1] = [("libtiff", 1.3)];
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -224,10 +224,14 @@ fn cell(time: f64) -> String {
     }
 }
 
+/// What is compared: its name, its time, and the peers with an aim.
+type Part = (&'static str, fn(&Times) -> f64, &'static [Aim]);
+type Aim = (&'static str, f64);
+
 /// How many times as fast as a peer: in the mean, and on the worst chart.
 fn print_ratios(title: &str, rows: &[Row]) {
     let peers = [("fax", 1), ("hayro-ccitt", 2), ("libtiff", 3)];
-    let parts: [(&str, fn(&Times) -> f64, &[(&str, f64)]); 2] = [
+    let parts: [Part; 2] = [
         ("encode", |times| times.encode, &ENCODE_AIMS),
         ("decode", |times| times.decode, &DECODE_AIMS),
     ];

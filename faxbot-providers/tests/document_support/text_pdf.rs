@@ -147,9 +147,9 @@ impl Block {
         let room = (self.width * 100 / letter) as usize;
         let leading = self.size + self.size / 4 + 1;
         let mut taken = Vec::new();
-        let _ = write!(
+        let _ = writeln!(
             drawing,
-            "BT {} g /F{} {} Tf {leading} TL {} {} Td\n",
+            "BT {} g /F{} {} Tf {leading} TL {} {} Td",
             self.grey, self.font, self.size, self.left, self.top
         );
         for _ in 0..self.lines {
