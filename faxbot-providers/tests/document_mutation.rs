@@ -144,7 +144,7 @@ fn receive(input: &[u8], bench: &Bench, counts: &mut Counts) {
         Ok(()) => *seen += 1,
         Err(_) => counts.not_read += 1,
     };
-    let png = PngOptions::new().with_repair(input.len() % 2 == 0);
+    let png = PngOptions::new().with_repair(input.len().is_multiple_of(2));
     let picture = fax.page_to_png(0, &png).map(drop);
     count(&mut counts.pictures, picture);
     count(&mut counts.pdfs, fax.write_pdf(Vec::new()).map(drop));

@@ -35,6 +35,15 @@ impl FaxWidth {
         }
     }
 
+    /// Millimetres that a row covers (ITU-T T.4 §2.1): 215, 255 or 303.
+    pub const fn millimetres(self) -> f64 {
+        match self {
+            Self::A4 => 215.0,
+            Self::B4 => 255.0,
+            Self::A3 => 303.0,
+        }
+    }
+
     /// The width that has this many pixels.
     pub fn from_pixels(pixels: u32) -> Option<Self> {
         [Self::A4, Self::B4, Self::A3]

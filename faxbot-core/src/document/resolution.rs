@@ -37,6 +37,16 @@ impl Resolution {
         }
     }
 
+    /// Lines per millimetre (ITU-T T.4 §2.2): 3.85, 7.7 or 15.4, which the nominal
+    /// [`lines_per_inch`](Self::lines_per_inch) are rounded from.
+    pub const fn lines_per_millimetre(self) -> f64 {
+        match self {
+            Self::Standard => 3.85,
+            Self::Fine => 7.7,
+            Self::Superfine => 15.4,
+        }
+    }
+
     /// Rows of an A4 page (297 mm): 1143, 2286 or 4573.
     pub const fn rows_a4(self) -> u32 {
         match self {

@@ -291,7 +291,8 @@ mod tests {
 
     #[derive(Debug)]
     enum Script {
-        Block(Mutex<mpsc::Receiver<()>>),
+        /// Says that it has begun, then waits for the other end to be dropped.
+        Block(mpsc::Sender<()>, Mutex<mpsc::Receiver<()>>),
         Panic,
         Short,
         Nothing,
@@ -315,7 +316,8 @@ mod tests {
             out.page(2, |rows| {
                 rows.row(&[0; 216])?;
                 match &*self.0 {
-                    Script::Block(held) => {
+                    Script::Block(begun, held) => {
+                        let _ = begun.send(());
                         let _ = held.lock().unwrap().recv();
                         rows.row(&[0; 216])
                     }
@@ -344,13 +346,21 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_renderer_that_hangs_is_given_up_and_two_of_them_overload() {
         let (hold, held) = mpsc::channel();
-        let (directory, converter) = converter(Script::Block(Mutex::new(held)));
+        let (begin, begun) = mpsc::channel();
+        let begun = Arc::new(Mutex::new(begun));
+        let (directory, converter) = converter(Script::Block(begin, Mutex::new(held)));
         let mut limits = DocumentLimits::default();
         limits.time = Duration::from_secs(3);
         let options = ConvertOptions::default().with_limits(limits);
         let started = tokio::time::Instant::now();
         for count in 1..=2 {
-            let error = converter.to_fax(pdf(), options).await.unwrap_err();
+            // The paused clock stands still as long as a blocking task runs: the time limit does
+            // not come before the renderer hangs.
+            let begun = begun.clone();
+            let begun = tokio::task::spawn_blocking(move || begun.lock().unwrap().recv());
+            let (result, begun) = tokio::join!(converter.to_fax(pdf(), options), begun);
+            begun.unwrap().unwrap();
+            let error = result.unwrap_err();
             assert_eq!(error.document_reason(), Some(DocumentReason::Timeout));
             assert_eq!(converter.abandoned(), count);
         }

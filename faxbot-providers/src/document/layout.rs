@@ -27,25 +27,6 @@ pub(super) struct Layout {
     pub(super) left: f64,
 }
 
-/// Millimetres of a row (ITU-T T.4 §2.1: 1728 along 215 mm, 2048 along 255, 2432 along 303).
-fn paper_mm(width: FaxWidth) -> f64 {
-    match width {
-        FaxWidth::B4 => 255.0,
-        FaxWidth::A3 => 303.0,
-        _ => 215.0,
-    }
-}
-
-/// Lines per millimetre (ITU-T T.4 §2.2 and Annex table: 3.85, 7.7, 15.4), which the nominal 98,
-/// 196 and 391 lines per inch stand for.
-fn lines_per_mm(resolution: Resolution) -> f64 {
-    match resolution {
-        Resolution::Standard => 3.85,
-        Resolution::Superfine => 15.4,
-        _ => 7.7,
-    }
-}
-
 /// Places a page of `width` by `height` units of `unit` points; `None` if it has no size.
 pub(super) fn fit(
     (width, height): (f64, f64),
@@ -61,16 +42,16 @@ pub(super) fn fit(
     {
         return None;
     }
-    let turned = width > height && width * mm > paper_mm(paper) * TURN_FROM;
+    let turned = width > height && width * mm > paper.millimetres() * TURN_FROM;
     let (across, down) = if turned {
         (height, width)
     } else {
         (width, height)
     };
     let columns = f64::from(paper.pixels());
-    let shrink = (paper_mm(paper) / (across * mm)).min(1.0);
-    let scale_x = mm * columns / paper_mm(paper) * shrink;
-    let scale_y = mm * lines_per_mm(resolution) * shrink;
+    let shrink = (paper.millimetres() / (across * mm)).min(1.0);
+    let scale_x = mm * columns / paper.millimetres() * shrink;
+    let scale_y = mm * resolution.lines_per_millimetre() * shrink;
     let height = down * mm * shrink;
     // Files say 842 or 841 points for the 841.89 of A4.
     let height = if (height - A4_HEIGHT_MM).abs() < A4_TOLERANCE_MM {
@@ -79,7 +60,7 @@ pub(super) fn fit(
         height
     };
     Some(Layout {
-        rows: whole(height * lines_per_mm(resolution)).max(1),
+        rows: whole(height * resolution.lines_per_millimetre()).max(1),
         turned,
         scale_x,
         scale_y,
@@ -128,7 +109,7 @@ pub(super) fn place(
     if !width.is_normal() || !height.is_normal() || width < 0.0 || height < 0.0 {
         return None;
     }
-    let sheet = paper_mm(paper);
+    let sheet = paper.millimetres();
     let turned = size != Size::Fax && width > height && width > sheet * TURN_FROM;
     let (across, down) = if turned {
         (height, width)
@@ -175,7 +156,12 @@ pub(super) fn fax_size_mm(
     width: FaxWidth,
     resolution: Resolution,
 ) -> Option<(f64, f64)> {
-    (rows > 0).then(|| (paper_mm(width), f64::from(rows) / lines_per_mm(resolution)))
+    (rows > 0).then(|| {
+        (
+            width.millimetres(),
+            f64::from(rows) / resolution.lines_per_millimetre(),
+        )
+    })
 }
 
 /// How many rows of a fax in resolution `from` make whole rows in `resolution`.
@@ -198,8 +184,8 @@ pub(super) fn size_mm((width, height): (u32, u32), (x, y): (f64, f64)) -> (f64, 
     let (width, height) = (f64::from(width), f64::from(height));
     match Resolution::from_lines_per_inch(y) {
         Some(resolution) if FAX_PIXELS_PER_INCH.contains(&x) => (
-            width * paper_mm(FaxWidth::A4) / f64::from(FaxWidth::A4.pixels()),
-            height / lines_per_mm(resolution),
+            width * FaxWidth::A4.millimetres() / f64::from(FaxWidth::A4.pixels()),
+            height / resolution.lines_per_millimetre(),
         ),
         _ => (width / x * 25.4, height / y * 25.4),
     }

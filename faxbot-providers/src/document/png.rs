@@ -1,24 +1,27 @@
 //! Fax pages as PNG pictures.
 
 use std::{
-    fs::{self, File},
-    io::{BufReader, Read, Seek},
+    fs,
+    io::{self, Read, Seek, Write},
     path::{Path, PathBuf},
 };
 
 use faxbot_core::{
-    DocumentReason, Effect, Error, ErrorKind, Result,
+    Result,
     document::{
         FaxImage, Resolution,
-        ccitt::row_bytes,
-        tiff::{TiffError, TiffReader},
+        ccitt::PageQuality,
+        tiff::{PageInfo, TiffReader},
     },
 };
 use png::{BitDepth, ColorType, PixelDimensions, Unit};
 
-use super::tiff::PIXELS_PER_INCH;
+use super::{
+    received::{Damage, Failed, Turn, decode_upright, open, with_tags},
+    tiff::PIXELS_PER_INCH,
+};
 
-const OPERATION: &str = "page_to_png";
+const FAILED: Failed = Failed("page_to_png");
 
 /// How pages become pictures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +30,10 @@ pub struct PngOptions {
     /// Writes each row of a standard resolution page twice, so that the pixels are nearly square
     /// and viewers that ignore the resolution show the page in its shape. On by default.
     pub double_standard_rows: bool,
+    /// Shows damaged pages in T.4 with their bad rows repaired instead of giving an error. Off by
+    /// default; [`ReceivedFax::page_to_png`](super::ReceivedFax::page_to_png) tells how many rows
+    /// are not what was sent.
+    pub repair: bool,
 }
 
 impl PngOptions {
@@ -34,6 +41,7 @@ impl PngOptions {
     pub fn new() -> Self {
         Self {
             double_standard_rows: true,
+            repair: false,
         }
     }
 
@@ -41,6 +49,13 @@ impl PngOptions {
     #[must_use]
     pub fn with_double_standard_rows(mut self, double: bool) -> Self {
         self.double_standard_rows = double;
+        self
+    }
+
+    /// Sets whether damaged pages are repaired.
+    #[must_use]
+    pub fn with_repair(mut self, repair: bool) -> Self {
+        self.repair = repair;
         self
     }
 }
@@ -51,6 +66,16 @@ impl Default for PngOptions {
     }
 }
 
+/// A page of a received fax as a picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReceivedPicture {
+    /// The PNG.
+    pub png: Vec<u8>,
+    /// How well the page was received.
+    pub quality: PageQuality,
+}
+
 /// One page as a PNG of one bit a pixel, with its resolution (`pHYs`). `page` counts from 0.
 ///
 /// This reads the file: call it off the async threads.
@@ -59,7 +84,7 @@ impl Default for PngOptions {
 /// `NotFound` when there is no such page; `Io` when the file cannot be read; `Document` when it
 /// changed since the image was opened, or is damaged.
 pub fn page_to_png(image: &FaxImage, page: u32, options: &PngOptions) -> Result<Vec<u8>> {
-    encode(&mut image.reader()?, page, options)
+    Ok(picture(&mut image.reader()?, page, options)?.png)
 }
 
 /// Every page as `page-001.png`, `page-002.png` ... in `directory`, which is created when missing.
@@ -75,14 +100,17 @@ pub fn pages_to_png(
     directory: impl AsRef<Path>,
     options: &PngOptions,
 ) -> Result<Vec<PathBuf>> {
-    encode_all(&mut image.reader()?, directory.as_ref(), options)
+    let mut reader = image.reader()?;
+    write_all(reader.page_count(), directory.as_ref(), |page| {
+        picture(&mut reader, page, options)
+    })
 }
 
 /// As [`page_to_png`] for the TIFF of a received fax, which need not be one that can be sent: T.4
 /// (MH or MR) as well as T.6 or uncompressed, any strips, bit order and width, pages that differ.
 ///
-/// A resolution that is none of fax, or is missing, is not written into the picture. Rows are as in
-/// the file, also where it says that they lie turned or mirrored.
+/// The page stands upright, also where the file says that it lies turned or mirrored. A resolution
+/// that is none of fax, or is missing, is not written into the picture.
 ///
 /// This reads the file: call it off the async threads.
 ///
@@ -90,13 +118,14 @@ pub fn pages_to_png(
 /// `NotFound` when there is no such page; `Io` when the file cannot be read; `Document` when it is
 /// no TIFF (`UnknownFormat`), has no page (`Empty`), is not black and white (`Unsuitable`), is above
 /// the limits of [`TiffLimits`](faxbot_core::document::tiff::TiffLimits) (`TooLarge`), or is damaged
-/// (`Damaged`): a row that cannot be decoded makes no picture, and none with white in its place.
+/// (`Damaged`): a row that cannot be decoded makes no picture, unless
+/// [`PngOptions::repair`] asks for one.
 pub fn received_page_to_png(
     fax: impl AsRef<Path>,
     page: u32,
     options: &PngOptions,
 ) -> Result<Vec<u8>> {
-    encode(&mut open(fax.as_ref())?, page, options)
+    Ok(open(fax.as_ref(), FAILED)?.page_to_png(page, options)?.png)
 }
 
 /// As [`pages_to_png`] for the TIFF of a received fax; see [`received_page_to_png`].
@@ -111,77 +140,102 @@ pub fn received_pages_to_png(
     directory: impl AsRef<Path>,
     options: &PngOptions,
 ) -> Result<Vec<PathBuf>> {
-    encode_all(&mut open(fax.as_ref())?, directory.as_ref(), options)
+    let mut fax = open(fax.as_ref(), FAILED)?;
+    write_all(fax.pages(), directory.as_ref(), |page| {
+        fax.page_to_png(page, options)
+    })
 }
 
-fn open(path: &Path) -> Result<TiffReader<BufReader<File>>> {
-    let file = File::open(path).map_err(|source| io_failed("the fax cannot be read", source))?;
-    TiffReader::open(BufReader::new(file)).map_err(tiff_failed)
-}
-
-fn encode_all<R: Read + Seek>(
-    reader: &mut TiffReader<R>,
+fn write_all(
+    pages: u32,
     directory: &Path,
-    options: &PngOptions,
+    mut draw: impl FnMut(u32) -> Result<ReceivedPicture>,
 ) -> Result<Vec<PathBuf>> {
     fs::create_dir_all(directory)
-        .map_err(|source| io_failed("the directory cannot be made", source))?;
+        .map_err(|source| FAILED.io("the directory cannot be made", source))?;
     let mut paths = Vec::new();
-    for page in 0..reader.page_count() {
-        let picture = encode(reader, page, options)?;
+    for page in 0..pages {
+        let picture = draw(page)?;
         let path = directory.join(format!("page-{:03}.png", page.saturating_add(1)));
-        fs::write(&path, picture)
-            .map_err(|source| io_failed("a picture cannot be written", source))?;
+        fs::write(&path, picture.png)
+            .map_err(|source| FAILED.io("a picture cannot be written", source))?;
         paths.push(path);
     }
     Ok(paths)
 }
 
-fn encode<R: Read + Seek>(
+/// Draws a page, row by row when it is upright already.
+pub(super) fn picture<R: Read + Seek>(
     reader: &mut TiffReader<R>,
     page: u32,
     options: &PngOptions,
-) -> Result<Vec<u8>> {
-    let info = reader.page(page).map_err(tiff_failed)?;
-    let resolution = info.fax_resolution();
-    let repeat: u32 = if options.double_standard_rows && resolution == Some(Resolution::Standard) {
+) -> Result<ReceivedPicture> {
+    let page = reader.page(page).map_err(|error| FAILED.tiff(error))?;
+    let (width, rows) = Turn::of(&page).size(&page);
+    let repeat = repeat(&page, options);
+    let mut png = Vec::new();
+    let mut encoder = png::Encoder::new(&mut png, width, rows.saturating_mul(repeat));
+    encoder.set_color(ColorType::Grayscale);
+    encoder.set_depth(BitDepth::One);
+    encoder.set_pixel_dims(dimensions(&page, repeat));
+    let mut writer = encoder.write_header().map_err(png_failed)?;
+    let mut pixels = writer.stream_writer().map_err(png_failed)?;
+
+    let damage = if options.repair {
+        Damage::Repair
+    } else {
+        Damage::Refuse
+    };
+    let mut inverted = Vec::new();
+    let mut written: io::Result<()> = Ok(());
+    let found = decode_upright(reader, &page, damage, |row| {
+        // In a grey PNG a 1 bit is white.
+        inverted.clear();
+        inverted.extend(row.iter().map(|byte| !byte));
+        for _ in 0..repeat {
+            if written.is_ok() {
+                written = pixels.write_all(&inverted);
+            }
+        }
+    })
+    .map_err(|error| FAILED.tiff(error))?;
+    written.map_err(|source| FAILED.io("the picture cannot be made", source))?;
+    pixels.finish().map_err(png_failed)?;
+    writer.finish().map_err(png_failed)?;
+    Ok(ReceivedPicture {
+        png,
+        quality: with_tags(&page, found),
+    })
+}
+
+/// How often each row is written. Rows that become columns are not doubled.
+fn repeat(page: &PageInfo, options: &PngOptions) -> u32 {
+    let standard = page.fax_resolution() == Some(Resolution::Standard);
+    if options.double_standard_rows && standard && !Turn::of(page).transpose {
         2
     } else {
         1
-    };
-    let row = row_bytes(info.width);
-    let rows = info.rows.saturating_mul(repeat);
-    // A file may announce more rows than it has: memory is taken as they are decoded.
-    let mut pixels = Vec::new();
-    let mut inverted = vec![0; row];
-    reader
-        .decode_page(&info, |packed| {
-            // In a grey PNG a 1 bit is white.
-            for (to, from) in inverted.iter_mut().zip(packed) {
-                *to = !from;
-            }
-            for _ in 0..repeat {
-                pixels.extend_from_slice(&inverted);
-            }
-        })
-        .map_err(tiff_failed)?;
+    }
+}
 
-    let mut picture = Vec::new();
-    let mut encoder = png::Encoder::new(&mut picture, info.width, rows);
-    encoder.set_color(ColorType::Grayscale);
-    encoder.set_depth(BitDepth::One);
-    let across = info
+/// Dots per metre of the upright page, when its resolution is that of a fax.
+fn dimensions(page: &PageInfo, repeat: u32) -> Option<PixelDimensions> {
+    let resolution = page.fax_resolution()?;
+    let across = page
         .x_per_inch()
         .is_none_or(|pixels| PIXELS_PER_INCH.contains(&pixels));
-    encoder.set_pixel_dims(resolution.filter(|_| across).map(|it| PixelDimensions {
-        xppu: per_metre(Resolution::PIXELS_PER_INCH),
-        yppu: per_metre(it.lines_per_inch()).saturating_mul(repeat),
+    let x = per_metre(Resolution::PIXELS_PER_INCH);
+    let y = per_metre(resolution.lines_per_inch()).saturating_mul(repeat);
+    let (xppu, yppu) = if Turn::of(page).transpose {
+        (y, x)
+    } else {
+        (x, y)
+    };
+    across.then_some(PixelDimensions {
+        xppu,
+        yppu,
         unit: Unit::Meter,
-    }));
-    let mut writer = encoder.write_header().map_err(png_failed)?;
-    writer.write_image_data(&pixels).map_err(png_failed)?;
-    writer.finish().map_err(png_failed)?;
-    Ok(picture)
+    })
 }
 
 /// Dots per inch in dots per metre, rounded.
@@ -189,38 +243,8 @@ fn per_metre(per_inch: u32) -> u32 {
     per_inch.saturating_mul(10_000).saturating_add(127) / 254
 }
 
-fn io_failed(message: &'static str, source: std::io::Error) -> Error {
-    Error::new(ErrorKind::Io, OPERATION, message)
-        .with_effect(Effect::NoEffect)
-        .with_source(source)
-}
-
-fn tiff_failed(error: TiffError) -> Error {
-    let (reason, message) = match error {
-        TiffError::Io(source) => return io_failed("the fax cannot be read", source),
-        TiffError::NoPage { pages: 0, .. } => (DocumentReason::Empty, "the fax has no page"),
-        TiffError::NoPage { .. } => {
-            return Error::new(
-                ErrorKind::NotFound,
-                OPERATION,
-                "the document has no such page",
-            );
-        }
-        TiffError::NotTiff | TiffError::BigTiff => {
-            (DocumentReason::UnknownFormat, "the fax is no classic tiff")
-        }
-        TiffError::Unsupported { .. } => (
-            DocumentReason::Unsuitable,
-            "the fax is not black and white in a fax compression",
-        ),
-        TiffError::Limit { .. } => (DocumentReason::TooLarge, "the fax is above the limits"),
-        _ => (DocumentReason::Damaged, "the fax is damaged"),
-    };
-    Error::document(OPERATION, reason, message).with_source(error)
-}
-
-fn png_failed(error: png::EncodingError) -> Error {
-    Error::new(ErrorKind::Internal, OPERATION, "the picture cannot be made")
-        .with_effect(Effect::NoEffect)
+fn png_failed(error: png::EncodingError) -> faxbot_core::Error {
+    FAILED
+        .internal("the picture cannot be made")
         .with_source(error)
 }

@@ -1,6 +1,6 @@
 //! How large a page is on paper.
 
-use faxbot_core::document::{Resolution, tiff::PageInfo};
+use faxbot_core::document::{FaxWidth, Resolution, tiff::PageInfo};
 
 use super::upright::Turn;
 
@@ -30,37 +30,24 @@ fn columns_per_mm(width: u32, per_inch: Option<f64>) -> f64 {
     }
 }
 
-/// Columns per millimetre (ITU-T T.4 §2.1: 1728 along 215 mm, 2048 along 255, 2432 along 303), for
-/// which files say 200, 203 or 204 pixels per inch.
+/// Columns per millimetre of fax paper, for which files say 200, 203 or 204 pixels per inch.
 fn fax_columns_per_mm(width: u32) -> f64 {
-    match width {
-        2048 => 2048.0 / 255.0,
-        2432 => 2432.0 / 303.0,
-        _ => 1728.0 / 215.0,
-    }
+    let paper = FaxWidth::from_pixels(width).unwrap_or_default();
+    f64::from(paper.pixels()) / paper.millimetres()
 }
 
 fn rows_per_mm(per_inch: Option<f64>) -> f64 {
     let Some(value) = per_inch.filter(|value| POSSIBLE.contains(value)) else {
-        return lines_per_mm(Resolution::Fine);
+        return Resolution::Fine.lines_per_millimetre();
     };
     Resolution::ALL
         .into_iter()
         .find(|it| near(value, it.lines_per_inch()))
-        .map_or(value / 25.4, lines_per_mm)
+        .map_or(value / 25.4, Resolution::lines_per_millimetre)
 }
 
 fn near(value: f64, nominal: u32) -> bool {
     (value / f64::from(nominal) - 1.0).abs() <= TOLERANCE
-}
-
-/// ITU-T T.4 §2.2.
-fn lines_per_mm(resolution: Resolution) -> f64 {
-    match resolution {
-        Resolution::Standard => 3.85,
-        Resolution::Superfine => 15.4,
-        _ => 7.7,
-    }
 }
 
 #[cfg(test)]

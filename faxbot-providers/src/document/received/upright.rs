@@ -162,7 +162,7 @@ mod tests {
                 bytes.push(seed.to_be_bytes()[0]);
             }
             let last = bytes.last_mut().unwrap();
-            *last &= !(0xff_u16 >> ((width + 7) % 8 + 1)) as u8;
+            *last &= 0xff_u8.unbounded_shl(7 - (width + 7) % 8);
         }
         bytes
     }
