@@ -12,9 +12,7 @@ mod source;
 pub mod tiff;
 
 pub use ccitt::FaxCoding;
-pub use convert::{
-    ConvertOptions, DocumentConverter, DocumentLimits, FaxTiff, FaxWidth, Halftone,
-};
+pub use convert::{ConvertOptions, DocumentConverter, DocumentLimits, FaxTiff, FaxWidth, Halftone};
 pub use cover::CoverPage;
 pub use estimate::{SLOW_PAGE, TransmissionTime, USUAL_BIT_RATE};
 pub use header::PageHeader;
