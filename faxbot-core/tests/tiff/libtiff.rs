@@ -279,3 +279,29 @@ fn tiff2pdf_takes_written_and_copied_pages() {
         read_all(&std::fs::read(directory.path().join("g4.tif")).unwrap()).unwrap() == expected
     );
 }
+
+#[test]
+#[ignore = "needs libtiff-tools: apt-get install libtiff-tools"]
+fn fax2tiff_reads_our_rows_and_we_read_its_class_f() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, chart) in readable_charts(1728) {
+        for (t4, option) in [(T4Coding::Mh, "-1"), (T4Coding::Mr, "-2")] {
+            // It takes the return-to-control code for rows, so that it gets none.
+            let mut encoder = T4Encoder::new(1728, t4).unwrap();
+            for row in &chart.rows {
+                encoder.encode_row(row).unwrap();
+            }
+            std::fs::write(directory.path().join("page.g3"), encoder.finish()).unwrap();
+            run(
+                "fax2tiff",
+                &["-3", option, "-M", "-W", "-6", "-o", "page.tif", "page.g3"],
+                directory.path(),
+            );
+            let page = std::fs::read(directory.path().join("page.tif")).unwrap();
+            assert!(
+                read_all(&page).unwrap() == [chart.rows.clone()],
+                "{name} {t4:?}"
+            );
+        }
+    }
+}
