@@ -110,7 +110,7 @@ impl FaxOutcome {
     ///
     /// If every page had been confirmed by then, the fax arrived and only the goodbye was lost
     /// (T.30: DCN after the last MCF): that is success, and the failure's words stay as native
-    /// code and text.
+    /// code and text. More pages than there were are no proof of that.
     pub fn failed(
         failure: FaxFailure,
         pages_confirmed: Option<u32>,
@@ -118,7 +118,7 @@ impl FaxOutcome {
     ) -> Self {
         let all = matches!(
             (pages_confirmed, pages_total),
-            (Some(confirmed), Some(total)) if total > 0 && confirmed >= total
+            (Some(confirmed), Some(total)) if total > 0 && confirmed == total
         );
         let status = if all {
             OutcomeStatus::Success
@@ -328,6 +328,7 @@ mod tests {
             (Some(2), Some(3)),
             (Some(0), Some(0)),
             (None, Some(3)),
+            (Some(4), Some(3)),
             (Some(3), None),
             (None, None),
         ] {

@@ -11,6 +11,7 @@ use faxbot_core::{
 };
 
 use super::{FaxJob, Now, Stage, later};
+use crate::sip_fax::verdict::judged;
 
 /// The pages of the next call.
 #[derive(Debug)]
@@ -146,10 +147,7 @@ impl FaxJob {
 
     /// Counts a call that ended, by its own pages. Answers whether it was one that ran.
     pub(super) fn count(&mut self, call: CallId, outcome: FaxOutcome, at: Timestamp) -> bool {
-        let outcome = match self.pages_left() {
-            Some(total) => outcome.with_pages_total(total),
-            None => outcome,
-        };
+        let outcome = judged(outcome, self.pages_left(), self.pages_seen);
         if !self.record.end_attempt(call, outcome, at) {
             return false;
         }

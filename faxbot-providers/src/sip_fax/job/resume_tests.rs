@@ -332,6 +332,28 @@ fn a_cut_that_fails_is_tried_again_until_patience_ends_and_nothing_is_dialled() 
     assert_eq!((status(&job), first_pages(&job)), ("SUCCESS", vec![1, 3]));
 }
 
+#[test]
+fn pages_that_were_seen_are_not_taken_back_by_a_record_without_them() {
+    // The server has lost the fax's own word, and says that nobody answered.
+    let mut record = CallRecord::new(None, AdapterKind::ASTERISK, Direction::Outbound, at(1).wall);
+    record.disposition = faxbot_core::sip::Disposition::NoAnswer;
+    let lost = |pages| {
+        let mut job = job();
+        let (call, _) = dial(&mut job, 1);
+        job.seen(pages);
+        job.lost(call, at(60));
+        job.looked_up(call, &Ok(Lookup::Ended(Box::new(record.clone()))), at(61));
+        job
+    };
+    let job = lost(None);
+    assert_eq!((status(&job), told(&job)), ("queued", (Some(0), Some(5))));
+    let job = lost(Some(2));
+    assert_eq!(
+        (status(&job), told(&job)),
+        ("outcome_unknown", (Some(2), Some(5)))
+    );
+}
+
 fn adopted(job: &mut FaxJob, outcome: FaxOutcome) {
     let mut record = CallRecord::new(None, AdapterKind::ASTERISK, Direction::Outbound, at(0).wall);
     record.fax = Some(outcome);
