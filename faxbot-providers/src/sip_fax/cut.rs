@@ -1,11 +1,14 @@
 //! The pages of the next call: the whole document, or those of it that no call has brought so far.
 
 use faxbot_core::{
-    DocumentReason, Effect, Error, ErrorKind, Result, document::FaxImage, task::blocking,
+    DocumentReason, Effect, Error, ErrorKind, Result,
+    document::{Document, FaxImage},
+    task::blocking,
 };
 
 use super::{
     job::Rest,
+    same::{self, Mark},
     table::Entry,
     worker::{CONVERT_OVERRUN, Shared, expired},
 };
@@ -21,9 +24,13 @@ pub(super) struct Next {
 /// They are cut for each call anew, so that a header line has its time.
 pub(super) async fn next_pages(shared: &Shared, entry: &Entry) -> Option<Next> {
     let now = shared.now();
-    let (image, rest) = {
+    let (image, rest, document, mark) = {
         let state = entry.lock();
-        (state.image.clone()?, state.job.rest(now.wall)?)
+        let rest = state.job.rest(now.wall)?;
+        let image = state.image.clone()?;
+        let document = state.document.clone();
+        let document = document.filter(|document| same::is_the_document(&image, document));
+        (image, rest, document, state.mark)
     };
     if rest.is_whole() {
         return Some(Next { image, whole: true });
@@ -35,7 +42,7 @@ pub(super) async fn next_pages(shared: &Shared, entry: &Entry) -> Option<Next> {
         biased;
         () = shared.token.cancelled() => return None,
         () = entry.wake.notified() => return None,
-        cut = cut(shared, &image, rest) => cut,
+        cut = cut_unchanged(shared, &image, rest, document.map(|it| (it, mark))) => cut,
         () = expired(shared, until) => Err(Error::document(
             "send_fax",
             DocumentReason::Timeout,
@@ -56,6 +63,27 @@ pub(super) async fn next_pages(shared: &Shared, entry: &Entry) -> Option<Next> {
             None
         }
     }
+}
+
+/// Cuts from an image that is the document itself only if that has the mark it had.
+async fn cut_unchanged(
+    shared: &Shared,
+    image: &FaxImage,
+    rest: Rest,
+    document: Option<(Document, Option<Mark>)>,
+) -> Result<FaxImage> {
+    let cut = cut(shared, image, rest).await?;
+    // After the cut, so that a change meanwhile counts too.
+    if let Some((document, mark)) = document
+        && Mark::of(&document, shared.config.limits.bytes).await != mark
+    {
+        return Err(Error::document(
+            "send_fax",
+            DocumentReason::Damaged,
+            "the document changed",
+        ));
+    }
+    Ok(cut)
 }
 
 async fn cut(shared: &Shared, image: &FaxImage, rest: Rest) -> Result<FaxImage> {

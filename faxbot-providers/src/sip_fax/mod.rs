@@ -92,6 +92,7 @@ mod cut;
 mod job;
 mod plan;
 mod recover;
+mod same;
 mod table;
 mod verdict;
 mod worker;

@@ -16,7 +16,7 @@ use faxbot_core::{
 };
 use tokio::sync::Notify;
 
-use super::job::FaxJob;
+use super::{job::FaxJob, same::Mark};
 
 /// What is kept, and for how long.
 #[derive(Debug, Clone, Copy)]
@@ -121,6 +121,8 @@ pub(super) struct EntryState {
     /// Gone when the job is over.
     pub(super) document: Option<Document>,
     pub(super) image: Option<FaxImage>,
+    /// Of the document when the pages were made that calls sent from.
+    pub(super) mark: Option<Mark>,
     /// The call that runs.
     pub(super) call: Option<FaxCall>,
     pub(super) progress: Option<FaxProgress>,
@@ -137,6 +139,7 @@ impl Entry {
                 job,
                 document: Some(document),
                 image: None,
+                mark: None,
                 call: None,
                 progress: None,
                 overdue: None,

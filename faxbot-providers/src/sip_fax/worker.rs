@@ -27,6 +27,7 @@ use super::{
     config::SipFaxConfig,
     cut,
     job::{Cancelled, FaxJob, Now, Step},
+    same::Mark,
     table::{Entry, EntryState, Retention, Table},
 };
 
@@ -254,21 +255,31 @@ async fn prepare(shared: &Shared, entry: &Entry) {
     let Ok(_place) = shared.conversions.acquire().await else {
         return;
     };
-    let (document, rendering) = shared.change(entry, |state, now| {
+    let (document, rendering, known) = shared.change(entry, |state, now| {
         state.job.preparing(now);
-        (state.document.clone(), state.job.plan().rendering())
+        // Pages that were confirmed are of the document that was converted then.
+        let known = state.mark.filter(|_| state.job.earlier_pages() > 0);
+        (state.document.clone(), state.job.plan().rendering(), known)
     });
     let Some(document) = document else { return };
+    let bytes = shared.config.limits.bytes;
     let options = ConvertOptions::default()
         .with_resolution(rendering.resolution)
         .with_fax_tiff(rendering.fax_tiff)
         .with_limits(shared.config.limits);
     let limit = shared.config.limits.time.saturating_add(CONVERT_OVERRUN);
     let conversion = async {
-        match &shared.documents {
-            Some(converter) => converter.to_fax(document, options).await,
-            None => open(document).await,
-        }
+        let mark = match known {
+            None => Mark::of(&document, bytes).await,
+            known => known,
+        };
+        let image = match &shared.documents {
+            Some(converter) => converter.to_fax(document.clone(), options).await,
+            None => open(document.clone()).await,
+        };
+        // After the conversion, so that a change meanwhile counts too.
+        let same = known.is_none() || Mark::of(&document, bytes).await == known;
+        image.map(|image| (image, same.then_some(mark)))
     };
     let until = shared.clock.now().checked_add(limit);
     let image = tokio::select! {
@@ -281,11 +292,13 @@ async fn prepare(shared: &Shared, entry: &Entry) {
             "the converter gave no answer in time",
         )),
     };
-    let image = image.and_then(|image| checked(image, shared));
+    let image = image.and_then(|(image, mark)| Ok((checked(image, shared)?, mark)));
     shared.change(entry, |state, now| match image {
-        Ok(image) => {
+        Ok((_, None)) => state.job.document_changed(now),
+        Ok((image, Some(mark))) => {
             state.job.prepared(image.pages(), image.resolution(), now);
             state.image = Some(image);
+            state.mark = mark;
         }
         Err(error) => {
             tracing::info!(job_id = %entry.id, kind = ?error.kind(), reason = ?error.document_reason(), "a document was not converted");

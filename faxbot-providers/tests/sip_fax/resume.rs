@@ -265,6 +265,61 @@ async fn another_rendering_is_sent_only_when_its_pages_are_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_file_that_changed_since_pages_of_it_arrived_is_not_sent_on() {
+    let slowest = FaxRetryPolicy::new().with_alternatives(vec![Alternative::Slowest]);
+    // With a converter that renders again, and without one, where the file itself is cut.
+    for converts in [true, false] {
+        for (confirmed, changes, word, calls) in [
+            (1, false, "SUCCESS", 2),
+            (1, true, "FAILED", 1),
+            // Nothing arrived so far: it is another fax.
+            (0, true, "SUCCESS", 2),
+        ] {
+            let bench = Bench::new().await;
+            let plugin = SipFaxPlugin::new(Arc::new(bench.adapter.clone()));
+            let mut deps = PluginDeps::current().unwrap();
+            if converts {
+                deps = deps.with_documents(bench.converter.clone());
+            }
+            let config = json!({"options": {"jitter": 0}});
+            plugin.start(config, deps).await.unwrap();
+            bench.adapter.script(broken(confirmed));
+            let path = bench.directory.path().join("again.tif");
+            std::fs::write(&path, tiff(PAGES)).unwrap();
+            let options = SendOptions::new().with_retry(slowest.clone());
+            let to = NUMBER.parse().unwrap();
+            let sent = plugin.send_fax(to, Document::path(&path), options).await;
+            let job = sent.unwrap().job_id;
+            while plugin
+                .get_status(&job)
+                .await
+                .unwrap()
+                .detail
+                .next_dial
+                .is_none()
+                || bench.dials() == 0
+            {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            if changes {
+                // As many pages, other ones.
+                let mut other = tiff(PAGES);
+                other.push(0);
+                std::fs::write(&path, other).unwrap();
+            }
+            pause(600).await;
+            let status = plugin.get_status(&job).await.unwrap();
+            assert_eq!(
+                (status.status.as_str(), bench.dials()),
+                (word, calls),
+                "{converts} {confirmed} {changes}: {:?}",
+                status.error
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_process_goes_on_behind_the_pages_of_the_one_before() {
     let part = |range: Range<u16>| range.collect::<Vec<_>>();
     // Killed between the calls, in the second one, behind the second one, which broke off too.

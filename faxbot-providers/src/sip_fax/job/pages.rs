@@ -68,6 +68,16 @@ impl FaxJob {
         }
     }
 
+    /// The document is another one than the one that confirmed pages are of.
+    pub(in crate::sip_fax) fn document_changed(&mut self, now: Now) {
+        if matches!(self.stage, Stage::Preparing { .. }) {
+            self.note = Some(
+                "the document changed since some of its pages were sent; it was not dialled again",
+            );
+            self.finish(&JobStatus::Failed, now);
+        }
+    }
+
     /// The document could not be converted.
     pub(in crate::sip_fax) fn not_prepared(&mut self, error: &Error, now: Now) {
         let Stage::Preparing { decide, .. } = self.stage else {
