@@ -190,6 +190,18 @@ fn rows_of_mh_without_any_end_of_line_code_are_good_up_to_the_first_bad_one() {
 }
 
 #[test]
+fn an_empty_second_row_does_not_tell_that_there_are_no_codes() {
+    let bar = 0b0011_1000;
+    check(&[(
+        T4Coding::Mh,
+        format!("{EOL}{BAR}{EOL}{EOL}{BAR}{EOL}{BAR} 0111 {EOL}{BLACK}"),
+        &[bar, bar, bar, bar, 0xff],
+        2,
+        1,
+    )]);
+}
+
+#[test]
 fn a_row_that_goes_on_behind_the_width_is_bad_where_others_end_with_a_code() {
     check(&[
         (

@@ -117,12 +117,16 @@ fn ends_here(bits: &BitReader<'_>) -> bool {
     bits.clone().take_end_of_line() != EndOfLine::Missing
 }
 
-/// Whether no row is behind an end-of-line code, from the start of the first row on. Such codes are
-/// left out by writers, for all rows: damage turns some bits of a code, which is then still there.
+/// Whether no row is behind an end-of-line code, from the start of the first row on. Writers leave
+/// such codes out for all rows or for none, so one row behind one code settles it; damage can make
+/// a row behind a code look like none.
 fn are_joined(mut bits: BitReader<'_>) -> bool {
-    bits.seek_end_of_line();
-    !matches!(
-        read_codes(&mut bits, T4Coding::Mh, false),
-        Ok((1, Next::OneDimensional))
-    )
+    loop {
+        bits.seek_end_of_line();
+        match read_codes(&mut bits, T4Coding::Mh, false) {
+            Ok((1, Next::OneDimensional)) => return false,
+            Ok((_, Next::End)) | Err(_) => return true,
+            Ok(_) => {}
+        }
+    }
 }
