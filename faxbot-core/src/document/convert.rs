@@ -78,6 +78,36 @@ impl Default for DocumentLimits {
     }
 }
 
+impl DocumentLimits {
+    /// Sets the greatest number of pages.
+    #[must_use]
+    pub fn with_pages(mut self, pages: u32) -> Self {
+        self.pages = pages;
+        self
+    }
+
+    /// Sets the greatest number of pixels of a page of the result.
+    #[must_use]
+    pub fn with_pixels(mut self, pixels: u64) -> Self {
+        self.pixels = pixels;
+        self
+    }
+
+    /// Sets the greatest size of the document, in bytes.
+    #[must_use]
+    pub fn with_bytes(mut self, bytes: u64) -> Self {
+        self.bytes = bytes;
+        self
+    }
+
+    /// Sets the time for the whole conversion.
+    #[must_use]
+    pub fn with_time(mut self, time: Duration) -> Self {
+        self.time = time;
+        self
+    }
+}
+
 /// How grey and colour become black and white.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

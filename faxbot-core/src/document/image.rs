@@ -13,11 +13,15 @@ use crate::{
     DocumentReason, Effect, Error, ErrorKind, Result,
     document::{
         FaxCoding, FaxScratch, FaxWidth, Resolution, TransmissionTime,
-        tiff::{Compression, PageInfo, PageNumbers, TiffError, TiffReader, TiffWriter},
+        tiff::{
+            Compression, PageInfo, PageNumbers, Photometric, TiffError, TiffReader, TiffWriter,
+        },
     },
 };
 
 /// A fax TIFF on disk whose facts were read from the file itself. Clones share the file.
+///
+/// The facts are those of the tags: the rows were not decoded.
 #[derive(Clone)]
 pub struct FaxImage(Arc<Inner>);
 
@@ -40,7 +44,8 @@ impl FaxImage {
     /// `Io` when it cannot be read; `Document` when it is no TIFF (`UnknownFormat`), has no page
     /// (`Empty`), is broken (`Damaged`), or holds pages that a fax cannot carry: another width
     /// than 1728, 2048 or 2432, another resolution, another coding than T.6 or T.4 (MH, MR), several
-    /// strips, pages that differ (`Unsuitable`).
+    /// strips, rows that do not begin at the top left, pages that differ (`Unsuitable`); more pages
+    /// or rows than [`TiffLimits`](super::tiff::TiffLimits) allow (`TooLarge`).
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         Self::read(path.into(), false)
     }
@@ -115,16 +120,23 @@ impl FaxImage {
     /// `InvalidRequest` for a range without pages or outside of the fax; `Io`; `Document` when the
     /// file changed since.
     pub fn copy_pages(&self, pages: Range<u32>, directory: impl AsRef<Path>) -> Result<Self> {
-        if pages.is_empty() || pages.end > self.pages() {
-            return Err(Error::new(
-                ErrorKind::InvalidRequest,
-                "copy_pages",
-                "the fax has no such pages",
-            ));
-        }
+        self.copy(pages, directory.as_ref())
+            .map_err(|error| error.with_operation("copy_pages"))
+    }
+
+    fn copy(&self, pages: Range<u32>, directory: &Path) -> Result<Self> {
+        let page_bytes = usize::try_from(pages.start)
+            .ok()
+            .zip(usize::try_from(pages.end).ok())
+            .and_then(|(start, end)| self.0.page_bytes.get(start..end))
+            .filter(|bytes| !bytes.is_empty())
+            .ok_or_else(|| {
+                let message = "the fax has no such pages";
+                Error::new(ErrorKind::InvalidRequest, "copy_pages", message)
+                    .with_effect(Effect::NoEffect)
+            })?;
         let mut reader = self.reader()?;
         let (scratch, file) = FaxScratch::create(directory)?;
-        let count = pages.end - pages.start;
         TiffWriter::new(BufWriter::new(file))
             .and_then(|mut writer| {
                 writer.copy_pages(&mut reader, pages, PageNumbers::Keep)?;
@@ -134,12 +146,9 @@ impl FaxImage {
             .into_inner()
             .map_err(|error| io_error(error.into_error()))?;
         let copy = scratch.into_image()?;
-        if copy.pages() != count {
-            return Err(Error::document(
-                "copy_pages",
-                DocumentReason::Damaged,
-                "the fax changed while it was copied",
-            ));
+        // Another file may have taken the name since the facts were read.
+        if copy.0.page_bytes != page_bytes || copy.0.facts() != self.0.facts() {
+            return Err(changed());
         }
         Ok(copy)
     }
@@ -149,14 +158,23 @@ impl FaxImage {
     /// # Errors
     /// `Io` when the file cannot be opened; `Document` when it changed since.
     pub fn reader(&self) -> Result<TiffReader<BufReader<File>>> {
-        open_reader(&self.0.path)
+        let (reader, bytes) = open_reader(&self.0.path)?;
+        if (reader.page_count(), bytes) != (self.0.pages, self.0.bytes) {
+            return Err(changed());
+        }
+        Ok(reader)
     }
 }
 
 impl Inner {
+    /// What all pages share.
+    fn facts(&self) -> (FaxWidth, Resolution, FaxCoding) {
+        (self.width, self.resolution, self.coding)
+    }
+
     fn read_facts(&mut self) -> Result<()> {
-        let mut reader = open_reader(&self.path)?;
-        self.bytes = fs::metadata(&self.path).map_err(io_error)?.len();
+        let (mut reader, bytes) = open_reader(&self.path)?;
+        self.bytes = bytes;
         let mut first: Option<(FaxWidth, Resolution, FaxCoding)> = None;
         for page in reader.pages() {
             let page = page.map_err(tiff_error)?;
@@ -209,9 +227,18 @@ impl fmt::Debug for FaxImage {
 /// Width, resolution and coding of a page that can be sent (TIFF-F, RFC 3949 §3 and §4: one strip,
 /// T.6 or T.4 with end-of-line codes, one bit a pixel).
 fn facts(page: &PageInfo) -> Result<(FaxWidth, Resolution, FaxCoding)> {
-    if page.bits_per_sample != 1 || page.samples_per_pixel != 1 {
+    if page.bits_per_sample != 1
+        || page.samples_per_pixel != 1
+        || matches!(page.photometric, Photometric::Other(_))
+    {
         return Err(unsuitable(
             "a page is not black and white; convert the document first",
+        ));
+    }
+    // Servers send the rows as they lie, whatever the tag says.
+    if page.orientation != 1 {
+        return Err(unsuitable(
+            "a page does not stand upright; convert the document first",
         ));
     }
     let coding = page
@@ -236,9 +263,20 @@ fn facts(page: &PageInfo) -> Result<(FaxWidth, Resolution, FaxCoding)> {
     Ok((width, resolution, coding))
 }
 
-fn open_reader(path: &Path) -> Result<TiffReader<BufReader<File>>> {
+/// A reader, and the bytes of the file.
+fn open_reader(path: &Path) -> Result<(TiffReader<BufReader<File>>, u64)> {
     let file = File::open(path).map_err(io_error)?;
-    TiffReader::open(BufReader::new(file)).map_err(tiff_error)
+    let bytes = file.metadata().map_err(io_error)?.len();
+    let reader = TiffReader::open(BufReader::new(file)).map_err(tiff_error)?;
+    Ok((reader, bytes))
+}
+
+fn changed() -> Error {
+    Error::document(
+        "open",
+        DocumentReason::Damaged,
+        "the fax changed since it was opened",
+    )
 }
 
 fn unsuitable(message: &str) -> Error {
@@ -246,9 +284,13 @@ fn unsuitable(message: &str) -> Error {
 }
 
 fn io_error(source: io::Error) -> Error {
-    Error::new(ErrorKind::Io, "open", "the fax document cannot be read")
-        .with_effect(Effect::NoEffect)
-        .with_source(source)
+    Error::new(
+        ErrorKind::Io,
+        "open",
+        "the fax document cannot be read or copied",
+    )
+    .with_effect(Effect::NoEffect)
+    .with_source(source)
 }
 
 fn tiff_error(error: TiffError) -> Error {
@@ -257,6 +299,8 @@ fn tiff_error(error: TiffError) -> Error {
         TiffError::NotTiff | TiffError::BigTiff => {
             (DocumentReason::UnknownFormat, "the file is no classic TIFF")
         }
+        TiffError::NoPage { pages: 0, .. } => (DocumentReason::Empty, "the document has no page"),
+        TiffError::Limit { .. } => (DocumentReason::TooLarge, "the TIFF is above the limits"),
         _ => (DocumentReason::Damaged, "the TIFF is damaged"),
     };
     Error::document("open", reason, message).with_source(error)
@@ -338,6 +382,47 @@ mod tests {
         for range in [0..0, 3..4, 2..4] {
             let error = image.copy_pages(range, &directory).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidRequest);
+        }
+    }
+
+    #[test]
+    fn pages_of_a_file_that_was_replaced_are_not_copied() {
+        let old = [(40, Resolution::Fine), (50, Resolution::Fine)];
+        for (new, same_length) in [
+            (&[(40, Resolution::Fine)][..], false),
+            (&[(40, Resolution::Fine), (400, Resolution::Fine)], false),
+            (
+                &[(40, Resolution::Standard), (50, Resolution::Standard)],
+                true,
+            ),
+        ] {
+            let (directory, path) = written(&tiff(&old));
+            let image = FaxImage::open(&path).unwrap();
+            fs::write(&path, tiff(new)).unwrap();
+            assert_eq!(image.reader().is_ok(), same_length);
+            let error = image.copy_pages(0..2, &directory).unwrap_err();
+            assert_eq!(error.document_reason(), Some(DocumentReason::Damaged));
+            assert_eq!(error.operation(), "copy_pages");
+            assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+        }
+    }
+
+    #[test]
+    fn a_page_that_is_turned_and_a_file_without_pages_are_refused_by_their_reason() {
+        let mut turned = tiff(&[(40, Resolution::Fine)]);
+        let orientation = [0x12, 0x01, 3, 0, 1, 0, 0, 0, 1];
+        let at = turned
+            .windows(orientation.len())
+            .position(|bytes| bytes == orientation)
+            .unwrap();
+        turned[at + 8] = 3;
+        for (bytes, reason) in [
+            (turned, DocumentReason::Unsuitable),
+            (b"II\x2a\0\0\0\0\0".to_vec(), DocumentReason::Empty),
+        ] {
+            let (_directory, path) = written(&bytes);
+            let error = FaxImage::open(&path).unwrap_err();
+            assert_eq!(error.document_reason(), Some(reason));
         }
     }
 
