@@ -145,6 +145,10 @@ fn check(page: &PageInfo) -> Result<(Coding, bool), TiffError> {
     if page.bits_per_sample != 1 || page.samples_per_pixel != 1 {
         return Err(unsupported("not one bit a pixel"));
     }
+    // No page of a reader has that, but anybody can change a field.
+    if page.width == 0 {
+        return Err(unsupported("no columns"));
+    }
     let coding = match page.compression {
         Compression::None => Coding::Packed,
         Compression::ModifiedHuffman => Coding::T4(T4Coding::MhAligned),

@@ -3,8 +3,8 @@
 //! The reader takes what fax servers and machines write (TIFF 6.0, RFC 2306, RFC 3949): both byte
 //! orders, any number of pages and strips, every fax compression (T.6, and T.4 in one and two
 //! dimensions). It checks each offset and count against the file's length and [`TiffLimits`] before
-//! it allocates, and holds one strip at a time. The writer makes the one form that every fax server takes: little endian, one strip a page,
-//! 204 pixels per inch, T.6 unless MH or MR is asked for.
+//! it allocates, and holds one strip at a time. The writer makes the one form that every fax server
+//! takes: little endian, one strip a page, 204 pixels per inch, T.6 unless MH or MR is asked for.
 //!
 //! ```
 //! use std::io::Cursor;

@@ -27,8 +27,9 @@ pub enum PageNumbers {
 /// Writes a fax TIFF page by page.
 ///
 /// The file is little endian and valid after each page, up to that page. Each added page has one
-/// strip, of T.6 unless it says otherwise, `Photometric` 0 and `FillOrder` 1. Pages are numbered from 0 in `PageNumber`, where they have no number of their own; the total
-/// is 0 (unknown, TIFF 6.0 §12) until [`finish`](Self::finish) puts it into every page.
+/// strip, of T.6 unless it says otherwise, `Photometric` 0 and `FillOrder` 1. Pages are numbered
+/// from 0 in `PageNumber`, where they have no number of their own; the total is 0 (unknown, TIFF 6.0
+/// §12) until [`finish`](Self::finish) puts it into every page.
 ///
 /// Every call is a synchronous write of `W`: use it off the async threads.
 #[derive(Debug)]
