@@ -125,6 +125,21 @@ fn what_cannot_be_embedded_is_coded_anew_with_the_same_pixels() {
 }
 
 #[test]
+fn rows_that_follow_one_code_alone_are_coded_anew() {
+    // Viewers look for a code before each row and would find none of these.
+    let pixels = Bitmap::draw(8, 3, |x, _| (2..5).contains(&x));
+    let mut sheet = Sheet::new(&pixels, Code::Mh);
+    // The code; then 0111 10 1000 for each row: two white, three black, three white.
+    sheet.strip = Some(vec![0x00, 0x17, 0xa1, 0xe8, 0x7a, 0x00]);
+    let mut out = Vec::new();
+    let quality = received(tiff(&[sheet])).write_pdf(&mut out).unwrap();
+    assert!(quality[0].is_clean());
+    let pdf = Pdf::parse(&out);
+    assert_eq!(pdf.images()[0].number("K"), Some(-1));
+    assert!(pdf.images()[0].pixels() == pixels);
+}
+
+#[test]
 fn a_damaged_page_is_repaired_in_the_pdf_and_told() {
     let pixels = Bitmap::pattern(1728, 200);
     for code in [Code::Mh, Code::Mr] {
@@ -258,6 +273,27 @@ fn a_fax_of_ours_becomes_a_pdf_page_by_page() {
     assert!(pdf.objects[1].contains("/Count 20"));
     let found: Vec<_> = pdf.images().iter().map(|image| image.pixels()).collect();
     assert!(found == pages);
+}
+
+#[test]
+fn a_fax_to_send_is_never_repaired_unnoticed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, target) = (
+        directory.path().join("fax.tif"),
+        directory.path().join("fax.pdf"),
+    );
+    let mut sheet = damaged(&Bitmap::pattern(1728, 200), Code::Mh);
+    let strip = sheet.strip.take().unwrap();
+    // Without the first end-of-line code it has to be coded anew.
+    let bits = strip
+        .windows(2)
+        .skip(1)
+        .map(|pair| pair[0] << 4 | pair[1] >> 4);
+    sheet.strip = Some(bits.collect());
+    fs::write(&path, tiff(&[sheet])).unwrap();
+    let error = fax_to_pdf(&FaxImage::open(&path).unwrap(), &target).unwrap_err();
+    assert_eq!(error.document_reason(), Some(DocumentReason::Damaged));
+    assert!(!target.exists());
 }
 
 #[test]

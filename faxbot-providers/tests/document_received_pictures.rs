@@ -12,7 +12,7 @@ use faxbot_core::{
 };
 use faxbot_providers::document::{
     PngOptions, ReceivedFax, ThumbnailOptions, page_thumbnail, received_page_thumbnail,
-    received_page_to_png,
+    received_page_to_png, received_pages_to_png,
 };
 
 use document_received_support::{Bitmap, Code, Sheet, damaged, tiff};
@@ -51,6 +51,28 @@ fn pictures_stand_upright() {
             rows[y as usize * width.div_ceil(8) as usize + x as usize / 8] >> (7 - x % 8) & 1 == 0
         });
         assert!(shown == upright, "{orientation}");
+    }
+}
+
+#[test]
+fn pictures_in_files_can_be_read_by_nobody_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("fax.tif");
+    let sheet = Sheet::new(&Bitmap::pattern(1, 3), Code::T6);
+    fs::write(&path, tiff(&[sheet.clone(), sheet])).unwrap();
+    let out = directory.path().join("out");
+    for _ in 0..2 {
+        let paths = received_pages_to_png(&path, &out, &PngOptions::new()).unwrap();
+        assert_eq!(paths.len(), 2);
+        assert_eq!(fs::read_dir(&out).unwrap().count(), 2);
+        let (width, height, _, rows) = open(&fs::read(&paths[1]).unwrap());
+        assert_eq!((width, height, rows.len()), (1, 3, 3));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = fs::metadata(&paths[1]).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use faxbot_core::{
 use png::{BitDepth, ColorType, PixelDimensions, Unit};
 
 use super::{
-    received::{Damage, Failed, Turn, decode_upright, open, with_tags},
+    received::{Damage, Failed, NewFile, Turn, decode_upright, open, with_tags},
     tiff::PIXELS_PER_INCH,
 };
 
@@ -88,7 +88,7 @@ pub fn page_to_png(image: &FaxImage, page: u32, options: &PngOptions) -> Result<
 }
 
 /// Every page as `page-001.png`, `page-002.png` ... in `directory`, which is created when missing.
-/// Files of these names are replaced. Gives their paths in page order.
+/// The files have mode 0600; those of these names are replaced. Gives their paths in page order.
 ///
 /// This reads and writes files: call it off the async threads.
 ///
@@ -157,11 +157,18 @@ fn write_all(
     for page in 0..pages {
         let picture = draw(page)?;
         let path = directory.join(format!("page-{:03}.png", page.saturating_add(1)));
-        fs::write(&path, picture.png)
+        write(&path, &picture.png)
             .map_err(|source| FAILED.io("a picture cannot be written", source))?;
         paths.push(path);
     }
     Ok(paths)
+}
+
+fn write(path: &Path, png: &[u8]) -> io::Result<()> {
+    let (name, mut file) = NewFile::create(path)?;
+    file.write_all(png)?;
+    drop(file);
+    name.keep(path)
 }
 
 /// Draws a page, row by row when it is upright already.

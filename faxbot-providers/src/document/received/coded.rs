@@ -18,13 +18,14 @@ const END_OF_LINE_ZEROS: u32 = 11;
 /// §4.2 allows at fine resolution.
 const K_MR: i32 = 4;
 
-/// Whether the coded rows are known to be whole.
+/// Whose coded rows they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Checked {
-    /// A file of ours, which was read back when it was written.
-    Already,
+pub(super) enum Origin {
+    /// A fax to send: what our converter wrote was read back then. Nothing is repaired, because
+    /// nothing is repaired on the line either.
+    Ours,
     /// A received one: each page is decoded once, and repaired when it is damaged.
-    Here,
+    Received,
 }
 
 /// The coded rows of a page, most significant bit first, and how they are coded.
@@ -42,21 +43,18 @@ impl Coded {
     pub(super) fn read<R: Read + Seek>(
         reader: &mut TiffReader<R>,
         page: &PageInfo,
-        checked: Checked,
+        origin: Origin,
     ) -> Result<(Self, PageQuality), TiffError> {
-        let found = match checked {
-            Checked::Already => PageQuality::default(),
-            Checked::Here => decode(reader, page, Damage::Repair, |_| {})?,
+        let damage = match origin {
+            Origin::Ours => Damage::Refuse,
+            Origin::Received => Damage::Repair,
         };
-        let untouched = if found.is_clean() {
-            Self::untouched(reader, page)?
-        } else {
-            None
-        };
-        let coded = match untouched {
-            Some(coded) => coded,
-            None => Self::anew(reader, page)?,
-        };
+        if (origin == Origin::Ours || is_whole(reader, page)?)
+            && let Some(coded) = Self::untouched(reader, page)?
+        {
+            return Ok((coded, with_tags(page, PageQuality::default())));
+        }
+        let (coded, found) = Self::anew(reader, page, damage)?;
         Ok((coded, with_tags(page, found)))
     }
 
@@ -95,15 +93,17 @@ impl Coded {
     fn anew<R: Read + Seek>(
         reader: &mut TiffReader<R>,
         page: &PageInfo,
-    ) -> Result<Self, TiffError> {
+        damage: Damage,
+    ) -> Result<(Self, PageQuality), TiffError> {
         let mut recoder = Recoder::new(page.width);
-        decode(reader, page, Damage::Repair, |row| recoder.row(row))?;
-        Ok(Self {
+        let found = decode(reader, page, damage, |row| recoder.row(row))?;
+        let coded = Self {
             data: recoder.finish(page)?,
             coding: FaxCoding::T6,
             row_aligned: false,
             inverted: false,
-        })
+        };
+        Ok((coded, found))
     }
 
     /// Tells the decoder of a viewer how the rows are coded. The number of rows ends the page: the
@@ -124,6 +124,19 @@ impl Coded {
         if self.inverted {
             parms.black_is_1(true);
         }
+    }
+}
+
+/// Whether every row can be decoded where it is expected. Stricter than what can be repaired without
+/// a bad row: viewers skip to the next end-of-line code, and so past rows that have none.
+fn is_whole<R: Read + Seek>(
+    reader: &mut TiffReader<R>,
+    page: &PageInfo,
+) -> Result<bool, TiffError> {
+    match decode(reader, page, Damage::Refuse, |_| {}) {
+        Ok(_) => Ok(true),
+        Err(TiffError::Damaged { .. } | TiffError::MissingRows { .. }) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -11,12 +11,12 @@ use uuid::Uuid;
 
 /// A file under a temporary name beside its target, that nobody else can read (mode 0600 on Unix).
 /// Dropped before [`keep`](Self::keep), it is removed.
-pub(super) struct NewFile {
+pub(in crate::document) struct NewFile {
     temporary: Option<PathBuf>,
 }
 
 impl NewFile {
-    pub(super) fn create(target: &Path) -> io::Result<(Self, File)> {
+    pub(in crate::document) fn create(target: &Path) -> io::Result<(Self, File)> {
         // In the same folder: a name in another file system cannot be renamed to the target.
         let name: OsString = format!(".faxbot-{}.part", Uuid::new_v4()).into();
         let temporary = target.with_file_name(name);
@@ -35,7 +35,7 @@ impl NewFile {
 
     /// Gives the file, which has to be written whole and closed, its name. A file of that name is
     /// replaced.
-    pub(super) fn keep(mut self, target: &Path) -> io::Result<()> {
+    pub(in crate::document) fn keep(mut self, target: &Path) -> io::Result<()> {
         if let Some(temporary) = &self.temporary {
             fs::rename(temporary, target)?;
         }

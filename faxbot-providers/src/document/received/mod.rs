@@ -26,6 +26,7 @@ use super::png::{PngOptions, ReceivedPicture, picture};
 
 pub(super) use decode::{Damage, with_tags};
 pub(super) use error::Failed;
+pub(super) use file::NewFile;
 pub(super) use upright::{Turn, decode_upright};
 
 pub use info::ReceivedPage;
@@ -95,7 +96,7 @@ impl<R: Read + Seek> ReceivedFax<R> {
     /// As [`write_pdf`](Self::write_pdf); no file is left then.
     pub fn to_pdf(&mut self, out: impl AsRef<Path>) -> Result<Vec<PageQuality>> {
         let failed = Failed("received_to_pdf");
-        pdf_file(&mut self.reader, out.as_ref(), coded::Checked::Here, failed)
+        pdf_file(&mut self.reader, out.as_ref(), coded::Origin::Received, failed)
     }
 
     /// Writes a PDF that says nothing but its pages, one page at a time.
@@ -110,7 +111,7 @@ impl<R: Read + Seek> ReceivedFax<R> {
     /// (`TooLarge`). What was written before the error stays in `out`.
     pub fn write_pdf(&mut self, out: impl Write) -> Result<Vec<PageQuality>> {
         let failed = Failed("received_to_pdf");
-        to_pdf::write_pdf(&mut self.reader, out, coded::Checked::Here, failed)
+        to_pdf::write_pdf(&mut self.reader, out, coded::Origin::Received, failed)
     }
 
     /// Makes a clean fax of it in `directory`, which has to exist: T.6, one strip a page, upright,
@@ -146,14 +147,18 @@ impl<R: Read + Seek> ReceivedFax<R> {
 /// they mean. The file has mode 0600 and gets its name once it is whole; one of that name is
 /// replaced.
 ///
+/// The rows are those that are sent, damaged ones too: they are not looked at. A fax that this SDK
+/// converted has none; [`received_to_pdf`] is for files of others.
+///
 /// This reads and writes files: call it off the async threads.
 ///
 /// # Errors
-/// `Io`; `Document` when the fax changed since it was opened.
+/// `Io`; `Document` when the fax changed since it was opened, or its rows have to be coded anew for
+/// a viewer (MH or MR without its first end-of-line code) and are damaged.
 pub fn fax_to_pdf(image: &FaxImage, out: impl AsRef<Path>) -> Result<()> {
     let mut reader = image.reader()?;
     let failed = Failed("fax_to_pdf");
-    pdf_file(&mut reader, out.as_ref(), coded::Checked::Already, failed).map(drop)
+    pdf_file(&mut reader, out.as_ref(), coded::Origin::Ours, failed).map(drop)
 }
 
 /// Writes a received fax as a PDF and tells how well each page was received; see
@@ -225,13 +230,13 @@ pub(super) fn open(path: &Path, failed: Failed) -> Result<ReceivedFax<BufReader<
 fn pdf_file<R: Read + Seek>(
     reader: &mut TiffReader<R>,
     target: &Path,
-    checked: coded::Checked,
+    origin: coded::Origin,
     failed: Failed,
 ) -> Result<Vec<PageQuality>> {
     let cannot_write = |source| failed.io("the pdf cannot be written", source);
-    let (file, out) = file::NewFile::create(target).map_err(cannot_write)?;
+    let (file, out) = NewFile::create(target).map_err(cannot_write)?;
     // It is flushed at the end; dropped here, it is closed before it gets its name.
-    let quality = to_pdf::write_pdf(reader, BufWriter::new(out), checked, failed)?;
+    let quality = to_pdf::write_pdf(reader, BufWriter::new(out), origin, failed)?;
     file.keep(target).map_err(cannot_write)?;
     Ok(quality)
 }

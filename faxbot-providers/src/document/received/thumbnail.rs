@@ -157,7 +157,8 @@ impl Boxes {
         if row.iter().any(|byte| *byte != 0) {
             let starts = self.columns.iter().zip(self.columns.iter().skip(1));
             for (sum, (start, end)) in self.black.iter_mut().zip(starts) {
-                *sum += black(row, *start, *end);
+                // A caller may allow pages on which more than 2^32 pixels are black.
+                *sum = sum.saturating_add(black(row, *start, *end));
             }
         }
         self.row += 1;

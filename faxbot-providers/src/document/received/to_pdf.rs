@@ -12,13 +12,14 @@ use faxbot_core::{
 use pdf_writer::{Chunk, Content, Filter, Finish, Name, Rect, Ref, writers::Catalog};
 
 use super::{
-    coded::{Checked, Coded},
+    coded::{Coded, Origin},
     error::Failed,
     size::millimetres,
 };
 
 const POINTS_PER_MM: f64 = 72.0 / 25.4;
-/// The longest side of a page that every viewer shows (ISO 32000-1 Annex C).
+/// The shortest and the longest side of a page that every viewer shows (ISO 32000-1 Annex C).
+const MIN_POINTS: f64 = 3.0;
 const MAX_POINTS: f64 = 14_400.0;
 
 const CATALOG: i32 = 1;
@@ -36,7 +37,7 @@ const MAX_OFFSET: u64 = 9_999_999_999;
 pub(super) fn write_pdf<R: Read + Seek, W: Write>(
     reader: &mut TiffReader<R>,
     out: W,
-    checked: Checked,
+    origin: Origin,
     failed: Failed,
 ) -> Result<Vec<PageQuality>> {
     let count = i32::try_from(reader.page_count())
@@ -58,7 +59,7 @@ pub(super) fn write_pdf<R: Read + Seek, W: Write>(
     for index in 0..reader.page_count() {
         let page = reader.page(index).map_err(|error| failed.tiff(error))?;
         let (coded, quality) =
-            Coded::read(reader, &page, checked).map_err(|error| failed.tiff(error))?;
+            Coded::read(reader, &page, origin).map_err(|error| failed.tiff(error))?;
         write_page(&mut objects, &page, &coded)?;
         qualities.push(quality);
     }
@@ -99,8 +100,8 @@ fn write_page<W: Write>(objects: &mut Objects<W>, page: &PageInfo, coded: &Coded
     })
 }
 
-/// Width and height of the upright page in points; as large as it can be shown when the tags want
-/// more.
+/// Width and height of the upright page in points; as large or as small as it can be shown when the
+/// tags want more or less.
 #[allow(
     clippy::cast_possible_truncation,
     reason = "at most MAX_POINTS; seven digits are enough for a page"
@@ -108,7 +109,8 @@ fn write_page<W: Write>(objects: &mut Objects<W>, page: &PageInfo, coded: &Coded
 fn points(page: &PageInfo) -> (f32, f32) {
     let (width, height) = millimetres(page);
     let scale = POINTS_PER_MM.min(MAX_POINTS / width.max(height));
-    ((width * scale) as f32, (height * scale) as f32)
+    let side = |mm: f64| (mm * scale).max(MIN_POINTS) as f32;
+    (side(width), side(height))
 }
 
 /// Brings the image's unit square, whose first row is at the top, onto the page so that it stands
