@@ -294,6 +294,20 @@ async fn limits_hold_and_count_the_whole_fax() {
 }
 
 #[tokio::test]
+async fn the_bytes_of_cover_pages_count_as_those_of_other_documents() {
+    let options = limits(|limits| limits.bytes = 1000);
+    let cover = || template(&"n".repeat(400));
+    convert(Document::combined([cover(), cover()]), options)
+        .await
+        .unwrap();
+    for third in [cover(), Document::bytes("n".repeat(400))] {
+        let fax = Document::combined([cover(), cover(), third]);
+        let error = convert(fax, options).await.unwrap_err();
+        assert_eq!(error.document_reason(), Some(DocumentReason::TooLarge));
+    }
+}
+
+#[tokio::test]
 async fn hostile_texts_are_bounded() {
     const MANY: usize = 1 << 20;
     let options = limits(|limits| limits.pages = 20);
@@ -435,11 +449,20 @@ async fn a_cover_that_cannot_be_drawn_is_refused() {
         .with_template("{m}".repeat(1000))
         .with_field("m", "x".repeat(1000));
     let small = limits(|limits| limits.bytes = 10_000);
+    let unused = CoverPage::new()
+        .with_template("x")
+        .with_field("nothing", "x".repeat(10_000));
     let drawn = CoverPage::new().with_field("to", "secret 漢");
     let blank = CoverPage::new().with_template("{nothing}\n");
     for (cover, options, kind, reason) in [
         (
             many,
+            small,
+            ErrorKind::Document,
+            Some(DocumentReason::TooLarge),
+        ),
+        (
+            unused,
             small,
             ErrorKind::Document,
             Some(DocumentReason::TooLarge),

@@ -7,7 +7,7 @@ use faxbot_core::{
 
 use super::{
     convert::Renderer,
-    output::FaxFile,
+    output::{FaxFile, too_large},
     picture,
     source::{Format, Input},
     text,
@@ -69,6 +69,13 @@ impl Opener<'_> {
     fn open_one(&self, document: &Document, bytes_left: &mut u64) -> Result<Box<dyn Part>> {
         self.stop.check()?;
         if let DocumentSource::Cover(cover) = document.source() {
+            // Before a copy of it is made.
+            let bytes = text::cover_bytes(cover);
+            *bytes_left = bytes_left.checked_sub(bytes).ok_or_else(|| {
+                too_large(format!(
+                    "the cover page has {bytes} bytes, the limit is {bytes_left}"
+                ))
+            })?;
             return text::open_cover(cover, self.options, self.stop);
         }
         let mut input = Input::open(document, *bytes_left)?;

@@ -22,6 +22,14 @@ const TEMPLATE: &str = include_str!("cover.txt");
 /// As long as every date until the year 9999.
 const SOME_DATE: &str = "2000-01-01";
 
+/// Bytes of what the caller gave.
+pub(in crate::document) fn given_bytes(cover: &CoverPage) -> u64 {
+    let fields = cover.fields.iter().flat_map(|(name, value)| [name, value]);
+    fields
+        .chain(&cover.template)
+        .fold(0, |sum: u64, text| sum.saturating_add(text.len() as u64))
+}
+
 /// Opens a cover page. The number of pages in it is not known yet: it has the room of the largest.
 pub(in crate::document) fn open(
     cover: &CoverPage,

@@ -15,6 +15,6 @@ mod wrap;
 
 pub(super) use canvas::Canvas;
 pub(super) use cell::{Cell, Step, Steps};
-pub(super) use cover::open as open_cover;
+pub(super) use cover::{given_bytes as cover_bytes, open as open_cover};
 pub(super) use font::{Face, Size, rows_per_row};
 pub(super) use plain::open;

@@ -63,12 +63,11 @@ pub(super) fn fill(template: &str, fields: &Fields<'_>, limit: u64) -> Result<St
         limit,
     };
     for (number, line) in (1_u64..).zip(template.lines()) {
-        let pieces = pieces(line, number)?;
-        if is_left_out(&pieces, fields) {
+        if is_left_out(line, number, fields)? {
             continue;
         }
-        for piece in pieces {
-            match piece {
+        for piece in pieces(line, number) {
+            match piece? {
                 Piece::Text(text) => filled.push(text)?,
                 Piece::Field(name) => filled.push_value(fields.get(name))?,
             }
@@ -79,50 +78,56 @@ pub(super) fn fill(template: &str, fields: &Fields<'_>, limit: u64) -> Result<St
 }
 
 /// Whether the line has fields, and nothing in any of them.
-fn is_left_out(pieces: &[Piece<'_>], fields: &Fields<'_>) -> bool {
-    let mut values = pieces.iter().filter_map(|piece| match piece {
-        Piece::Field(name) => Some(fields.get(name)),
-        Piece::Text(_) => None,
-    });
-    match values.next() {
-        Some(first) => first.is_empty() && values.all(str::is_empty),
-        None => false,
+fn is_left_out(line: &str, number: u64, fields: &Fields<'_>) -> Result<bool> {
+    let (mut named, mut filled) = (false, false);
+    for piece in pieces(line, number) {
+        if let Piece::Field(name) = piece? {
+            named = true;
+            filled = filled || !fields.get(name).is_empty();
+        }
     }
+    Ok(named && !filled)
 }
 
-fn pieces(line: &str, number: u64) -> Result<Vec<Piece<'_>>> {
-    let mut pieces = Vec::new();
+/// The pieces of a line as they come: a list of them would have many times its bytes.
+fn pieces(line: &str, number: u64) -> impl Iterator<Item = Result<Piece<'_>>> {
     let mut rest = line;
-    while let Some(at) = rest.find(['{', '}']) {
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let piece = piece(rest, number);
+        rest = piece.as_ref().map_or("", |(_, after)| after);
+        Some(piece.map(|(piece, _)| piece))
+    })
+}
+
+/// The first piece of what is left of a line, and what comes behind it.
+fn piece(rest: &str, number: u64) -> Result<(Piece<'_>, &str)> {
+    let at = rest.find(['{', '}']).unwrap_or(rest.len());
+    if at > 0 {
         let (before, brace) = rest.split_at(at);
-        pieces.push(Piece::Text(before));
-        let (shown, after) = if let Some(after) = brace.strip_prefix("{{") {
-            (Piece::Text("{"), after)
-        } else if let Some(after) = brace.strip_prefix("}}") {
-            (Piece::Text("}"), after)
-        } else {
-            let inside = brace
-                .strip_prefix('{')
-                .and_then(|rest| rest.split_once('}'));
-            let (name, after) = inside.ok_or_else(|| {
-                invalid(format!(
-                    "line {number} of the cover template has a brace without its partner: write {{{{ \
-                     or }}}} for a brace"
-                ))
-            })?;
-            if !is_name(name) {
-                return Err(invalid(format!(
-                    "line {number} of the cover template has braces around what is no field name: \
-                     letters, digits, _ and - make one"
-                )));
-            }
-            (Piece::Field(name), after)
-        };
-        pieces.push(shown);
-        rest = after;
+        return Ok((Piece::Text(before), brace));
     }
-    pieces.push(Piece::Text(rest));
-    Ok(pieces)
+    for (twice, once) in [("{{", "{"), ("}}", "}")] {
+        if let Some(after) = rest.strip_prefix(twice) {
+            return Ok((Piece::Text(once), after));
+        }
+    }
+    let inside = rest.strip_prefix('{').and_then(|rest| rest.split_once('}'));
+    let (name, after) = inside.ok_or_else(|| {
+        invalid(format!(
+            "line {number} of the cover template has a brace without its partner: write {{{{ or }}}} \
+             for a brace"
+        ))
+    })?;
+    if !is_name(name) {
+        return Err(invalid(format!(
+            "line {number} of the cover template has braces around what is no field name: letters, \
+             digits, _ and - make one"
+        )));
+    }
+    Ok((Piece::Field(name), after))
 }
 
 fn is_name(name: &str) -> bool {
