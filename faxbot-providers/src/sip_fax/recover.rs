@@ -9,7 +9,7 @@ use faxbot_core::{
 };
 
 use super::{
-    verdict::{describe, outcome_of},
+    verdict::{describe, judged, outcome_of},
     worker::Shared,
 };
 
@@ -27,7 +27,7 @@ pub(super) async fn recover(
         let reference = CallRef::from(call).requested_at(requested_at);
         match shared.adapter.lookup(&reference).await {
             Ok(Lookup::Ended(record)) => {
-                let outcome = outcome_of(&record, None);
+                let outcome = judged(outcome_of(&record, None), found.pages_left(), None);
                 found.history.record(&outcome);
                 found.attempt(number, call, record.start, record.end, Some(outcome));
             }
@@ -72,12 +72,26 @@ impl Found {
         ended: Option<Timestamp>,
         outcome: Option<FaxOutcome>,
     ) {
-        let earlier = self.attempts.iter().filter_map(Attempt::pages_confirmed);
-        let first_page = earlier.fold(1, u32::saturating_add);
+        let first_page = self.earlier_pages().saturating_add(1);
         let mut attempt = Attempt::new(number, call_id, started).with_first_page(first_page);
         attempt.ended = ended;
         attempt.outcome = outcome;
         self.attempts.push(attempt);
+    }
+
+    /// Pages that the calls so far brought.
+    fn earlier_pages(&self) -> u32 {
+        let pages = self.attempts.iter().filter_map(Attempt::pages_confirmed);
+        pages.fold(0, u32::saturating_add)
+    }
+
+    /// Pages that the next call had to send, if a call so far told of all.
+    fn pages_left(&self) -> Option<u32> {
+        let total = self.attempts.iter().find_map(|attempt| {
+            let told = attempt.outcome.as_ref()?.pages_total?;
+            Some(told.saturating_add(attempt.earlier_pages()))
+        })?;
+        Some(total.saturating_sub(self.earlier_pages()))
     }
 
     /// How the last call ended, with the pages of the whole document.
@@ -118,5 +132,35 @@ impl Found {
         result.detail.outcome = outcome;
         result.detail.attempts.clone_from(&self.attempts);
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use faxbot_core::fax::{FailureClass, FailurePhase, FaxFailure};
+
+    use super::*;
+
+    #[test]
+    fn the_pages_that_are_left_are_those_of_the_first_call_that_told_without_the_confirmed() {
+        let failed = |confirmed, total| {
+            let failure = FaxFailure::new(FailureClass::CommError, FailurePhase::Transmission);
+            FaxOutcome::failed(failure, Some(confirmed), total)
+        };
+        let mut found = Found::default();
+        let mut left = vec![found.pages_left()];
+        for outcome in [failed(1, None), failed(1, Some(4)), failed(1, Some(9))] {
+            let (call, at) = (CallId::new(), Timestamp::UNIX_EPOCH);
+            found.attempt(1, call, at, Some(at), Some(outcome));
+            left.push(found.pages_left());
+        }
+        assert_eq!(left, [None, None, Some(3), Some(2)]);
+        // A success that is told of fewer pages is none.
+        let short = judged(
+            FaxOutcome::succeeded(Some(1), Some(1)),
+            found.pages_left(),
+            None,
+        );
+        assert_eq!(short.job_status(), JobStatus::Failed);
     }
 }
