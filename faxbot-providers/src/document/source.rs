@@ -186,6 +186,16 @@ mod tests {
             (b"\xff\xfeh\0i\0\x3d\xd8\0\xde", Format::Text),
             (b"\xfe\xff\0h\0i", Format::Text),
             (b"BMW and other cars", Format::Text),
+            (b"\xef\xbb\xbf%PDF-1.4\n", Format::Pdf),
+            (b"HTTP/1.1 200 OK\r\n\r\n%PDF-1.4", Format::Pdf),
+            (b"\x1b%-12345X@PJL JOB\n%PDF-1.4", Format::Pdf),
+            (b"it begins with %PDF-1.4 as all do", Format::Text),
+            (b"What is WEBP?", Format::Text),
+            (b"The ftyp box", Format::Text),
+            (b"Order 12\nReceived: 3 boxes\n", Format::Text),
+            (b"{\"a\": 1}", Format::Text),
+            (b"a;b;c\n1;2;3\n", Format::Text),
+            (b"<Dear all,\nII* is new", Format::Text),
             (b"a < b, <br> and <html> later", Format::Text),
             (
                 b"From: Ann\nTo: Bob\nSubject: tea\n\nAt four.",
@@ -200,7 +210,9 @@ mod tests {
     fn what_is_refused_says_what_it_is_and_what_to_do() {
         for (bytes, says) in [
             (&b"PK\x03\x04\x14\0"[..], "office"),
+            (b"PK\x03\x04\x14\0a.pdf\n%PDF-1.4", "zip archive"),
             (b"\xd0\xcf\x11\xe0\xa1\xb1", "old office"),
+            (b"Received: from a by b\n\nx", "e-mail"),
             (b"GIF89a", "gif"),
             (b"RIFF\0\0\0\0WEBPVP8 ", "webp"),
             (b"\0\0\0\x18ftypheic", "heic"),

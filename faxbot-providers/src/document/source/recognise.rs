@@ -44,6 +44,12 @@ const KNOWN: &[(usize, &[u8], &str)] = &[
     (0, b"{\\rtf", "rich text"),
 ];
 
+/// Files that hold others as they are.
+const ARCHIVES: &[&[u8]] = &[b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"Rar!", b"7z\xbc\xaf"];
+
+/// The byte order mark of UTF-8.
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
 /// Beginnings, in lower case, of texts that are written for a program to lay out.
 const MARKUP: &[(&str, &str)] = &[
     ("<!doctype html", "html"),
@@ -62,7 +68,8 @@ const MARKUP: &[(&str, &str)] = &[
 
 /// Lines in the head of an e-mail that nobody types (RFC 5322 §3.6, RFC 2045 §4).
 const MAIL: &[&str] = &[
-    "received:",
+    "received: from ",
+    "received: by ",
     "return-path:",
     "delivered-to:",
     "message-id:",
@@ -84,13 +91,19 @@ pub(super) fn by_magic(head: &[u8]) -> Result<Option<Format>> {
     if head.starts_with(&[0xff, 0xd8, 0xff]) {
         return Ok(Some(Format::Jpeg));
     }
-    if head.windows(5).any(|bytes| bytes == b"%PDF-") {
+    if is_pdf(head) {
         return Ok(Some(Format::Pdf));
     }
     let known = KNOWN.iter().find(|(at, mark, _)| {
-        // Two letters begin many texts; a bmp has zeros behind its length.
-        let bmp = *mark != b"BM" || head.get(6..10) == Some(&[0; 4][..]);
-        bmp && head.get(*at..).is_some_and(|head| head.starts_with(mark))
+        let here = head.get(*at..).is_some_and(|head| head.starts_with(mark));
+        here && match *mark {
+            // Two letters begin many texts; a bmp has zeros behind its length.
+            b"BM" => head.get(6..10) == Some(&[0; 4][..]),
+            // Words that a text may have there: of a riff file, and behind the length of a box.
+            b"WEBP" => head.starts_with(b"RIFF"),
+            b"ftyp" => head.starts_with(b"\0"),
+            _ => true,
+        }
     });
     if let Some((_, _, name)) = known {
         return Err(refused(&format!("{name}: {INSTEAD}")));
@@ -111,6 +124,21 @@ pub(super) fn by_magic(head: &[u8]) -> Result<Option<Format>> {
         return Err(refused(message));
     }
     Ok(None)
+}
+
+/// Whether there is a header of a PDF. A file that another is packed into is not that PDF, and a
+/// text that mentions one in a line is none.
+fn is_pdf(head: &[u8]) -> bool {
+    let packed = ARCHIVES.iter().any(|mark| head.starts_with(mark));
+    let Some(at) = head.windows(5).position(|bytes| bytes == b"%PDF-") else {
+        return false;
+    };
+    let before = head.get(..at).unwrap_or_default();
+    let begins = before
+        .last()
+        .is_none_or(|byte| matches!(byte, b'\n' | b'\r'));
+    let binary = |text: &str| text.chars().any(is_control);
+    !packed && (begins || str::from_utf8(before).map_or(true, binary) || before == BOM)
 }
 
 /// The beginning as text, as well as it can be read.
