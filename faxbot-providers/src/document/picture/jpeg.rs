@@ -9,7 +9,7 @@ use zune_jpeg::{
 };
 
 use super::{
-    Grey, MAX_SIDE, Picture, Sheet,
+    Grey, Picture, Sheet,
     ifd::{Block, ORIENTATION},
     page::{damaged, luma, unsuitable},
 };
@@ -55,10 +55,9 @@ impl Picture for Jpeg {
 
     fn decode(self, stop: &Stop) -> Result<Grey> {
         stop.check()?;
-        let side = MAX_SIDE as usize;
         let options = DecoderOptions::default()
-            .set_max_width(side)
-            .set_max_height(side)
+            .set_max_width(usize::from(self.head.width))
+            .set_max_height(usize::from(self.head.height))
             // Otherwise what is missing comes back grey.
             .set_strict_mode(true)
             .jpeg_set_max_scans(MAX_SCANS);
@@ -123,11 +122,15 @@ impl Head {
     fn read(bytes: &[u8]) -> Result<Self> {
         let mut head = Self::default();
         let mut exif = None;
-        let mut whole = false;
+        let (mut whole, mut framed) = (false, false);
         for segment in Segments::new(bytes) {
             match (segment.marker, segment.body) {
                 // Baseline, extended and progressive, coded by Huffman.
                 (0xc0..=0xc2, [bits, h0, h1, w0, w1, ..]) => {
+                    // The decoder reads the first one, limits are checked by what is found here.
+                    if std::mem::replace(&mut framed, true) {
+                        return Err(damaged("the jpeg has two sizes: open it and save it again"));
+                    }
                     head.progressive = segment.marker == 0xc2;
                     if *bits != 8 {
                         return Err(no_such_jpeg());
@@ -271,6 +274,20 @@ mod tests {
         assert!(is_whole(&whole));
         let head = Head::read(&whole).unwrap();
         assert_eq!((head.width, head.height, head.orientation), (3, 2, 1));
+    }
+
+    #[test]
+    fn a_second_size_behind_the_first_is_refused() {
+        let frame = |side| segment(0xc0, &[8, side, 0, side, 0, 1]);
+        let scan = [segment(0xda, &[0]), vec![1, 2]].concat();
+        for parts in [
+            vec![frame(255), frame(1), scan.clone()],
+            vec![frame(255), scan.clone(), frame(1)],
+        ] {
+            let whole = [&file(&parts)[..], &[0xff, EOI]].concat();
+            let error = Head::read(&whole).unwrap_err();
+            assert!(error.message().contains("two sizes"), "{error}");
+        }
     }
 
     #[test]
