@@ -346,3 +346,13 @@ fn damaged_and_random_files_are_read_or_refused() {
         let _ = read_all(&garbage);
     }
 }
+
+#[test]
+fn a_page_whose_fields_were_changed_is_refused_and_does_not_panic() {
+    let packed = Raw::new(&small().bytes()).with(259, 3, 1, 1);
+    let mut reader = open(&packed.build()).unwrap();
+    let mut page = reader.page(0).unwrap();
+    page.width = 0;
+    let error = reader.decode_page(&page, |_| ()).unwrap_err();
+    assert!(matches!(error, TiffError::Unsupported { .. }), "{error}");
+}
