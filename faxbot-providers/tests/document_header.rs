@@ -194,6 +194,18 @@ async fn a_page_that_has_no_room_for_the_line_is_refused() {
 }
 
 #[tokio::test]
+async fn a_fax_that_was_taken_gets_its_line_whatever_a_conversion_may_cost() {
+    // More pixels than the default limit of a conversion.
+    let fax = fax(Resolution::Fine, FaxCoding::Mh, &[30_000]);
+    let copy = converter(&fax)
+        .copy_pages(&fax.image, 0..1, Some(header(1)))
+        .await
+        .unwrap();
+    assert_eq!(copy.coding(), FaxCoding::Mh);
+    assert_eq!(copy.reader().unwrap().page(0).unwrap().rows, 30_032);
+}
+
+#[tokio::test]
 async fn a_fax_that_is_gone_or_was_changed_is_an_error() {
     let fax = fax(Resolution::Fine, FaxCoding::T6, &[50]);
     let converter = converter(&fax);

@@ -11,7 +11,7 @@ use faxbot_core::{
 };
 
 use super::{
-    output::{FaxFile, PageRows, check_pixels, too_large},
+    output::{FaxFile, PageRows, too_large},
     source::read_failed,
     text::{Canvas, Cell, Face, Size, Step, Steps, rows_per_row},
     worker::Stop,
@@ -83,7 +83,7 @@ fn copy(
     for (place, index) in (0_u32..).zip(pages) {
         stop.check()?;
         let page = reader.page(index).map_err(changed)?;
-        check_page(&page, image, &line, &options)?;
+        check_page(&page, image, &line)?;
         let number = header.first_page.saturating_add(place);
         line.paint(header, number);
         let mut rows = PageRows::new(&options, stop)?;
@@ -107,12 +107,7 @@ fn copy(
 }
 
 /// Whether a page is what the facts of the fax say, and has room for the line.
-fn check_page(
-    page: &PageInfo,
-    image: &FaxImage,
-    line: &Line,
-    options: &ConvertOptions,
-) -> Result<()> {
+fn check_page(page: &PageInfo, image: &FaxImage, line: &Line) -> Result<()> {
     if page.width != image.width().pixels() || page.fax_resolution() != Some(image.resolution()) {
         return Err(Error::document(
             OPERATION,
@@ -126,8 +121,7 @@ fn check_page(
             "a page is too long for a header line above it".to_owned(),
         ));
     }
-    let index = usize::try_from(page.index).unwrap_or(usize::MAX);
-    check_pixels(index, rows, options)
+    Ok(())
 }
 
 /// For a page that had no number in the file.
