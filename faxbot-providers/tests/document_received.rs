@@ -232,6 +232,7 @@ fn a_pdf_file_is_whole_private_or_not_there() {
     fs::write(&fax, tiff(&[good.clone(), bad])).unwrap();
     let error = received_to_pdf(&fax, &target).unwrap_err();
     assert_eq!(error.document_reason(), Some(DocumentReason::Damaged));
+    assert!(error.message().starts_with("page 2 of the fax"), "{error}");
     assert_eq!(files(), 1);
     // An earlier file stays when the new one cannot be made, and goes when it can.
     fs::write(&target, b"earlier").unwrap();

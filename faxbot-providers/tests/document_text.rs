@@ -135,7 +135,7 @@ async fn lines_and_pages_end_at_the_same_words_at_every_resolution() {
 
 #[tokio::test]
 async fn wider_paper_has_longer_lines_and_more_of_them() {
-    for (width, columns, rows_of_page) in [(FaxWidth::B4, 97, 1359), (FaxWidth::A3, 119, 1617)] {
+    for (width, columns, rows_of_page) in [(FaxWidth::B4, 97, 1401), (FaxWidth::A3, 119, 1617)] {
         let options = ConvertOptions::default()
             .with_width(width)
             .with_resolution(Resolution::Standard);

@@ -2,6 +2,8 @@
 
 use faxbot_core::document::{FaxWidth, Resolution};
 
+use super::text::rows_per_row;
+
 const MM_PER_POINT: f64 = 25.4 / 72.0;
 
 const A4_HEIGHT_MM: f64 = 297.0;
@@ -121,7 +123,7 @@ pub(super) fn place(
     let shrink = if fits || size == Size::Fax || down > across * ROLL {
         shrink
     } else {
-        shrink.min(sheet_height_mm(paper) / down)
+        shrink.min(f64::from(sheet_height_mm(paper)) / down)
     };
     let points = (across * shrink / MM_PER_POINT, down * shrink / MM_PER_POINT);
     let layout = fit(points, 1.0, paper, resolution)?;
@@ -169,13 +171,9 @@ pub(super) fn rows_together(from: Resolution, resolution: Resolution) -> u32 {
     (lines(from) / lines(resolution)).max(1)
 }
 
-/// Rows of a page in the three resolutions are as 1 to 2 to 4.
+/// Rows for each row of standard resolution.
 fn lines(resolution: Resolution) -> u32 {
-    match resolution {
-        Resolution::Standard => 1,
-        Resolution::Superfine => 4,
-        _ => 2,
-    }
+    rows_per_row(resolution).into()
 }
 
 /// The size in millimetres of `width` by `height` pixels with so many of them per inch. 204 pixels
@@ -197,11 +195,11 @@ const FAX_PIXELS_PER_INCH: std::ops::RangeInclusive<f64> = 202.0..=206.0;
 
 /// The height of the paper that belongs to a width: A4, B4 (ISO 216 would say 353, T.4's paper is
 /// the Japanese one of 364) and A3.
-fn sheet_height_mm(width: FaxWidth) -> f64 {
+pub(super) fn sheet_height_mm(width: FaxWidth) -> u16 {
     match width {
-        FaxWidth::B4 => 364.0,
-        FaxWidth::A3 => 420.0,
-        _ => A4_HEIGHT_MM,
+        FaxWidth::B4 => 364,
+        FaxWidth::A3 => 420,
+        _ => 297,
     }
 }
 

@@ -32,6 +32,12 @@ impl Failed {
                 "the fax is not black and white in a fax compression",
             ),
             TiffError::Limit { .. } => (DocumentReason::TooLarge, "the fax is above the limits"),
+            TiffError::Damaged { page, .. } | TiffError::MissingRows { page, .. } => {
+                let number = page.saturating_add(1);
+                let message = format!("page {number} of the fax is damaged: have it sent again");
+                return Error::document(self.0, DocumentReason::Damaged, message)
+                    .with_source(error);
+            }
             _ => (DocumentReason::Damaged, "the fax is damaged"),
         };
         Error::document(self.0, reason, message).with_source(error)

@@ -6,7 +6,7 @@ use faxbot_core::{
 };
 
 use super::{
-    super::output::PageRows,
+    super::{layout::sheet_height_mm, output::PageRows},
     canvas::Canvas,
     cell::Cell,
     font::{Face, Size, rows_per_row},
@@ -54,12 +54,7 @@ pub(super) struct Paper {
 
 impl Paper {
     pub(super) fn new(width: FaxWidth) -> Self {
-        // ISO 216.
-        let height_mm = match width {
-            FaxWidth::B4 => 353,
-            FaxWidth::A3 => 420,
-            _ => 297,
-        };
+        let height_mm = u32::from(sheet_height_mm(width));
         let width = width.pixels();
         let rows = height_mm * ROWS_IN_100_MM / 100;
         let lines = (rows - 2 * WHITE) / LINE;
@@ -129,7 +124,7 @@ mod tests {
     fn a_page_holds_as_much_at_every_resolution_and_has_its_height() {
         for (width, columns, lines) in [
             (FaxWidth::A4, 80, 60),
-            (FaxWidth::B4, 97, 72),
+            (FaxWidth::B4, 97, 75),
             (FaxWidth::A3, 119, 87),
         ] {
             let paper = Paper::new(width);
