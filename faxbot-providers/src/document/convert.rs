@@ -263,7 +263,7 @@ struct NoRenderer;
 #[cfg(not(feature = "render"))]
 impl Renderer for NoRenderer {
     fn open(&self, _pdf: Vec<u8>, _options: &ConvertOptions) -> Result<Box<dyn Part>> {
-        Err(faxbot_core::Error::new(
+        Err(Error::new(
             faxbot_core::ErrorKind::Unsupported,
             OPERATION,
             "pdf needs the feature `render` of faxbot-providers",

@@ -43,6 +43,10 @@ pub(super) struct Job<'a> {
     /// Whether the result is still wanted.
     pub(super) stop: &'a Stop,
     /// Threads that may work beside this one.
+    #[cfg_attr(
+        not(feature = "render"),
+        allow(dead_code, reason = "only PDF is drawn on several threads")
+    )]
     pub(super) threads: &'a Threads,
 }
 

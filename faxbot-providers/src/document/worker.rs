@@ -36,8 +36,16 @@ pub(super) struct Workers {
 
 /// Where a conversion takes more threads from, as far as no other conversion has them.
 #[derive(Debug)]
+#[cfg_attr(
+    not(feature = "render"),
+    allow(dead_code, reason = "only PDF is drawn on several threads")
+)]
 pub(super) struct Threads(Arc<Semaphore>);
 
+#[cfg_attr(
+    not(feature = "render"),
+    allow(dead_code, reason = "only PDF is drawn on several threads")
+)]
 impl Threads {
     /// At most `wanted` places for threads beside the one that asks. They come back when they are
     /// dropped.
@@ -88,6 +96,10 @@ impl Stop {
     }
 
     /// As this one, for a page that is of no use either when one before it fails.
+    #[cfg_attr(
+        not(feature = "render"),
+        allow(dead_code, reason = "only PDF is drawn on several threads")
+    )]
     pub(super) fn until(&self, failed_at: Arc<AtomicUsize>, page: usize) -> Self {
         Self {
             caller_left: self.caller_left.clone(),
