@@ -68,6 +68,9 @@ fn pages(count: usize, entries: &str, drawing: &str) -> Vec<u8> {
 
 const A4: &str = "/MediaBox [0 0 595.276 841.89]";
 
+/// A page that is soon drawn.
+const SMALL: &str = "/MediaBox [0 0 100 100]";
+
 /// Rows of the first page as `true` for black.
 fn bitmap(image: &FaxImage) -> Vec<Vec<bool>> {
     let mut reader = image.reader().unwrap();
@@ -287,35 +290,36 @@ async fn an_encrypted_pdf_needs_its_password_and_opens_without_a_user_password()
 #[tokio::test]
 async fn a_pdf_cut_anywhere_is_refused_or_whole() {
     let bench = Bench::new();
+    let options = ConvertOptions::default().with_resolution(Resolution::Standard);
     let sample = fs::read(SAMPLE).unwrap();
-    let image = bench
-        .convert(sample.clone(), ConvertOptions::default())
-        .await
-        .unwrap();
-    let whole = fs::read(image.path()).unwrap();
-    drop(image);
-    let mut refused = 0;
-    for cut in (1..40)
-        .map(|part| sample.len() * part / 40)
-        .chain((1..40).map(|left| sample.len() - left))
-    {
-        match bench
-            .convert(&sample[..cut], ConvertOptions::default())
-            .await
-        {
-            Ok(image) => assert_eq!(fs::read(image.path()).unwrap(), whole, "cut at {cut}"),
-            Err(error) => {
-                assert_eq!(
-                    error.document_reason(),
-                    Some(DocumentReason::Damaged),
-                    "{error:?}"
-                );
-                refused += 1;
+    let small = pages(2, SMALL, "0 0 50 50 re f");
+    let parts = |document: &[u8], parts: usize| {
+        let length = document.len();
+        (1..parts).map(move |part| length * part / parts)
+    };
+    let of_sample = parts(&sample, 8).chain([sample.len() - 30, sample.len() - 7]);
+    let of_small = parts(&small, 40).chain((1..40).map(|left| small.len() - left));
+    for (document, cuts) in [
+        (&sample, of_sample.collect::<Vec<_>>()),
+        (&small, of_small.collect()),
+    ] {
+        let image = bench.convert(document.clone(), options).await.unwrap();
+        let whole = fs::read(image.path()).unwrap();
+        drop(image);
+        let mut refused = 0;
+        for cut in &cuts {
+            match bench.convert(&document[..*cut], options).await {
+                Ok(image) => assert_eq!(fs::read(image.path()).unwrap(), whole, "cut at {cut}"),
+                Err(error) => {
+                    let reason = error.document_reason();
+                    assert_eq!(reason, Some(DocumentReason::Damaged), "{error:?}");
+                    refused += 1;
+                }
             }
+            assert_eq!(bench.files(), 0);
         }
-        assert_eq!(bench.files(), 0);
+        assert!(refused >= cuts.len() / 2, "{refused}");
     }
-    assert!(refused >= 39, "{refused}");
 }
 
 #[tokio::test]
@@ -541,8 +545,8 @@ async fn many_conversions_at_once_all_come_back() {
         running.spawn(async move {
             let image = converter
                 .to_fax(
-                    Document::bytes(pages(count, A4, "")),
-                    ConvertOptions::default(),
+                    Document::bytes(pages(count, SMALL, "")),
+                    ConvertOptions::default().with_resolution(Resolution::Standard),
                 )
                 .await
                 .unwrap();

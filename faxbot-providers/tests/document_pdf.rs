@@ -263,11 +263,9 @@ async fn pages_come_in_the_coding_asked_for() {
 #[tokio::test]
 async fn conversions_at_the_same_time_give_the_same_file_as_one_alone() {
     let bench = Bench::new();
-    let document = text_pages(5, |index| lines(index, 20));
-    let alone = bench
-        .convert(document.clone(), ConvertOptions::default())
-        .await
-        .unwrap();
+    let document = text_pages(3, |index| lines(index, 5));
+    let options = ConvertOptions::default().with_resolution(Resolution::Standard);
+    let alone = bench.convert(document.clone(), options).await.unwrap();
     let alone = fs::read(alone.path()).unwrap();
     // Together they have one thread each.
     let mut running = tokio::task::JoinSet::new();
@@ -275,7 +273,6 @@ async fn conversions_at_the_same_time_give_the_same_file_as_one_alone() {
         let (converter, document) = (bench.converter.clone(), document.clone());
         running.spawn(async move {
             let document = faxbot_core::document::Document::bytes(document);
-            let options = ConvertOptions::default();
             let image = converter.to_fax(document, options).await.unwrap();
             fs::read(image.path()).unwrap()
         });

@@ -4,23 +4,32 @@
 
 mod document_support;
 
-use std::{io::Write as _, time::Duration};
+use std::{env, io::Write as _, process::Command, time::Duration};
 
-use faxbot_core::{DocumentReason, ErrorKind};
+use faxbot_core::{DocumentReason, ErrorKind, document::Resolution};
 use flate2::{Compression, write::ZlibEncoder};
 use peak_alloc::PeakAlloc;
 
 use document_support::{
     Bench,
-    pdf::{A4, CATALOG, page, pdf, stream},
+    pdf::{CATALOG, page, pdf, stream},
     with_limits,
 };
 
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
 
-/// What a refused document may take: the pixels of a page, and the largest test document.
-const MOST_HEAP: usize = 128 << 20;
+/// A page that is soon drawn.
+const SMALL: &str = "/MediaBox [0 0 100 100]";
+
+/// A page as large as most, for what is refused before it is drawn.
+const A4: &str = "/MediaBox [0 0 595 842]";
+
+/// Set in a process that a test starts of itself.
+const CHILD: &str = "FAXBOT_TEST_CHILD";
+
+/// What a document may take, whatever it is.
+const MOST_HEAP: usize = 256 << 20;
 
 /// Tests of the heap run one after the other.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
@@ -31,23 +40,39 @@ fn deflate(data: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// A gigabyte of zeros.
+/// A gigabyte of zeros: blocks that do not depend on each other.
 fn gigabyte() -> Vec<u8> {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
-    for _ in 0..1024 {
-        encoder.write_all(&[0; 1 << 20]).unwrap();
+    encoder.flush().unwrap();
+    let header = encoder.get_ref().len();
+    encoder.write_all(&vec![0; 4 << 20]).unwrap();
+    encoder.flush().unwrap();
+    let block = encoder.get_ref()[header..].to_vec();
+    let mut packed = encoder.get_ref()[..header].to_vec();
+    for _ in 0..256 {
+        packed.extend_from_slice(&block);
     }
-    encoder.finish().unwrap()
+    packed.extend([3, 0]);
+    // Adler-32 of 2^30 zeros (RFC 1950 §8).
+    packed.extend((((1_u32 << 30) % 65_521) << 16 | 1).to_be_bytes());
+    packed
 }
 
 /// Converts within a limit of time and of heap. The reason of the refusal, if it is one.
 async fn tried(name: &str, document: Vec<u8>) -> Option<DocumentReason> {
     let bench = Bench::new();
-    let options = with_limits(|limits| limits.time = Duration::from_secs(100));
+    let options = with_limits(|limits| limits.time = Duration::from_secs(100))
+        .with_resolution(Resolution::Standard);
     let before = HEAP.current_usage();
     HEAP.reset_peak_usage();
+    let begun = std::time::Instant::now();
     let result = bench.convert(document, options).await;
     let took = HEAP.peak_usage().saturating_sub(before);
+    println!(
+        "{name}: {} MiB, {:?}: {result:?}",
+        took >> 20,
+        begun.elapsed()
+    );
     assert!(took < MOST_HEAP, "{name}: {} MiB", took >> 20);
     assert_eq!(bench.converter.abandoned(), 0, "{name}");
     match result {
@@ -182,22 +207,66 @@ async fn images_cannot_lie_about_their_size() {
 
 #[tokio::test]
 async fn loops_and_depth_end() {
+    // A stack that overflows ends the process, so it is one of its own.
+    if env::var_os(CHILD).is_none() {
+        let child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "loops_and_depth_end"])
+            .env(CHILD, "1")
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&child.stdout);
+        let error = String::from_utf8_lossy(&child.stderr);
+        assert!(child.status.success(), "{}: {told}{error}", child.status);
+        assert!(told.contains("1 passed"), "{told}");
+        return;
+    }
     let _alone = ALONE.lock().await;
     let glyph_font = "<< /Type /Font /Subtype /Type3 /FontBBox [0 0 9 9] /FontMatrix [1 0 0 1 0 0] \
                       /CharProcs << /a 6 0 R >> /Encoding << /Differences [97 /a] >> /FirstChar 97 \
                       /LastChar 97 /Widths [9] /Resources << /Font << /F 5 0 R >> >> >>";
-    let fonts = format!("{A4} /Resources << /Font << /F 5 0 R >> >>");
-    let deep =
-        |open: &str, close: &str| format!("{}1{}", open.repeat(100_000), close.repeat(100_000));
+    let fonts = format!("{SMALL} /Resources << /Font << /F 5 0 R >> >>");
+    let deep = |count, open: &str, close: &str| {
+        format!("{}1{}", str::repeat(open, count), str::repeat(close, count))
+    };
+    let form = |next: usize| {
+        stream(
+            &format!(
+                "/Subtype /Form /BBox [0 0 9 9] /Group << /S /Transparency >> \
+                 /Resources << /XObject << /F {next} 0 R >> >>"
+            ),
+            b"/F Do 0 0 9 9 re f",
+        )
+    };
+    let drawn = format!("{SMALL} /Resources << /XObject << /F 5 0 R >> >>");
     let mut kids = vec![CATALOG.as_bytes().to_vec()];
     for next in 3..10_003 {
         kids.push(format!("<< /Type /Pages /Kids [{next} 0 R] /Count 1 >>").into_bytes());
     }
-    kids.push(format!("<< /Type /Page {A4} >>").into_bytes());
+    kids.push(format!("<< /Type /Page {SMALL} >>").into_bytes());
     let refers: Vec<String> = (0..5_000)
         .map(|index| format!("{} 0 R", 6 + index))
         .collect();
     for (name, document) in [
+        (
+            "forms 100 deep",
+            page(&drawn, "/F Do", (6..106).map(form).collect()),
+        ),
+        (
+            "a form that draws itself",
+            page(&drawn, "/F Do", vec![form(5)]),
+        ),
+        (
+            "forms that draw each other",
+            page(&drawn, "/F Do", vec![form(6), form(5)]),
+        ),
+        (
+            "arrays in arrays in contents",
+            page(SMALL, &format!("{} TJ", deep(100_000, "[", "]")), vec![]),
+        ),
+        (
+            "states without end",
+            page(SMALL, &"q ".repeat(100_000), vec![]),
+        ),
         (
             "a glyph that shows itself",
             page(
@@ -220,20 +289,20 @@ async fn loops_and_depth_end() {
         ),
         (
             "arrays in arrays",
-            page(&format!("{A4} /X {}", deep("[", "]")), "", vec![]),
+            page(&format!("{SMALL} /X {}", deep(100_000, "[", "]")), "", vec![]),
         ),
         (
             "dictionaries in dictionaries",
-            page(&format!("{A4} /X {}", deep("<</A ", ">>")), "", vec![]),
+            page(&format!("{SMALL} /X {}", deep(20_000, "<</A ", ">>")), "", vec![]),
         ),
         (
             "dictionaries in contents",
-            page(A4, &format!("/A {} BDC", deep("<</A ", ">>")), vec![]),
+            page(SMALL, &format!("/A {} BDC", deep(100_000, "<</A ", ">>")), vec![]),
         ),
         (
             "a chain of references",
             page(
-                &format!("{A4} /Resources 5 0 R"),
+                &format!("{SMALL} /Resources 5 0 R"),
                 "",
                 refers.into_iter().map(String::into_bytes).collect(),
             ),
@@ -241,7 +310,7 @@ async fn loops_and_depth_end() {
         (
             "a length that is its own stream",
             page(
-                A4,
+                SMALL,
                 "",
                 vec![b"<< /Length 5 0 R >>\nstream\nabc\nendstream".to_vec()],
             ),
@@ -249,7 +318,7 @@ async fn loops_and_depth_end() {
         (
             "functions in functions",
             page(
-                &format!("{A4} /Resources << /Shading << /S << /ShadingType 2 /ColorSpace /DeviceGray /Coords [0 0 9 9] /Function 5 0 R >> >> >>"),
+                &format!("{SMALL} /Resources << /Shading << /S << /ShadingType 2 /ColorSpace /DeviceGray /Coords [0 0 9 9] /Function 5 0 R >> >> >>"),
                 "/S sh",
                 vec![b"<< /FunctionType 3 /Domain [0 1] /Functions [5 0 R 5 0 R] /Bounds [0.5] /Encode [0 1 0 1] >>".to_vec()],
             ),
@@ -257,7 +326,7 @@ async fn loops_and_depth_end() {
         (
             "a colour space of itself",
             page(
-                &format!("{A4} /Resources << /ColorSpace << /C 5 0 R >> >>"),
+                &format!("{SMALL} /Resources << /ColorSpace << /C 5 0 R >> >>"),
                 "/C cs 1 sc 0 0 9 9 re f",
                 vec![b"[/Indexed 5 0 R 1 <00>]".to_vec()],
             ),
@@ -265,7 +334,7 @@ async fn loops_and_depth_end() {
         (
             "a mask that masks itself",
             page(
-                &format!("{A4} /Resources << /ExtGState << /G 5 0 R >> >>"),
+                &format!("{SMALL} /Resources << /ExtGState << /G 5 0 R >> >>"),
                 "/G gs 0 0 99 99 re f",
                 vec![
                     b"<< /SMask << /S /Luminosity /G 6 0 R >> >>".to_vec(),
@@ -279,5 +348,159 @@ async fn loops_and_depth_end() {
     ] {
         // Whatever comes of them, it comes, and the process lives.
         let _ = tried(name, document).await;
+    }
+}
+
+#[tokio::test]
+async fn what_draws_itself_again_and_again_is_refused() {
+    let _alone = ALONE.lock().await;
+    let huge = "/BBox [-90000 -90000 90000 90000]";
+    let form = |entries: &str, drawing: &str| {
+        stream(
+            &format!("/Subtype /Form {huge} {entries}"),
+            drawing.as_bytes(),
+        )
+    };
+    let draws = |first: usize| format!("/Resources << /XObject << /F {first} 0 R /I 5 0 R >> >>");
+    // With a picture on the page, nothing is painted while its cost is counted.
+    let dot = stream(
+        "/Subtype /Image /Width 9 /Height 9 /BitsPerComponent 8 /ColorSpace /DeviceGray",
+        &[0; 81],
+    );
+    let with_picture = |drawing: &str, objects: Vec<Vec<u8>>| {
+        let objects = [vec![dot.clone()], objects].concat();
+        page(
+            &format!("{A4} {}", draws(6)),
+            &format!("/I Do {drawing}"),
+            objects,
+        )
+    };
+    let ten = "/F Do ".repeat(10);
+    let chain = |last: &str| {
+        let mut chain: Vec<Vec<u8>> = (7..17).map(|next| form(&draws(next), &ten)).collect();
+        chain.push(form("", last));
+        with_picture("/F Do", chain)
+    };
+    let pattern = |cell: &str, resources: &str, drawing: &str| {
+        stream(
+            &format!(
+                "/PatternType 1 /PaintType 1 /TilingType 1 {cell} /Resources << {resources} >>"
+            ),
+            drawing.as_bytes(),
+        )
+    };
+    let paints = |objects| {
+        page(
+            &format!("{A4} /Resources << /Pattern << /P 5 0 R >> >>"),
+            "/Pattern cs /P scn 0 0 500 800 re f",
+            objects,
+        )
+    };
+    let cell = "/BBox [0 0 100 100] /XStep 10 /YStep 10";
+    let patterns = (6..16).map(|next| {
+        pattern(
+            cell,
+            &format!("/Pattern << /P {next} 0 R >>"),
+            "/Pattern cs /P scn 0 0 99 99 re f 0 0 50 50 re f",
+        )
+    });
+    let glyphs = (0..10).flat_map(|index| {
+        let (program, next) = (6 + 2 * index, 7 + 2 * index);
+        let font = format!(
+            "<< /Type /Font /Subtype /Type3 /FontBBox [0 0 9 9] /FontMatrix [1 0 0 1 0 0] \
+             /CharProcs << /a {program} 0 R >> /Encoding << /Differences [97 /a] >> \
+             /FirstChar 97 /LastChar 97 /Widths [1] /Resources << /Font << /F {next} 0 R >> >> >>"
+        );
+        let program = stream("", b"9 0 d0 0 0 500 800 re f BT /F 1 Tf (aaaaaaaaaa) Tj ET");
+        [font.into_bytes(), program]
+    });
+    let masks = (0..12).flat_map(|index| {
+        let next = 5 + 4 * (index + 1);
+        let state =
+            |group: usize| format!("<< /SMask << /S /Luminosity /G {group} 0 R >> >>").into_bytes();
+        let group = || {
+            stream(
+                &format!(
+                    "/Subtype /Form {huge} /Group << /S /Transparency /CS /DeviceGray >> \
+                     /Resources << /ExtGState << /A {next} 0 R /B {} 0 R >> >>",
+                    next + 1
+                ),
+                b"/A gs 0 0 9 9 re f /B gs 0 0 9 9 re f",
+            )
+        };
+        [state(next - 2), state(next - 1), group(), group()]
+    });
+    // 2,000 teeth.
+    let comb: String = (0..2_000)
+        .map(|tooth| format!("{} 0 l {} 800 l ", tooth % 500, tooth % 500))
+        .collect();
+    for (name, document) in [
+        ("pictures in forms", chain("/I Do")),
+        ("forms of nothing", chain("")),
+        (
+            "a pattern with a million cells in each cell",
+            paints(vec![pattern(
+                "/BBox [0 0 100 100] /XStep 0.01 /YStep 0.01",
+                "",
+                "0 0 9 9 re f",
+            )]),
+        ),
+        ("patterns in patterns", paints(patterns.collect())),
+        (
+            "glyphs of glyphs",
+            page(
+                &format!("{A4} /Resources << /Font << /F 5 0 R >> >>"),
+                "BT /F 1 Tf (aaaaaaaaaa) Tj ET",
+                glyphs.collect(),
+            ),
+        ),
+        (
+            "masks in masks",
+            page(
+                &format!("{A4} /Resources << /ExtGState << /A 5 0 R /B 6 0 R >> >>"),
+                "/A gs 0 0 9 9 re f /B gs 0 0 9 9 re f",
+                masks.collect(),
+            ),
+        ),
+        (
+            "one picture again and again",
+            with_picture(&"q 595 0 0 842 0 0 cm /I Do Q ".repeat(10_000), vec![]),
+        ),
+        (
+            "curves that leave the page",
+            with_picture(
+                &format!("0 0 m {} f", "90000 0 0 90000 0 0 c ".repeat(10_000)),
+                vec![],
+            ),
+        ),
+        (
+            "short lines as wide as the page",
+            with_picture(
+                &format!("900 w {}", "9 9 m 10 10 l S ".repeat(10_000)),
+                vec![],
+            ),
+        ),
+        (
+            "a clip with many teeth",
+            with_picture(
+                &format!("0 0 m {comb} W n {}", "0 0 595 842 re f ".repeat(10_000)),
+                vec![],
+            ),
+        ),
+        (
+            "dashes without number",
+            page(A4, "[0.0001] 0 d 0 0 m 90000 90000 l S", vec![]),
+        ),
+        (
+            "dashes of nothing",
+            page(A4, "[-1 1] 0 d 0 0 m 9 9 l S", vec![]),
+        ),
+        (
+            "a dash that begins far away",
+            page(A4, "[0.0001] 900000 d 0 0 9 9 re S", vec![]),
+        ),
+    ] {
+        let reason = tried(name, document).await;
+        assert_eq!(reason, Some(DocumentReason::TooLarge), "{name}");
     }
 }

@@ -12,7 +12,7 @@ use faxbot_core::{Error, Result};
 use hayro::{
     hayro_interpret::{
         BlendMode, CacheKey, ClipPath, Context, Device, DrawMode, DrawProps, Image, ImageDrawProps,
-        InterpreterCache, InterpreterSettings, Paint, SoftMask,
+        InterpreterCache, InterpreterSettings, Paint, SoftMask, StrokeProps,
         font::{Glyph, GlyphRun},
         hayro_cmap::WritingMode,
         interpret_page,
@@ -20,7 +20,7 @@ use hayro::{
         util::x_y_advances,
     },
     hayro_syntax::page::Page,
-    kurbo::{Affine, BezPath, Point, Rect, Shape},
+    kurbo::{Affine, BezPath, PathEl, Point, Rect, Shape},
 };
 
 use super::{
@@ -30,7 +30,7 @@ use super::{
 };
 
 /// Bytes that hayro may keep for one page, beside the page itself.
-const MAX_PAGE_BYTES: f64 = 1024.0 * 1024.0 * 1024.0;
+const MAX_PAGE_BYTES: f64 = 256.0 * 1024.0 * 1024.0;
 
 /// What a painted cell of 4 by 4 pixels on an outline takes: its coverage and its place.
 const CELL_BYTES: f64 = 40.0;
@@ -41,9 +41,11 @@ const DRAW_BYTES: f64 = 200.0;
 /// What a pixel of an image or a group takes.
 const PIXEL_BYTES: f64 = 4.0;
 
-/// How far a page is interpreted at most, with everything it draws again and again: things painted
-/// or begun. A dense map has a million.
-const MAX_STEPS: u64 = 20_000_000;
+/// What a dash of a line takes while the line is made into an outline.
+const DASH_BYTES: f64 = 200.0;
+
+/// Elements up to which a clip is a box or nearly one, which adds nothing to what it clips.
+const PLAIN_CLIP: usize = 8;
 
 /// Looks at the page as it will be drawn, and paints it on `canvas` on the way. Gives whether the
 /// canvas has all of it; if not, hayro has to draw it.
@@ -65,10 +67,11 @@ pub(super) fn survey<'a>(
         target: view.target,
         patterns: view.patterns,
         stop,
-        steps: 0,
         bytes: 0.0,
         times: 1.0,
+        clips: Vec::new(),
         masks: HashSet::new(),
+        nested: false,
     };
     // A device cannot return an error; unwinding is the way out of the interpreter.
     catch_unwind(AssertUnwindSafe(|| {
@@ -81,6 +84,12 @@ pub(super) fn survey<'a>(
         {
             canvas.pop_clip();
         }
+        if std::env::var_os("PROBE").is_some() {
+            eprintln!(
+                "EST {:.1} MiB {}",
+                cost.bytes / 1048576.0,
+                cost.canvas.is_some()
+            );
         cost.canvas.is_some()
     }))
     .map_err(|payload| match payload.downcast::<Error>() {
@@ -107,44 +116,84 @@ struct Cost<'s> {
     target: Rect,
     patterns: bool,
     stop: &'s Stop,
-    steps: u64,
     bytes: f64,
     /// How often the pattern cell is drawn that is being looked at.
     times: f64,
+    /// The outlines of the clips that hold, each with those before it.
+    clips: Vec<f64>,
+    /// Masks that hayro has by now. It draws them anew within each other mask or pattern.
     masks: HashSet<u128>,
+    /// Within a mask or a pattern.
+    nested: bool,
 }
 
 impl Cost<'_> {
     fn spend(&mut self, bytes: f64) {
-        self.steps = self.steps.saturating_add(1);
         // A number that is none counts as too large.
         self.bytes += (bytes + DRAW_BYTES) * self.times;
-        let within = self.bytes < MAX_PAGE_BYTES && self.steps < MAX_STEPS;
+        let within = self.bytes < MAX_PAGE_BYTES;
         if !within {
             leave(too_large(
                 "a page of the pdf is too complex: print it to a pdf as an image and send that"
                     .to_owned(),
             ));
         }
-        if self.steps.is_multiple_of(64)
-            && let Err(error) = self.stop.check()
-        {
+        if let Err(error) = self.stop.check() {
             leave(error);
         }
     }
 
-    /// The bytes of an outline within the page, in cells along it.
-    fn outline(&self, path: &BezPath, transform: Affine) -> f64 {
+    /// The bytes of an outline within the page, in cells along it. `wide` is how far a line reaches
+    /// to its sides.
+    fn outline(&self, path: &BezPath, transform: Affine, wide: f64) -> f64 {
         let mut from = Point::ZERO;
         let mut length = 0.0;
         for element in path.elements() {
-            if let Some(end) = element.end_point() {
-                let to = transform * end;
-                length += self.within(Rect::from_points(from, to));
-                from = to;
-            }
+            let (bends, end) = match *element {
+                PathEl::MoveTo(to) => {
+                    from = transform * to;
+                    length += 4.0;
+                    continue;
+                }
+                PathEl::ClosePath => continue,
+                PathEl::LineTo(to) => ([to, to], to),
+                PathEl::QuadTo(bend, to) => ([bend, bend], to),
+                PathEl::CurveTo(one, two, to) => ([one, two], to),
+            };
+            let to = transform * end;
+            let straight = Rect::from_points(from, to).inflate(wide, wide);
+            let hull = bends
+                .iter()
+                .fold(straight, |hull, bend| hull.union_pt(transform * *bend));
+            // A curve that leaves the box of its ends may cross its hull three times.
+            let (straight, hull) = (self.within(straight), self.within(hull));
+            length += straight + 3.0 * (hull - straight);
+            from = to;
         }
         length / 4.0 * CELL_BYTES
+    }
+
+    /// What the outlines of the clips add to something in this area.
+    fn clipped(&self, area: Rect) -> f64 {
+        let clips = self.clips.last().copied().unwrap_or(0.0);
+        // No more than all cells of the area.
+        clips.min(self.pixels(area) / PIXEL_BYTES / 16.0 * CELL_BYTES)
+    }
+
+    /// Dashes of a line; not a number if there is no end of them.
+    fn dashes(path: &BezPath, stroke: &StrokeProps) -> f64 {
+        let dashes = &stroke.dash_array;
+        if dashes.is_empty() {
+            return 0.0;
+        }
+        let period: f64 = dashes.iter().map(|dash| f64::from(*dash)).sum();
+        if dashes.iter().any(|dash| *dash < 0.0) || period <= 0.0 {
+            return f64::NAN;
+        }
+        let length = path.perimeter(1.0);
+        let count = dashes.iter().fold(0.0, |count, _| count + 1.0);
+        // The offset is walked through, too.
+        (length + f64::from(stroke.dash_offset).abs()) / period * count
     }
 
     /// Half the length around a box, as far as it lies on the page.
@@ -173,29 +222,55 @@ impl Cost<'_> {
     fn tiling(&mut self, tiling: &TilingPattern<'_>, stroke: bool) {
         let copies = |size: f64, step: f32| (size / f64::from(step).abs()).ceil().max(0.0) + 2.0;
         let times = self.times;
+        let outside = (std::mem::take(&mut self.masks), self.nested);
+        self.nested = true;
         self.times *= copies(tiling.bbox.width(), tiling.x_step)
             * copies(tiling.bbox.height(), tiling.y_step);
         tiling.interpret(self, tiling.matrix, stroke);
         self.times = times;
+        (self.masks, self.nested) = outside;
     }
 
     fn mask(&mut self, mask: Option<&SoftMask<'_>>) {
         let Some(mask) = mask else { return };
         self.canvas = None;
         if self.masks.insert(mask.cache_key()) {
-            self.spend(self.target.area());
+            // A mask has a byte a pixel; its colours go when it is done.
+            let held = if self.nested { PIXEL_BYTES } else { 0.0 };
+            self.spend(self.target.area() * (1.0 + held));
+            let outside = (std::mem::take(&mut self.masks), self.nested);
+            self.nested = true;
             mask.interpret(self);
+            (self.masks, self.nested) = outside;
         }
     }
 
     fn draw(&mut self, bytes: f64, area: Rect, props: &DrawProps<'_>, mode: &DrawMode) {
-        self.spend(bytes);
+        self.spend(bytes + self.clipped(area));
+        self.properties(area, props, mode);
+    }
+
+    fn properties(&mut self, area: Rect, props: &DrawProps<'_>, mode: &DrawMode) {
         self.mask(props.soft_mask.as_ref());
         if props.blend_mode != BlendMode::Normal {
             self.canvas = None;
         }
         let stroke = !matches!(mode, DrawMode::Fill(_));
         self.paint(&props.paint, area, stroke);
+    }
+}
+
+/// How far a line reaches to its sides and over its corners. A thin one is counted by its length.
+fn wide(mode: &DrawMode, transform: Affine) -> f64 {
+    let (DrawMode::Stroke(stroke) | DrawMode::FillAndStroke(_, stroke)) = mode else {
+        return 0.0;
+    };
+    let (x, y) = x_y_advances(&transform);
+    let width = f64::from(stroke.line_width) * x.length().max(y.length());
+    if width > 2.0 {
+        width * f64::from(stroke.miter_limit).clamp(1.0, 10.0) / 2.0
+    } else {
+        0.0
     }
 }
 
@@ -206,14 +281,22 @@ fn leave(error: Error) -> ! {
 
 impl<'a> Device<'a> for Cost<'_> {
     fn draw_path(&mut self, path: &BezPath, props: DrawProps<'a>, mode: &DrawMode) {
+        let wide = wide(mode, props.transform);
         let area = props.transform.transform_rect_bbox(path.bounding_box());
-        self.draw(self.outline(path, props.transform), area, &props, mode);
+        let mut bytes = self.outline(path, props.transform, wide);
+        if let DrawMode::Stroke(stroke) | DrawMode::FillAndStroke(_, stroke) = mode {
+            bytes += Self::dashes(path, stroke) * DASH_BYTES;
+        }
+        self.draw(bytes, area.inflate(wide, wide), &props, mode);
         if let (Some(canvas), Paint::Color(color)) = (&mut self.canvas, &props.paint) {
             canvas.path(path, props.transform, color, mode);
         }
     }
 
     fn draw_rect(&mut self, rect: &Rect, props: DrawProps<'a>, mode: &DrawMode) {
+        if !matches!(mode, DrawMode::Fill(_)) {
+            return self.draw_path(&rect.to_path(0.1), props, mode);
+        }
         let area = props.transform.transform_rect_bbox(*rect);
         let bytes = self.within(area) / 2.0 * CELL_BYTES;
         self.draw(bytes, area, &props, mode);
@@ -223,20 +306,26 @@ impl<'a> Device<'a> for Cost<'_> {
     }
 
     fn push_clip_path(&mut self, clip: &ClipPath) {
-        self.spend(self.outline(&clip.path, Affine::IDENTITY));
+        let bytes = self.outline(&clip.path, Affine::IDENTITY, 0.0);
+        self.spend(bytes + self.clipped(clip.path.bounding_box()));
+        let before = self.clips.last().copied().unwrap_or(0.0);
+        let plain = clip.path.elements().len() <= PLAIN_CLIP;
+        self.clips.push(if plain { before } else { before + bytes });
         if let Some(canvas) = &mut self.canvas {
             canvas.clip_path(&clip.path, clip.fill);
         }
     }
 
     fn push_clip_rect(&mut self, rect: &Rect) {
-        self.spend(self.within(*rect) / 2.0 * CELL_BYTES);
+        self.spend(self.within(*rect) / 2.0 * CELL_BYTES + self.clipped(*rect));
+        self.clips.push(self.clips.last().copied().unwrap_or(0.0));
         if let Some(canvas) = &mut self.canvas {
             canvas.clip_rect(rect);
         }
     }
 
     fn pop_clip(&mut self) {
+        self.clips.pop();
         if let Some(canvas) = &mut self.canvas {
             canvas.pop_clip();
         }
@@ -259,7 +348,10 @@ impl<'a> Device<'a> for Cost<'_> {
     fn pop_transparency_group(&mut self) {}
 
     fn draw_glyph_run(&mut self, run: &GlyphRun<'_, 'a>, props: DrawProps<'a>, mode: &DrawMode) {
-        self.draw(0.0, self.target, &props, mode);
+        // The letters are counted one by one.
+        self.spend(0.0);
+        self.properties(self.target, &props, mode);
+        let wide = wide(mode, props.transform);
         let level = run.writing_mode() == WritingMode::Horizontal;
         for glyph in run.glyphs() {
             match &**glyph {
@@ -267,7 +359,8 @@ impl<'a> Device<'a> for Cost<'_> {
                     let transform = props.transform * glyph.transform();
                     // An em square; the strokes of a letter are about as long as its border.
                     let em = transform.transform_rect_bbox(Rect::new(0.0, 0.0, 1000.0, 1000.0));
-                    self.spend(self.within(em) / 2.0 * CELL_BYTES);
+                    let em = em.inflate(wide, wide);
+                    self.spend(self.within(em) / 2.0 * CELL_BYTES + self.clipped(em));
                     if let (Some(canvas), Paint::Color(color)) = (&mut self.canvas, &props.paint) {
                         if let DrawMode::Fill(_) | DrawMode::FillAndStroke(..) = mode {
                             canvas.letter(outline, transform, color, level);
@@ -309,7 +402,8 @@ impl<'a> Device<'a> for Cost<'_> {
             } else {
                 width * height
             };
-            self.spend(pixels * PIXEL_BYTES);
+            let edge = self.within(area) / 2.0 * CELL_BYTES;
+            self.spend(pixels * PIXEL_BYTES + edge + self.clipped(area));
         }
         self.mask(props.soft_mask.as_ref());
         if let Image::Stencil(stencil) = image
