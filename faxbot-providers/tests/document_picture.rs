@@ -393,6 +393,50 @@ async fn pictures_have_their_size_on_paper() {
 }
 
 #[tokio::test]
+async fn a_picture_that_states_only_the_shape_of_its_pixels_keeps_its_shape() {
+    // 204 pixels along are as long as 102 down: 40 by 24 pixels are 20 by 24 of the same sides.
+    let black = png(
+        SIZE,
+        (ColorType::Grayscale, BitDepth::Eight),
+        None,
+        &[0; 960],
+    );
+    let mut chunk = [
+        &b"pHYs"[..],
+        &204_u32.to_be_bytes(),
+        &102_u32.to_be_bytes(),
+        &[0],
+    ]
+    .concat();
+    chunk.extend(crc32(&chunk).to_be_bytes());
+    let shaped = [&black[..33], &9_u32.to_be_bytes(), &chunk, &black[33..]].concat();
+    let jpeg = {
+        let mut file = Vec::new();
+        image::codecs::jpeg::JpegEncoder::new(&mut file)
+            .encode(&[0; 960], SIZE.0, SIZE.1, image::ExtendedColorType::L8)
+            .unwrap();
+        // Unit and densities of the JFIF header.
+        file[13..18].copy_from_slice(&[0, 0, 204, 0, 102]);
+        file
+    };
+    let mut page = fields(1, &[8], None);
+    page.extend([
+        (282, 5, vec![204, 1]),
+        (283, 5, vec![102, 1]),
+        (296, SHORT, vec![1]),
+    ]);
+    let tiff = tiff_file(&[(page, 273, vec![vec![0; 960]])]);
+    for (name, file) in [("png", shaped), ("jpeg", jpeg), ("tiff", tiff)] {
+        let bench = Bench::new();
+        let image = bench.convert(file, threshold()).await.unwrap();
+        let (left, _, right, bottom) = black_box(&bitmap(&image, 0));
+        // 7.06 by 8.47 mm.
+        assert!((right - left).abs_diff(57) <= 1, "{name}: {}", right - left);
+        assert!(bottom.abs_diff(65) <= 1, "{name}: {bottom}");
+    }
+}
+
+#[tokio::test]
 async fn several_documents_become_one_fax_of_one_resolution() {
     let bits = |y: u32| packed(1, move |x, row| u8::from((x + row + y).is_multiple_of(3)));
     // A fax of 1728 columns made of the same byte.

@@ -121,6 +121,13 @@ impl Ifd<'_> {
         Some((x, y))
     }
 
+    /// How many pixels along are as long as how many down, where that alone is stated (TIFF 6.0 §8:
+    /// `ResolutionUnit` 1).
+    pub(super) fn ratio(&self) -> Option<(f64, f64)> {
+        let ratio = (self.rational(X_RESOLUTION)?, self.rational(Y_RESOLUTION)?);
+        (self.short(RESOLUTION_UNIT) == Some(1)).then_some(ratio)
+    }
+
     fn rational(&self, tag: u16) -> Option<f64> {
         let entry = self
             .entries

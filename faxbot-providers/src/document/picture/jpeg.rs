@@ -37,12 +37,18 @@ impl Jpeg {
             (u32::from(head.width), u32::from(head.height)),
             head.per_inch,
             head.orientation,
-        )?;
+        )?
+        .with_ratio(head.ratio);
         let pixels = u64::from(head.width) * u64::from(head.height);
         if head.progressive && pixels > MAX_PROGRESSIVE_PIXELS {
             return Err(too_large(format!(
                 "a progressive jpeg has more than {MAX_PROGRESSIVE_PIXELS} pixels: make it smaller"
             )));
+        }
+        // Memory is taken for all pixels at once, and each block has a bit at least.
+        let bits = u64::try_from(bytes.len()).map_or(u64::MAX, |bytes| bytes.saturating_mul(8));
+        if head.blocks > bits {
+            return Err(damaged("the jpeg is cut off"));
         }
         Ok(Self { bytes, head, sheet })
     }
@@ -108,6 +114,9 @@ struct Head {
     height: u16,
     progressive: bool,
     per_inch: Option<(f64, f64)>,
+    ratio: Option<(f64, f64)>,
+    /// Blocks of 8 by 8 samples, at least.
+    blocks: u64,
     orientation: u16,
 }
 
@@ -126,7 +135,7 @@ impl Head {
         for segment in Segments::new(bytes) {
             match (segment.marker, segment.body) {
                 // Baseline, extended and progressive, coded by Huffman.
-                (0xc0..=0xc2, [bits, h0, h1, w0, w1, ..]) => {
+                (0xc0..=0xc2, [bits, h0, h1, w0, w1, parts @ ..]) => {
                     // The decoder reads the first one, limits are checked by what is found here.
                     if std::mem::replace(&mut framed, true) {
                         return Err(damaged("the jpeg has two sizes: open it and save it again"));
@@ -137,13 +146,17 @@ impl Head {
                     }
                     head.height = u16::from_be_bytes([*h0, *h1]);
                     head.width = u16::from_be_bytes([*w0, *w1]);
+                    head.blocks = least_blocks(head.width, head.height, parts);
                 }
                 // Lossless, hierarchical or coded arithmetically.
                 (0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf, _) => {
                     return Err(no_such_jpeg());
                 }
                 (APP0, [b'J', b'F', b'I', b'F', 0, _, _, unit, x0, x1, y0, y1, ..]) => {
-                    head.per_inch = density(*unit, [*x0, *x1], [*y0, *y1]);
+                    let counts = [[*x0, *x1], [*y0, *y1]].map(u16::from_be_bytes);
+                    head.per_inch = density(*unit, counts);
+                    // T.871 §10.1: the densities are then those of the pixels' sides.
+                    head.ratio = (*unit == 0).then_some(counts.map(f64::from).into());
                 }
                 (APP1, [b'E', b'x', b'i', b'f', 0, _, tiff @ ..]) if exif.is_none() => {
                     exif = Block::new(tiff).and_then(|block| block.directory(block.first()?));
@@ -165,14 +178,35 @@ impl Head {
 }
 
 /// Pixels per inch of a JFIF header (ITU-T T.871 §10.1); without a unit only their ratio is meant.
-fn density(unit: u8, x: [u8; 2], y: [u8; 2]) -> Option<(f64, f64)> {
+fn density(unit: u8, counts: [u16; 2]) -> Option<(f64, f64)> {
     let unit = match unit {
         1 => 1.0,
         2 => 2.54,
         _ => return None,
     };
-    let of = |bytes| f64::from(u16::from_be_bytes(bytes)) * unit;
-    Some((of(x), of(y)))
+    Some(counts.map(|count| f64::from(count) * unit).into())
+}
+
+/// Blocks of 8 by 8 samples that a picture has at least, by the components of its frame header: their
+/// number, and of each its id, its sampling factors, and a table (T.81 §B.2.2).
+fn least_blocks(width: u16, height: u16, parts: &[u8]) -> u64 {
+    let factors = || {
+        let parts = parts.get(1..).unwrap_or_default().chunks_exact(3);
+        parts.map(|part| part.get(1).copied().unwrap_or(0))
+    };
+    let (across, down) = (
+        |both: u8| u64::from(both >> 4),
+        |both: u8| u64::from(both & 15),
+    );
+    let most_across = factors().map(across).max().unwrap_or(1).max(1);
+    let most_down = factors().map(down).max().unwrap_or(1).max(1);
+    factors()
+        .map(|both| {
+            let columns = u64::from(width) * across(both) / (8 * most_across);
+            let rows = u64::from(height) * down(both) / (8 * most_down);
+            columns * rows
+        })
+        .sum()
 }
 
 /// Whether the coded picture has its end: one that was cut has not.
@@ -291,9 +325,26 @@ mod tests {
     }
 
     #[test]
+    fn a_picture_of_more_blocks_than_bits_is_cut_off() {
+        // 4:2:0: six blocks for 16 by 16 pixels.
+        let colours = [3, 1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1];
+        assert_eq!(least_blocks(160, 160, &colours), 600);
+        assert_eq!(least_blocks(160, 160, &[1, 1, 0x31, 0]), 400);
+        let read = |side: u8| {
+            let frame = segment(0xc0, &[&[8, side, 0, side, 0], &colours[..]].concat());
+            let scan = [segment(0xda, &[0]), vec![1; 800]].concat();
+            let whole = [&file(&[frame, scan])[..], &[0xff, EOI]].concat();
+            Jpeg::open(Input::from_bytes(whole.into()))
+        };
+        assert!(read(2).is_ok());
+        let error = read(3).err().unwrap();
+        assert!(error.message().contains("cut off"), "{error}");
+    }
+
+    #[test]
     fn density_is_per_inch_or_per_centimetre_or_nothing() {
-        assert_eq!(density(1, [1, 44], [0, 200]), Some((300.0, 200.0)));
-        assert_eq!(density(2, [0, 100], [0, 100]), Some((254.0, 254.0)));
-        assert_eq!(density(0, [0, 1], [0, 1]), None);
+        assert_eq!(density(1, [300, 200]), Some((300.0, 200.0)));
+        assert_eq!(density(2, [100, 100]), Some((254.0, 254.0)));
+        assert_eq!(density(0, [1, 1]), None);
     }
 }

@@ -41,6 +41,8 @@ pub(in crate::document) struct Sheet {
     width: u32,
     height: u32,
     per_inch: Option<(f64, f64)>,
+    /// Pixels along to pixels down of the same length, the smaller of the two 1.
+    ratio: (f64, f64),
     pub(in crate::document) view: View,
 }
 
@@ -73,8 +75,18 @@ impl Sheet {
             width,
             height,
             per_inch,
+            ratio: (1.0, 1.0),
             view: View::of_orientation(orientation),
         })
+    }
+
+    /// Sets how many pixels along are as long as how many down, for a picture that states no size.
+    pub(super) fn with_ratio(mut self, ratio: Option<(f64, f64)>) -> Self {
+        if let Some((x, y)) = ratio.filter(|(x, y)| PLAUSIBLE_RATIO.contains(&(y / x))) {
+            let least = x.min(y);
+            self.ratio = (x / least, y / least);
+        }
+        self
     }
 
     /// How a picture stands that is neither turned nor mirrored.
@@ -92,7 +104,8 @@ impl Sheet {
             Some(_) => Size::Stated,
             None => Size::Guessed,
         };
-        let per_inch = self.per_inch.unwrap_or((PER_INCH, PER_INCH));
+        let guessed = (PER_INCH * self.ratio.0, PER_INCH * self.ratio.1);
+        let per_inch = self.per_inch.unwrap_or(guessed);
         let (width, height) = layout::size_mm((self.width, self.height), per_inch);
         let size = if self.view.swapped {
             (height, width)

@@ -18,6 +18,9 @@ use crate::document::{
 
 const METRES_PER_INCH: f64 = 0.0254;
 
+/// Bytes that a byte of Deflate becomes at most: 258 for 2 bits (RFC 1951 §3.2.5).
+const MOST_PACKED: u64 = 1032;
+
 pub(super) struct Png {
     reader: Reader<BufReader<Input>>,
     sheet: Sheet,
@@ -25,6 +28,7 @@ pub(super) struct Png {
 
 impl Png {
     pub(super) fn open(input: Input) -> Result<Self> {
+        let bytes = input.len();
         let mut decoder = png::Decoder::new(BufReader::new(input));
         // Chunks that are packed and not needed: they may unpack to anything.
         decoder.set_ignore_text_chunk(true);
@@ -33,15 +37,11 @@ impl Png {
         decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
         let reader = decoder.read_info().map_err(failed)?;
         let info = reader.info();
-        let per_inch = info
-            .pixel_dims
-            .filter(|dims| dims.unit == Unit::Meter)
-            .map(|dims| {
-                (
-                    f64::from(dims.xppu) * METRES_PER_INCH,
-                    f64::from(dims.yppu) * METRES_PER_INCH,
-                )
-            });
+        let dims = |unit| {
+            let dims = info.pixel_dims.filter(|dims| dims.unit == unit)?;
+            Some((f64::from(dims.xppu), f64::from(dims.yppu)))
+        };
+        let per_inch = dims(Unit::Meter).map(|(x, y)| (x * METRES_PER_INCH, y * METRES_PER_INCH));
         let orientation = info.exif_metadata.as_deref().and_then(|exif| {
             let block = Block::new(exif)?;
             block
@@ -52,7 +52,13 @@ impl Png {
             (info.width, info.height),
             per_inch,
             orientation.unwrap_or(1),
-        )?;
+        )?
+        .with_ratio(dims(Unit::Unspecified));
+        // The rows of an interlaced one come in any order, so memory is taken for all of them.
+        let row = info.raw_row_length_from_width(info.width) as u64;
+        if info.interlaced && row * u64::from(info.height) / MOST_PACKED > bytes {
+            return Err(damaged("the png is cut off"));
+        }
         Ok(Self { reader, sheet })
     }
 }
@@ -140,5 +146,37 @@ fn failed(error: DecodingError) -> Error {
             unsuitable("the png cannot be decoded: open it and save it again")
         }
         _ => damaged("the png is damaged or cut off"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    const FILE: &[u8] = include_bytes!("../../../tests/files/interlaced.png");
+
+    fn crc(bytes: &[u8]) -> u32 {
+        !bytes.iter().fold(!0, |crc, byte| {
+            (0..8).fold(crc ^ u32::from(*byte), |crc: u32, _| {
+                crc >> 1 ^ (0xedb8_8320 * (crc & 1))
+            })
+        })
+    }
+
+    #[test]
+    fn memory_for_an_interlaced_picture_is_taken_only_if_its_bytes_can_hold_it() {
+        let opened = |side: u32| {
+            let mut file = FILE.to_vec();
+            file[16..20].copy_from_slice(&side.to_be_bytes());
+            file[20..24].copy_from_slice(&side.to_be_bytes());
+            let sum = crc(&file[12..29]).to_be_bytes();
+            file[29..33].copy_from_slice(&sum);
+            Png::open(Input::from_bytes(Bytes::from(file)))
+        };
+        assert!(opened(100).is_ok());
+        let error = opened(9000).err().unwrap();
+        assert!(error.message().contains("cut off"), "{error}");
     }
 }

@@ -35,6 +35,7 @@ struct Page {
     at: u32,
     meaning: Option<Meaning>,
     per_inch: Option<(f64, f64)>,
+    ratio: Option<(f64, f64)>,
     orientation: u16,
 }
 
@@ -78,14 +79,14 @@ impl PictureTiff {
 
     /// The size of a page, from 0, which is seen to be one that can be decoded.
     pub(in crate::document) fn sheet(&mut self, page: u32) -> Result<Sheet> {
-        let (per_inch, orientation) = {
+        let (per_inch, ratio, orientation) = {
             let page = self.pages.get(page as usize).ok_or_else(lost)?;
-            (page.per_inch, page.orientation)
+            (page.per_inch, page.ratio, page.orientation)
         };
         let (mut decoder, _) = self.open(page)?;
         let size = decoder.dimensions().map_err(failed)?;
         layout(&mut decoder)?;
-        Sheet::new(size, per_inch, orientation)
+        Ok(Sheet::new(size, per_inch, orientation)?.with_ratio(ratio))
     }
 
     /// The pixels of a page.
@@ -156,6 +157,7 @@ impl Page {
                 .short(PHOTOMETRIC)
                 .and_then(|code| Meaning::new(code, map.as_deref())),
             per_inch: directory.per_inch(),
+            ratio: directory.ratio(),
             orientation: directory.short(ORIENTATION).unwrap_or(1),
         })
     }
