@@ -10,6 +10,7 @@ use faxbot_core::{
     DocumentReason, Error, ErrorKind,
     document::{
         FaxCoding, FaxImage, FaxWidth, Resolution,
+        ccitt::PageQuality,
         tiff::{Compression, TiffReader},
     },
 };
@@ -439,6 +440,26 @@ fn the_facts_of_each_page_are_told() {
         .map(|page| page.quality.map(|it| it.is_clean()))
         .collect();
     assert_eq!(quality, [Some(true), Some(false), None, Some(true)]);
+}
+
+#[test]
+fn what_the_receiver_counted_is_told_where_the_rows_do_not_show_it() {
+    let directory = tempfile::tempdir().unwrap();
+    for (clean_fax_data, repaired) in [(1, true), (2, false)] {
+        let mut sheet = Sheet::new(&Bitmap::pattern(1728, 60), Code::Mh);
+        // BadFaxLines, CleanFaxData, ConsecutiveBadFaxLines (RFC 2306).
+        sheet.tags = vec![(326, 5), (327, clean_fax_data), (328, 3)];
+        let bytes = tiff(&[sheet]);
+        let quality = received(bytes.clone()).info().unwrap()[0].quality.unwrap();
+        assert_eq!(quality, PageQuality::new(5, 3).with_repaired(repaired));
+        let image = received(bytes).repair(&directory).unwrap().image;
+        let page = image.reader().unwrap().page(0).unwrap();
+        assert_eq!(page.clean_fax_data.map(u32::from), Some(clean_fax_data));
+        assert_eq!(
+            (page.bad_rows, page.consecutive_bad_rows),
+            (Some(5), Some(3))
+        );
+    }
 }
 
 #[test]

@@ -43,6 +43,9 @@ pub(in crate::document) fn decode<R: Read + Seek>(
     }
 }
 
+/// `CleanFaxData` of a file whose bad rows are still in it (RFC 2306).
+const UNREPAIRED: u16 = 2;
+
 /// What `found` tells together with the tags of the file: a receiver may have repaired rows before
 /// it wrote them, which then look good.
 pub(in crate::document) fn with_tags(page: &PageInfo, found: PageQuality) -> PageQuality {
@@ -51,7 +54,9 @@ pub(in crate::document) fn with_tags(page: &PageInfo, found: PageQuality) -> Pag
         return found;
     }
     let longest = page.consecutive_bad_rows.unwrap_or(1).clamp(1, bad);
-    PageQuality::new(bad, longest.max(found.longest_bad_run)).with_missing_rows(found.missing_rows)
+    PageQuality::new(bad, longest.max(found.longest_bad_run))
+        .with_missing_rows(found.missing_rows)
+        .with_repaired(page.clean_fax_data != Some(UNREPAIRED))
 }
 
 /// Rows to T.6 as they are decoded.

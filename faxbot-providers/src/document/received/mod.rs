@@ -101,8 +101,9 @@ impl<R: Read + Seek> ReceivedFax<R> {
 
     /// Writes a PDF that says nothing but its pages, one page at a time.
     ///
-    /// The coded rows of a page are embedded as they are when it has one strip and no damage;
-    /// otherwise they are repaired and coded anew in T.6. The paper has the size that the resolution
+    /// The coded rows of a page are embedded as they are when it has one strip, no damage, and the
+    /// end-of-line codes that viewers look for; otherwise they are repaired and coded anew in T.6.
+    /// The paper has the size that the resolution
     /// means (215 mm for 1728 pixels), and pages stand upright.
     ///
     /// # Errors
