@@ -84,12 +84,6 @@ pub(super) fn survey<'a>(
         {
             canvas.pop_clip();
         }
-        if std::env::var_os("PROBE").is_some() {
-            eprintln!(
-                "EST {:.1} MiB {}",
-                cost.bytes / 1048576.0,
-                cost.canvas.is_some()
-            );
         cost.canvas.is_some()
     }))
     .map_err(|payload| match payload.downcast::<Error>() {
