@@ -45,6 +45,13 @@ pub(super) trait Renderer: Send + Sync + fmt::Debug {
 ///   darker than about 63 % white is black.
 /// - A file that is cut off, that has fewer pages than it announces, or an image or a font that
 ///   cannot be read is `Document(Damaged)`, because the fax would lack something unnoticed.
+/// - A font that is not embedded is drawn in one of the 14 standard fonts (ISO 32000-1 §9.6.2.2),
+///   which are bundled. Chinese, Japanese and Korean fonts that are not embedded, and XFA forms
+///   without pages, are `Document(Unsuitable)`.
+/// - `Document(TooLarge)`, beside [`DocumentLimits`]: more than 256 MiB of contents and fonts when
+///   unpacked, 2 GiB with images; a part that is packed twice; an image of more than 128 million
+///   pixels; a page of more than 65,535 rows, or one that would take more than about 256 MiB to
+///   draw, because it has millions of lines or draws something again and again.
 ///
 /// # Fax TIFF
 /// - A document of its own that is as wide as [`ConvertOptions::width`] and in one fax resolution
@@ -64,6 +71,12 @@ pub(super) trait Renderer: Send + Sync + fmt::Debug {
 ///   too wide; more than three times as high as wide, it is scaled to the width alone. Without a
 ///   stated size it has 72 pixels per inch. Nothing is made larger.
 /// - At most 100 million pixels, 65,535 along a side; a page of at most 32,768 rows.
+///
+/// # Files
+/// A fax is a file `faxbot-*.tif` that only its owner may read (mode 0600). The last clone of its
+/// [`FaxImage`] removes it. The files of a process that was killed stay: give the converter a
+/// directory of its own by [`with_directory`](Self::with_directory), and empty it when the process
+/// starts.
 ///
 /// # Time
 /// A renderer cannot be killed. At the limit the caller gets `Document(Timeout)`, the thread is
