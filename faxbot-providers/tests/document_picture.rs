@@ -188,8 +188,11 @@ async fn a_tiff_of_every_kind_shows_the_same() {
             .flat_map(|y| (left..left + 32).map(move |x| 255 * bit(x, y)))
             .collect()
     };
-    let mut extra = fields(2, &[8; 4], FAX_INCH);
-    extra.push((338, SHORT, vec![2]));
+    let with_extra = |photometric, samples: usize, extra: &[u32], data: Vec<u8>| {
+        let mut fields = fields(photometric, &vec![8; samples], FAX_INCH);
+        fields.push((338, SHORT, extra.to_vec()));
+        tiff_file(&[(fields, 273, vec![data])])
+    };
     for (name, file) in [
         ("grey", one(1, &[8], samples(|[_, green, _]| [green]))),
         (
@@ -220,7 +223,36 @@ async fn a_tiff_of_every_kind_shows_the_same() {
         ),
         (
             "alpha",
-            tiff_file(&[(extra, 273, vec![samples(|[r, g, b]| [r, 0, b, 255 - g])])]),
+            with_extra(2, 4, &[2], samples(|[r, g, b]| [r, 0, b, 255 - g])),
+        ),
+        (
+            "a sample of no meaning",
+            with_extra(2, 4, &[0], samples(|[r, g, b]| [r, g, b, 77])),
+        ),
+        (
+            "alpha and a sample of no meaning",
+            with_extra(2, 5, &[2, 0], samples(|[r, g, b]| [r, 0, b, 255 - g, 77])),
+        ),
+        (
+            "grey with alpha",
+            with_extra(1, 2, &[2], samples(|[_, green, _]| [0, 255 - green])),
+        ),
+        (
+            "grey with a sample of no meaning",
+            with_extra(1, 2, &[0], samples(|[_, green, _]| [green, 0])),
+        ),
+        (
+            "cmyk with alpha",
+            with_extra(5, 5, &[2], samples(|[_, g, _]| [0, 0, 0, 255, 255 - g])),
+        ),
+        (
+            "cmyk with a sample of no meaning",
+            with_extra(
+                5,
+                5,
+                &[0],
+                samples(|[r, g, b]| [255 - r, 255 - g, 255 - b, 0, 77]),
+            ),
         ),
         ("palette", tiff_file(&[(palette, 273, vec![indexes])])),
         ("bilevel", one(1, &[1], packed(1, bit))),

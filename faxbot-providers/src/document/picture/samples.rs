@@ -9,6 +9,8 @@ pub(super) struct Layout {
     pub(super) samples: usize,
     /// Which one is alpha.
     pub(super) alpha: Option<usize>,
+    /// Colours are multiplied by alpha.
+    pub(super) premultiplied: bool,
 }
 
 /// What samples mean (`PhotometricInterpretation`, TIFF 6.0 §8 and part 2).
@@ -146,7 +148,13 @@ impl Layout {
     fn pixel(&self, pixel: &[u8], meaning: &Meaning) -> u8 {
         let grey = meaning.grey(pixel);
         match self.alpha.and_then(|at| pixel.get(at)) {
-            Some(alpha) => over_white(grey, *alpha),
+            Some(alpha) if !self.premultiplied => over_white(grey, *alpha),
+            Some(alpha) => match meaning {
+                // Paper is what has no ink.
+                Meaning::WhiteIsZero | Meaning::Cmyk => grey,
+                Meaning::Palette(_) => over_white(grey, *alpha),
+                _ => grey.saturating_add(255 - *alpha),
+            },
             None => grey,
         }
     }
@@ -168,6 +176,7 @@ mod tests {
             bits,
             samples,
             alpha,
+            premultiplied: false,
         };
         let palette = Meaning::new(3, Some(&[0, 0xffff, 0, 0xffff, 0, 0xffff])).unwrap();
         for (layout, meaning, samples, wanted) in [
@@ -216,6 +225,15 @@ mod tests {
         ] {
             assert_eq!(filled(layout, &samples, 3, &meaning), wanted, "{meaning:?}");
         }
+        let mut multiplied = layout(8, 2, Some(1));
+        multiplied.premultiplied = true;
+        let half = vec![0, 128, 100, 128, 0, 0, 0, 255, 9, 255, 255, 255];
+        for (meaning, wanted) in [
+            (Meaning::BlackIsZero, [127, 227, 255, 0, 9, 255]),
+            (Meaning::WhiteIsZero, [255, 155, 255, 255, 246, 0]),
+        ] {
+            assert_eq!(filled(multiplied, &half, 3, &meaning), wanted);
+        }
         let cmyk = [
             [0, 0, 0, 0],
             [0, 0, 0, 255],
@@ -234,6 +252,7 @@ mod tests {
             bits: 16,
             samples: 1,
             alpha: None,
+            premultiplied: false,
         };
         let mut row = [0; 2];
         layout.fill_words(

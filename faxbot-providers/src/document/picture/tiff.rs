@@ -23,6 +23,10 @@ const JPEG: u16 = 7;
 /// `PlanarConfiguration` of samples that are stored apart (TIFF 6.0 §8).
 const APART: u16 = 2;
 
+/// `ExtraSamples` of alpha: colours are multiplied by it already, or are not (TIFF 6.0 §18).
+const ASSOCIATED: u16 = 1;
+const UNASSOCIATED: u16 = 2;
+
 /// A file whose pages are decoded one at a time.
 pub(in crate::document) struct PictureTiff {
     bytes: Vec<u8>,
@@ -200,16 +204,22 @@ fn check_strips(decoder: &mut PageDecoder<'_>, bytes: &[u8]) -> Result<()> {
 
 /// How the samples of a page lie.
 fn layout(decoder: &mut PageDecoder<'_>) -> Result<Layout> {
+    let extra = decoder
+        .find_tag_unsigned_vec::<u16>(Tag::ExtraSamples)
+        .map_err(failed)?
+        .and_then(|extra| extra.first().copied());
+    let has_alpha = matches!(extra, Some(ASSOCIATED | UNASSOCIATED));
     let (bits, samples, alpha) = match decoder.colortype().map_err(failed)? {
         ColorType::Gray(bits) => (bits, 1, None),
         ColorType::RGB(bits) | ColorType::YCbCr(bits) => (bits, 3, None),
         ColorType::RGBA(bits) => (bits, 4, Some(3)),
         ColorType::CMYK(bits) => (bits, 4, None),
-        ColorType::CMYKA(bits) => (bits, 5, None),
+        ColorType::CMYKA(bits) => (bits, 5, has_alpha.then_some(4)),
+        // Grey, or an index.
         ColorType::Multiband {
             bit_depth,
             num_samples,
-        } => (bit_depth, usize::from(num_samples), None),
+        } => (bit_depth, usize::from(num_samples), has_alpha.then_some(1)),
         _ => return Err(unknown_colours()),
     };
     let planes = decoder
@@ -227,6 +237,7 @@ fn layout(decoder: &mut PageDecoder<'_>) -> Result<Layout> {
         bits,
         samples,
         alpha,
+        premultiplied: extra == Some(ASSOCIATED),
     })
 }
 
