@@ -1,7 +1,7 @@
 //! What a document is, by its bytes.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, BufReader, Cursor, Read, Seek},
 };
 
@@ -48,11 +48,12 @@ impl Input {
     pub(super) fn open(document: &Document, limit: u64) -> Result<Self> {
         let (source, len) = match document.source() {
             DocumentSource::Path(path) => {
-                let file = File::open(path).map_err(read_failed)?;
-                let facts = file.metadata().map_err(read_failed)?;
-                if !facts.is_file() {
+                // Asked first: to open a pipe waits for somebody who writes.
+                if !fs::metadata(path).map_err(read_failed)?.is_file() {
                     return Err(read_failed(io::Error::from(io::ErrorKind::InvalidInput)));
                 }
+                let file = File::open(path).map_err(read_failed)?;
+                let facts = file.metadata().map_err(read_failed)?;
                 (Source::File(BufReader::new(file)), facts.len())
             }
             DocumentSource::Bytes(bytes) => (

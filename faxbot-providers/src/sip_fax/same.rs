@@ -1,7 +1,7 @@
 //! Whether a document on disk is still the one that confirmed pages are of.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     hash::{DefaultHasher, Hasher},
     io::{self, Read},
     path::{Path, PathBuf},
@@ -52,11 +52,11 @@ fn hash(paths: &[PathBuf], limit: u64) -> io::Result<u64> {
     let mut hasher = DefaultHasher::new();
     let mut buffer = vec![0; BUFFER];
     for path in paths {
-        let file = File::open(path)?;
-        if !file.metadata()?.is_file() {
+        // To open a pipe waits for somebody who writes.
+        if !fs::metadata(path)?.is_file() {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
         }
-        let mut file = file.take(limit);
+        let mut file = File::open(path)?.take(limit);
         let mut len = 0_u64;
         loop {
             let count = file.read(&mut buffer)?;
@@ -70,4 +70,40 @@ fn hash(paths: &[PathBuf], limit: u64) -> io::Result<u64> {
         hasher.write_u64(len);
     }
     Ok(hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn mark(document: &Document) -> Option<Mark> {
+        Mark::of(document, 1000).await
+    }
+
+    #[tokio::test]
+    async fn a_mark_is_that_of_the_files_in_their_order() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            fs::write(&path, text).unwrap();
+            Document::path(path)
+        };
+        let (a, b) = (file("a", "12"), file("b", "3"));
+        let both = mark(&Document::combined([a.clone(), b.clone()])).await;
+        assert!(both.is_some());
+        let bytes = Document::bytes(&b"in memory"[..]);
+        for (parts, same) in [
+            (vec![a.clone(), bytes.clone(), b.clone()], true),
+            (vec![b.clone(), a.clone()], false),
+            (vec![file("c", "1"), file("d", "23")], false),
+            (vec![file("e", "12"), file("f", "4")], false),
+        ] {
+            let other = mark(&Document::combined(parts)).await;
+            assert_eq!(other == both, same);
+        }
+        // What has no bytes of its own on disk.
+        assert_eq!(mark(&bytes).await, None);
+        assert_eq!(mark(&Document::path(directory.path())).await, None);
+        assert_eq!(mark(&Document::path("/nowhere")).await, None);
+    }
 }
