@@ -74,11 +74,7 @@ impl CoverPart {
         let mut pages = total.to_string();
         let missing = self.digits.saturating_sub(pages.len());
         pages.extend(std::iter::repeat_n(GHOST, missing));
-        let fields = Fields {
-            given: &self.cover.fields,
-            pages,
-            date,
-        };
+        let fields = Fields::new(&self.cover.fields, pages, date);
         let template = self.cover.template.as_deref().unwrap_or(TEMPLATE);
         fill(template, &fields, self.bytes)
     }
