@@ -125,13 +125,14 @@ const SOI: u8 = 0xd8;
 const EOI: u8 = 0xd9;
 const APP0: u8 = 0xe0;
 const APP1: u8 = 0xe1;
+const APP14: u8 = 0xee;
 
 impl Head {
     /// Reads the segments before the pixels, and sees that the picture has its end.
     fn read(bytes: &[u8]) -> Result<Self> {
         let mut head = Self::default();
         let mut exif = None;
-        let (mut whole, mut framed) = (false, false);
+        let (mut whole, mut framed, mut inks, mut adobe) = (false, false, false, false);
         for segment in Segments::new(bytes) {
             match (segment.marker, segment.body) {
                 // Baseline, extended and progressive, coded by Huffman.
@@ -146,6 +147,7 @@ impl Head {
                     }
                     head.height = u16::from_be_bytes([*h0, *h1]);
                     head.width = u16::from_be_bytes([*w0, *w1]);
+                    inks = parts.first() == Some(&4);
                     head.blocks = least_blocks(head.width, head.height, parts);
                 }
                 // Lossless, hierarchical or coded arithmetically.
@@ -161,12 +163,19 @@ impl Head {
                 (APP1, [b'E', b'x', b'i', b'f', 0, _, tiff @ ..]) if exif.is_none() => {
                     exif = Block::new(tiff).and_then(|block| block.directory(block.first()?));
                 }
+                (APP14, [b'A', b'd', b'o', b'b', b'e', ..]) => adobe = true,
                 (EOI, _) => whole = true,
                 _ => {}
             }
         }
         if !whole {
             return Err(damaged("the jpeg is cut off"));
+        }
+        // Adobe's inks are stored the other way round, and the decoder takes all for Adobe's.
+        if inks && !adobe {
+            return Err(unsuitable(
+                "a cmyk jpeg that does not say how its inks are stored: save it as rgb or png",
+            ));
         }
         head.orientation = exif
             .as_ref()
@@ -339,6 +348,21 @@ mod tests {
         assert!(read(2).is_ok());
         let error = read(3).err().unwrap();
         assert!(error.message().contains("cut off"), "{error}");
+    }
+
+    #[test]
+    fn inks_are_read_only_where_it_is_known_how_they_are_stored() {
+        let frame = |inks| segment(0xc0, &[8, 0, 2, 0, 3, inks]);
+        let adobe = || segment(APP14, b"Adobe\0\x64\0\0\0\0\0");
+        for (parts, ok) in [
+            (vec![frame(4)], false),
+            (vec![adobe(), frame(4)], true),
+            (vec![frame(3)], true),
+            (vec![frame(1)], true),
+        ] {
+            let whole = [&file(&parts)[..], &[0xff, EOI]].concat();
+            assert_eq!(Head::read(&whole).is_ok(), ok);
+        }
     }
 
     #[test]
