@@ -108,6 +108,45 @@ async fn standard_fonts_need_not_be_embedded() {
 }
 
 #[tokio::test]
+async fn letters_that_a_standard_font_lacks_are_not_left_out() {
+    let bench = Bench::new();
+    let cases = [
+        ("TrueType", "Arial", "/afii10017", false),
+        ("Type1", "Helvetica", "/afii10017", false),
+        ("Type1", "Times-Roman", "/uni0416", false),
+        ("Type1", "Helvetica", "/eacute", true),
+        ("Type1", "Symbol", "/alpha", true),
+        // Nobody sees that these are missing.
+        ("TrueType", "Arial", "/uni00A0", true),
+        ("Type1", "Helvetica", "/space", true),
+        ("Type1", "Helvetica", "/.notdef", true),
+        ("Type1", "Helvetica", "/controlSTX", true),
+    ];
+    // Text recognition lays invisible text over a scan.
+    let invisible = cases.map(|(kind, font, glyph, _)| (3, kind, font, glyph, true));
+    let visible = cases.map(|(kind, font, glyph, shown)| (0, kind, font, glyph, shown));
+    for (mode, kind, font, glyph, shown) in visible.into_iter().chain(invisible) {
+        let font = format!(
+            "<< /Type /Font /Subtype /{kind} /BaseFont /{font} \
+             /Encoding << /Differences [97 {glyph}] >> >>"
+        );
+        let document = page(
+            "/MediaBox [0 0 100 100] /Resources << /Font << /F 5 0 R >> >>",
+            &format!("BT {mode} Tr /F 40 Tf 9 9 Td (abc) Tj ET"),
+            vec![font.clone().into_bytes()],
+        );
+        match bench.convert(document, ConvertOptions::default()).await {
+            Ok(_) => assert!(shown, "{font}"),
+            Err(error) => {
+                assert!(!shown, "{font}: {error:?}");
+                assert_eq!(error.document_reason(), Some(DocumentReason::Unsuitable));
+                assert!(error.to_string().contains("embed"), "{error}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn rotation_is_honoured_in_every_spelling() {
     let bench = Bench::new();
     // In the lower left corner; /Rotate turns clockwise.

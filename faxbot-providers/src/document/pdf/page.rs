@@ -29,7 +29,9 @@ use super::{
         output::{DrawnPage, PageRows, internal},
         worker::Stop,
     },
-    damaged, fonts, luma,
+    damaged,
+    fonts::{self, Fonts},
+    luma,
     plain::{Canvas, Letters},
     survey::{View, survey},
 };
@@ -58,7 +60,7 @@ pub(super) struct Painter {
     interpreter: InterpreterSettings,
     settings: RenderSettings,
     incomplete: Arc<AtomicBool>,
-    font_missing: Arc<AtomicBool>,
+    fonts: Arc<Fonts>,
     screen: Screen,
     grey: Vec<u8>,
 }
@@ -67,14 +69,14 @@ impl Painter {
     pub(super) fn new(options: &ConvertOptions, patterns: bool) -> Self {
         let incomplete = Arc::new(AtomicBool::new(false));
         let seen = incomplete.clone();
-        let missing = Arc::new(AtomicBool::new(false));
+        let fonts = Arc::new(Fonts::default());
         let interpreter = InterpreterSettings {
             warning_sink: Arc::new(move |warning| match warning {
                 // Viewers do not draw such annotations either.
                 InterpreterWarning::UnresolvedAnnotationAppearance => {}
                 _ => seen.store(true, Ordering::Relaxed),
             }),
-            font_resolver: fonts::resolver(missing.clone()),
+            font_resolver: fonts::resolver(fonts.clone()),
             ..InterpreterSettings::default()
         };
         let pixels = options.width.pixels();
@@ -91,7 +93,7 @@ impl Painter {
                 ..RenderSettings::default()
             },
             incomplete,
-            font_missing: missing,
+            fonts,
             screen: Screen::new(options.halftone, pixels),
             grey: Vec::new(),
         }
@@ -115,13 +117,14 @@ impl Painter {
             transform,
             clip: crop(page, transform, target),
             patterns: self.patterns,
+            fonts: &self.fonts,
         };
         let canvas = Canvas {
             context: &mut self.context,
             letters: &mut cache.letters,
         };
         let plain = survey(page, view, canvas, &cache.survey, &self.interpreter, stop)?;
-        if self.font_missing.load(Ordering::Relaxed) {
+        if self.fonts.are_missing() {
             return Err(Error::document(
                 OPERATION,
                 DocumentReason::Unsuitable,

@@ -26,6 +26,7 @@ use hayro::{
 use super::{
     super::{output::too_large, worker::Stop},
     check,
+    fonts::Fonts,
     plain::Canvas,
 };
 
@@ -54,7 +55,7 @@ const PLAIN_CLIP: usize = 8;
 /// `Document(TooLarge)`; `Document(Timeout)` when it is no longer wanted.
 pub(super) fn survey<'a>(
     page: &'a Page<'a>,
-    view: View,
+    view: View<'_>,
     canvas: Canvas<'_>,
     cache: &InterpreterCache<'a>,
     settings: &InterpreterSettings,
@@ -66,6 +67,7 @@ pub(super) fn survey<'a>(
         canvas: Some(canvas),
         target: view.target,
         patterns: view.patterns,
+        fonts: view.fonts,
         stop,
         bytes: 0.0,
         times: 1.0,
@@ -93,7 +95,7 @@ pub(super) fn survey<'a>(
 }
 
 /// How a page is looked at.
-pub(super) struct View {
+pub(super) struct View<'s> {
     /// The fax page in pixels.
     pub(super) target: Rect,
     /// From the page to pixels.
@@ -102,6 +104,8 @@ pub(super) struct View {
     pub(super) clip: Option<Rect>,
     /// Whether the document has patterns.
     pub(super) patterns: bool,
+    /// Where letters that are missing are noted.
+    pub(super) fonts: &'s Fonts,
 }
 
 struct Cost<'s> {
@@ -109,6 +113,7 @@ struct Cost<'s> {
     canvas: Option<Canvas<'s>>,
     target: Rect,
     patterns: bool,
+    fonts: &'s Fonts,
     stop: &'s Stop,
     bytes: f64,
     /// How often the pattern cell is drawn that is being looked at.
@@ -353,6 +358,9 @@ impl<'a> Device<'a> for Cost<'_> {
                     let transform = props.transform * glyph.transform();
                     // An em square; the strokes of a letter are about as long as its border.
                     let em = transform.transform_rect_bbox(Rect::new(0.0, 0.0, 1000.0, 1000.0));
+                    if em.overlaps(self.target) && !matches!(mode, DrawMode::Invisible) {
+                        self.fonts.look_at(outline);
+                    }
                     let em = em.inflate(wide, wide);
                     self.spend(self.within(em) / 2.0 * CELL_BYTES + self.clipped(em));
                     if let (Some(canvas), Paint::Color(color)) = (&mut self.canvas, &props.paint) {
