@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use faxbot_core::Result;
@@ -21,6 +22,9 @@ use super::{
 
 /// Coded pages for each thread that may wait for an earlier page. A page of text is 30 KB.
 const AHEAD: usize = 4;
+
+/// How often a thread that waits looks whether the conversion is still wanted.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The pages of a part, given out first to last and taken back in any order.
 pub(super) struct Pages<'a, 'f> {
@@ -117,10 +121,16 @@ impl<'a, 'f> Pages<'a, 'f> {
                 state.given = index.saturating_add(1);
                 return Some(index);
             }
+            if let Err(error) = self.stop.check() {
+                // The page that all wait for hangs: who waits goes, and gives its place to others.
+                self.fail(&mut state, index, Err(error));
+                return None;
+            }
             state = self
                 .moved
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+                .wait_timeout(state, LOOK)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 
@@ -132,7 +142,9 @@ impl<'a, 'f> Pages<'a, 'f> {
             Err(error) => self.fail(state, index, Err(error)),
         }
         while let Some(page) = state.waiting.remove(&state.written) {
-            match state.out.add(page) {
+            // Whatever happens here, those who wait have to be told.
+            let added = catch_unwind(AssertUnwindSafe(|| state.out.add(page)));
+            match added.unwrap_or_else(|_| Err(panicked())) {
                 Ok(()) => state.written = state.written.saturating_add(1),
                 Err(error) => {
                     let index = state.written;
@@ -243,5 +255,46 @@ mod tests {
             .unwrap_err();
             assert_eq!(error.document_reason(), Some(DocumentReason::Damaged));
         }
+    }
+
+    #[test]
+    fn who_waits_for_a_page_that_hangs_gives_its_place_to_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let options = ConvertOptions::default();
+        let (stop, zone, threads) = (Stop::default(), Zone::default(), Threads::of(1));
+        let job = Job {
+            options,
+            total: 0,
+            at: Timestamp::UNIX_EPOCH,
+            zone: &zone,
+            stop: &stop,
+            threads: &threads,
+        };
+        let mut out = FaxFile::create(directory.path(), &options, &stop).unwrap();
+        let drawn = AtomicUsize::new(0);
+        let result = draw_pages(&job, &mut out, 100, |pages, seat| {
+            let draw = |index, stop: &Stop| {
+                if index == 0 {
+                    // The other thread draws what it may, and waits.
+                    while drawn.load(Ordering::Relaxed) + 1 < 2 * AHEAD {
+                        thread::yield_now();
+                    }
+                    job.stop.set();
+                    while seat.0.is_none() && threads.take(1).is_empty() {
+                        thread::yield_now();
+                    }
+                }
+                let mut rows = PageRows::new(&options, stop)?;
+                rows.row(&[0; 216])?;
+                drawn.fetch_add(1, Ordering::Relaxed);
+                rows.finish(1)
+            };
+            while pages.next(draw).is_some() {}
+            drop(seat);
+        });
+        assert_eq!(
+            result.unwrap_err().document_reason(),
+            Some(DocumentReason::Timeout)
+        );
     }
 }

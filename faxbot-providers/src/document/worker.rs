@@ -86,6 +86,11 @@ impl Stop {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn set(&self) {
+        self.caller_left.store(true, Ordering::Relaxed);
+    }
+
     /// Whether the work is no longer wanted.
     pub(super) fn is_set(&self) -> bool {
         self.caller_left.load(Ordering::Relaxed)
