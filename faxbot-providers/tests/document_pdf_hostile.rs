@@ -352,6 +352,37 @@ async fn loops_and_depth_end() {
 }
 
 #[tokio::test]
+async fn more_drawing_orders_than_memory_are_refused() {
+    let _alone = ALONE.lock().await;
+    let orders = deflate(&b"0 0 0 0 re ".repeat((33 << 20) / 11));
+    let packed = |entries: &str| stream(&format!("{entries} /Filter /FlateDecode"), &orders);
+    let form = format!("{SMALL} /Resources << /XObject << /F 5 0 R >> >>");
+    let cases = [
+        (
+            "of a page",
+            pdf(vec![
+                CATALOG.as_bytes().to_vec(),
+                b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>".to_vec(),
+                format!("<< /Type /Page /Parent 2 0 R {SMALL} /Contents 4 0 R >>").into_bytes(),
+                packed(""),
+            ]),
+        ),
+        (
+            "of a form",
+            page(
+                &form,
+                "/F Do",
+                vec![packed("/Subtype /Form /BBox [0 0 9 9]")],
+            ),
+        ),
+    ];
+    for (name, document) in cases {
+        let reason = tried(name, document).await;
+        assert_eq!(reason, Some(DocumentReason::TooLarge), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn what_draws_itself_again_and_again_is_refused() {
     let _alone = ALONE.lock().await;
     let huge = "/BBox [-90000 -90000 90000 90000]";

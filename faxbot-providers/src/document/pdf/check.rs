@@ -3,7 +3,7 @@
 use faxbot_core::{DocumentReason, Error, Result};
 use hayro::hayro_syntax::{
     Pdf,
-    object::{Array, Dict, Object, Stream},
+    object::{Array, Dict, Name, Object, Stream},
     page::Page,
 };
 use memchr::memmem;
@@ -17,6 +17,10 @@ use super::{
 /// Pixels of one image in the document; 600 dots per inch on A3 are 70 million. hayro decodes an
 /// image as a whole, at a byte or more a pixel.
 const MAX_IMAGE_PIXELS: u64 = 128_000_000;
+
+/// Bytes of drawing orders of a page, and of a form. The shortest order takes 11 bytes and becomes 280
+/// in memory; a path is kept as a whole before anybody can look at it. The densest maps have 20 MB.
+const MAX_CONTENTS: usize = 32 << 20;
 
 /// A file ends with `startxref` behind its last object (ISO 32000-1 §7.5.5). hayro would show what
 /// is left of one that was cut.
@@ -69,16 +73,33 @@ pub(super) fn contents(page: &Page<'_>) -> Result<usize> {
             read = read.saturating_add(1);
         }
         return if read == parts.raw_iter().count() {
-            Ok(bytes)
+            orders(bytes)
         } else {
             Err(lost())
         };
     }
     let stream = page.raw().get::<Stream<'_>>(key).ok_or_else(lost)?;
-    stream
-        .decoded_data()
-        .map(|data| data.len())
-        .map_err(|_| lost())
+    orders(stream.decoded_data().map_err(|_| lost())?.len())
+}
+
+/// Refuses more drawing orders than fit into memory when they are read.
+fn orders(bytes: usize) -> Result<usize> {
+    if bytes > MAX_CONTENTS {
+        return Err(too_large(format!(
+            "a page of the pdf has more than {} MiB of drawing orders: print it as an image",
+            MAX_CONTENTS >> 20
+        )));
+    }
+    Ok(bytes)
+}
+
+/// Whether a stream holds drawing orders.
+fn draws(stream: &Stream<'_>) -> bool {
+    let dict = stream.dict();
+    dict.contains_key("PatternType")
+        || dict
+            .get::<Name<'_>>("Subtype")
+            .is_some_and(|name| name.as_ref() == b"Form")
 }
 
 /// Looks at every object once. Tells whether there are patterns.
@@ -90,6 +111,10 @@ pub(super) fn objects(pdf: &Pdf, unpacked: &mut Unpacked) -> Result<bool> {
             patterns |= stream.dict().contains_key("PatternType");
             image(&stream)?;
             unpacked.stream(&stream, encrypted)?;
+            if draws(&stream) {
+                // What cannot be decoded draws nothing, and is told of when the page is drawn.
+                orders(stream.decoded_data().map_or(0, |data| data.len()))?;
+            }
         }
     }
     Ok(patterns)
