@@ -96,7 +96,12 @@ impl<R: Read + Seek> ReceivedFax<R> {
     /// As [`write_pdf`](Self::write_pdf); no file is left then.
     pub fn to_pdf(&mut self, out: impl AsRef<Path>) -> Result<Vec<PageQuality>> {
         let failed = Failed("received_to_pdf");
-        pdf_file(&mut self.reader, out.as_ref(), coded::Origin::Received, failed)
+        pdf_file(
+            &mut self.reader,
+            out.as_ref(),
+            coded::Origin::Received,
+            failed,
+        )
     }
 
     /// Writes a PDF that says nothing but its pages, one page at a time.
