@@ -4,7 +4,7 @@
 
 mod document_support;
 
-use std::{fmt::Write as _, fs, path::PathBuf, time::Duration};
+use std::{fmt::Write as _, fs, time::Duration};
 
 use faxbot_core::{
     DocumentReason, ErrorKind,
@@ -12,16 +12,9 @@ use faxbot_core::{
 };
 use faxbot_providers::document::RenderConverter;
 
-use document_support::{Bench, with_limits};
+use document_support::{Bench, bitmap, test_file, with_limits};
 
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/assets/sample.pdf");
-
-fn test_file(name: &str) -> Vec<u8> {
-    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "files", name]
-        .iter()
-        .collect();
-    fs::read(path).unwrap()
-}
 
 /// A PDF of the given objects, numbered from 1; the first is the catalog.
 fn pdf(objects: &[String]) -> Vec<u8> {
@@ -71,26 +64,9 @@ const A4: &str = "/MediaBox [0 0 595.276 841.89]";
 /// A page that is soon drawn.
 const SMALL: &str = "/MediaBox [0 0 100 100]";
 
-/// Rows of the first page as `true` for black.
-fn bitmap(image: &FaxImage) -> Vec<Vec<bool>> {
-    let mut reader = image.reader().unwrap();
-    let page = reader.page(0).unwrap();
-    let mut rows = Vec::new();
-    reader
-        .decode_page(&page, |row| {
-            rows.push(
-                (0..page.width as usize)
-                    .map(|x| row[x / 8] & (0x80 >> (x % 8)) != 0)
-                    .collect(),
-            );
-        })
-        .unwrap();
-    rows
-}
-
 /// Left, top, right, bottom of what is black, in pixels; right and bottom are outside.
 fn black_box(image: &FaxImage) -> Option<(usize, usize, usize, usize)> {
-    let rows = bitmap(image);
+    let rows = bitmap(image, 0);
     let top = rows.iter().position(|row| row.contains(&true))?;
     let bottom = rows.iter().rposition(|row| row.contains(&true))? + 1;
     let left = rows
@@ -234,7 +210,7 @@ async fn hairlines_survive_in_every_resolution_at_any_place() {
             )
             .await
             .unwrap();
-        let rows = bitmap(&image);
+        let rows = bitmap(&image, 0);
         let runs = |line: &mut dyn Iterator<Item = bool>| {
             let mut last = false;
             line.filter(|black| !std::mem::replace(&mut last, *black) && *black)

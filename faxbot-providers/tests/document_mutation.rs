@@ -28,7 +28,7 @@ use peak_alloc::PeakAlloc;
 use png::{BitDepth, ColorType};
 
 use document_received_support::{Bitmap, Code, Sheet, damaged, from_asterisk, tiff};
-use document_support::{Bench, with_limits};
+use document_support::{Bench, test_file, with_limits};
 use picture::{LONG, SHORT, SIZE, samples};
 
 #[global_allocator]
@@ -167,7 +167,7 @@ fn documents() -> Vec<Vec<u8>> {
         "rgb.jpg",
         "interlaced.png",
     ]
-    .map(picture::test_file)
+    .map(test_file)
     .to_vec();
     documents.push(picture::png(
         SIZE,

@@ -14,10 +14,8 @@ use faxbot_core::{
 };
 use png::{BitDepth, ColorType};
 
-use document_support::{Bench, with_limits};
-use picture::{
-    SHORT, SIZE, bitmap, black_box, colour, fields, png, samples, test_file, tiff as tiff_file,
-};
+use document_support::{Bench, bitmap, test_file, with_limits};
+use picture::{SHORT, SIZE, black_box, colour, fields, png, samples, tiff as tiff_file};
 
 /// 204 by 196 pixels per inch, as pixels per metre: a pixel of the picture is one of the fax.
 const FAX_DIMS: Option<(u32, u32)> = Some((8031, 7717));

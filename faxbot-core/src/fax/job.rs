@@ -301,8 +301,9 @@ impl Job {
         call_id
     }
 
-    /// Ends the call that runs, and counts it. `outcome` has the pages of that call. Answers `false`, and changes nothing, when
-    /// `call_id` is not the call that runs: a late or repeated report is not counted twice.
+    /// Ends the call that runs, and counts it. `outcome` has the pages of that call. Answers `false`,
+    /// and changes nothing, when `call_id` is not the call that runs: a late or repeated report is
+    /// not counted twice.
     pub fn end_attempt(&mut self, call_id: CallId, outcome: FaxOutcome, now: Timestamp) -> bool {
         let Some(attempt) = self
             .attempts

@@ -374,8 +374,8 @@ impl FaxPlugin for SipFaxPlugin {
     /// `InvalidRequest` for options out of range and for a deadline that has passed; `InvalidState`
     /// for a known job id, or when the plugin does not run; `Overloaded` when `max_jobs` wait or
     /// run; `Document` for an empty document, or one with an empty part, and for one above
-    /// `max_bytes`, all parts in memory together; `Config` when the adapter cannot fax, or when there is no converter and the document is no file. What
-    /// conversion finds ends the job as `FAILED`.
+    /// `max_bytes`, all parts in memory together; `Config` when the adapter cannot fax, or when there
+    /// is no converter and the document is no file. What conversion finds ends the job as `FAILED`.
     ///
     /// # Cancel safety
     /// Decided at the first poll: a future that was polled has taken the job or answered an error.

@@ -3,7 +3,7 @@
 
 pub(crate) mod pdf;
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use faxbot_core::{
     DocumentReason, ErrorKind, Result,
@@ -58,4 +58,29 @@ pub(crate) fn with_limits(change: impl FnOnce(&mut DocumentLimits)) -> ConvertOp
     let mut limits = DocumentLimits::default();
     change(&mut limits);
     ConvertOptions::default().with_limits(limits)
+}
+
+/// Rows of a page, `true` for black.
+pub(crate) fn bitmap(image: &FaxImage, page: u32) -> Vec<Vec<bool>> {
+    let mut reader = image.reader().unwrap();
+    let page = reader.page(page).unwrap();
+    let mut rows = Vec::new();
+    reader
+        .decode_page(&page, |row| {
+            rows.push(
+                (0..page.width as usize)
+                    .map(|x| row[x / 8] & (0x80 >> (x % 8)) != 0)
+                    .collect(),
+            );
+        })
+        .unwrap();
+    rows
+}
+
+/// A file beside the tests.
+pub(crate) fn test_file(name: &str) -> Vec<u8> {
+    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "files", name]
+        .iter()
+        .collect();
+    fs::read(path).unwrap()
 }

@@ -1,8 +1,6 @@
 //! Pictures that tests make, and what became of them.
 
-use std::{fs, io::Cursor, path::PathBuf};
-
-use faxbot_core::document::FaxImage;
+use std::io::Cursor;
 
 /// The picture of the tests: 40 by 24, the left 16 columns black, the rest white above row 8 and red
 /// below.
@@ -23,31 +21,6 @@ pub(crate) fn samples<const N: usize>(sample: impl Fn([u8; 3]) -> [u8; N]) -> Ve
     (0..SIZE.1)
         .flat_map(|y| (0..SIZE.0).flat_map(move |x| sample(colour(x, y))))
         .collect()
-}
-
-/// A file beside the tests.
-pub(crate) fn test_file(name: &str) -> Vec<u8> {
-    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "files", name]
-        .iter()
-        .collect();
-    fs::read(path).unwrap()
-}
-
-/// Rows of a page, `true` for black.
-pub(crate) fn bitmap(image: &FaxImage, page: u32) -> Vec<Vec<bool>> {
-    let mut reader = image.reader().unwrap();
-    let page = reader.page(page).unwrap();
-    let mut rows = Vec::new();
-    reader
-        .decode_page(&page, |row| {
-            rows.push(
-                (0..page.width as usize)
-                    .map(|x| row[x / 8] & (0x80 >> (x % 8)) != 0)
-                    .collect(),
-            );
-        })
-        .unwrap();
-    rows
 }
 
 /// Left, top, right and bottom of what is black; right and bottom are outside.
