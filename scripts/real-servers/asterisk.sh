@@ -32,7 +32,8 @@ templates=$here/asterisk
 # Where instances live as Asterisk sees it. Outside, the chroot's path stands before it: the tests
 # of path mapping depend on these two being different.
 inside=/srv/faxbot
-# 36 slots of 600 ports, all below the kernel's ephemeral range (32768).
+# 36 slots of 600 ports, all below the kernel's ephemeral range (32768): control, SIP and T.38. RTP
+# has an address of its own in each slot, 127.0.1.SLOT+1, and there all ports.
 first_port=10000
 ports_per_slot=600
 slots=36
@@ -274,6 +275,14 @@ module_dir() {
   echo "${found#"$(root_of "$1")"}"
 }
 
+# Five seconds of 500 Hz in G.711 mu-law: a period is 16 samples at 8,000 a second.
+music() {
+  local wave='\xff\xb7\xa9\xa2\xa0\xa2\xa9\xb7\xff\x37\x29\x22\x20\x22\x29\x37' second
+  # shellcheck disable=SC2059
+  second=$(printf "$wave%.0s" {1..500} | base64 -w0)
+  for _ in 1 2 3 4 5; do base64 -d <<<"$second"; done
+}
+
 configure() {
   local version=$1 name=$2 dir base slot trunk='' peer='' pace=1 option sip template user group modules
   shift 2
@@ -289,7 +298,7 @@ configure() {
       *) fail "unknown option '$option'" ;;
     esac
   done
-  mkdir -p "$dir"/{etc,db,log,run,keys,spool,spool/out,spool/received}
+  mkdir -p "$dir"/{etc,db,log,run,keys,moh,spool,spool/out,spool/received,spool/monitor}
   if [[ ! -e $dir/slot ]]; then
     (
       flock 9
@@ -306,7 +315,7 @@ configure() {
       -e "s|@MODULES@|$modules|g" \
       -e "s|@AMI@|$base|g" -e "s|@AMI_TLS@|$((base + 1))|g" -e "s|@SIP@|$sip|g" \
       -e "s|@UDPTL_FIRST@|$((base + 10))|g" -e "s|@UDPTL_LAST@|$((base + 109))|g" \
-      -e "s|@RTP_FIRST@|$((base + 110))|g" -e "s|@RTP_LAST@|$((base + 599))|g" \
+      -e "s|@MEDIA@|127.0.1.$((slot + 1))|g" \
       -e "s|@TRUNK@|${trunk:-127.0.0.1:$sip}|g" -e "s|@PEER@|${peer:-127.0.0.1:$((base + 9))}|g" \
       "$template" >"$dir/etc/$(basename "$template")"
   done
@@ -316,6 +325,7 @@ configure() {
       -addext 'basicConstraints=critical,CA:FALSE' \
       -keyout "$dir/keys/ami.key" -out "$dir/keys/ami.pem" 2>/dev/null
   fi
+  music >"$dir/moh/tone.ulaw"
   rm -f "$dir/pace.so"
   if ((pace > 1)); then
     cc -O2 -Wall -Werror -fPIC -shared "-DPACE=$pace" -o "$dir/pace.so" "$templates/pace.c" ||
@@ -327,8 +337,8 @@ configure() {
   # As on a real machine Asterisk is not root. Files that a test puts into the spool get Asterisk's
   # group from the directory (setgid), which is what a 0640 file needs to be readable there.
   chown "$(id -u):$group" "$dir/spool" "$dir/spool/out"
-  chown "$user:$group" "$dir/spool/received"
-  chmod 2770 "$dir/spool" "$dir/spool/out" "$dir/spool/received"
+  chown "$user:$group" "$dir"/spool/{received,monitor}
+  chmod 2770 "$dir/spool" "$dir"/spool/{out,received,monitor}
   echo "$group" >"$dir/group"
   touch "$dir/configured"
 }
@@ -343,6 +353,8 @@ run_asterisk() {
   if [[ -e $(outside_of "$version" "$name")/pace.so ]]; then
     preload=("LD_PRELOAD=$inside/$name/pace.so")
   fi
+  # The usual 1,024 end at some 150 calls.
+  ulimit -Sn 16384 2>/dev/null || ulimit -Sn "$(ulimit -Hn)"
   # -f does not fork and nothing between here and Asterisk forks either, so the process id of the
   # caller is Asterisk's own.
   exec chroot "$(root_of "$version")" /usr/bin/env "${preload[@]}" /usr/sbin/asterisk -f -n -U asterisk -G asterisk \
@@ -487,6 +499,8 @@ FAXBOT_ASTERISK_AMI_TLS_PORT=$((base + 1))
 FAXBOT_ASTERISK_AMI_TLS_CA=$dir/keys/ami.pem
 FAXBOT_ASTERISK_SIP_PORT=$((base + 2))
 FAXBOT_ASTERISK_RECEIVED=$dir/spool/received
+FAXBOT_ASTERISK_MONITOR=$dir/spool/monitor
+FAXBOT_ASTERISK_MONITOR_REMOTE=$inside/$2/spool/monitor
 FAXBOT_ASTERISK_GROUP=$(<"$dir/group")
 FAXBOT_ASTERISK_LOG=$dir/log/full
 END
