@@ -15,7 +15,7 @@ use faxbot_core::{
     plugin::CancelOutcome,
     sip::SipAdapter,
 };
-use faxbot_sip::adapter::asterisk::OutcomeContext;
+use faxbot_sip::adapter::asterisk::DialplanContext;
 use faxbot_testkit::server::asterisk::{CallScript, ReplyFault};
 
 async fn result(fax: &FaxCall) -> FaxOutcome {
@@ -193,9 +193,9 @@ async fn a_second_process_neither_repeats_a_live_fax_nor_takes_its_pages() {
 async fn failed_twice_and_then_success_is_a_success() {
     for flavour in FLAVOURS {
         // By the handler's report, and by the events alone.
-        for outcome in [OutcomeContext::Auto, OutcomeContext::Off] {
+        for outcome in [DialplanContext::Auto, DialplanContext::Off] {
             let rig = Rig::of(flavour).await;
-            let adapter = rig.adapter_with(|config| config.outcome = outcome);
+            let adapter = rig.adapter_with(|config| config.dialplan = outcome);
             adapter.connect().await.unwrap();
             let fax = adapter.send_fax(rig.fax("+15551230700", 3)).await.unwrap();
             let outcome = result(&fax).await;

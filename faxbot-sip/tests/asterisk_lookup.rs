@@ -14,7 +14,7 @@ use faxbot_core::{
     id::{CallId, CallRef},
     sip::{Disposition, Lookup, SipAdapter, UnknownReason},
 };
-use faxbot_sip::adapter::asterisk::{AsteriskAdapter, OutcomeContext};
+use faxbot_sip::adapter::asterisk::{AsteriskAdapter, DialplanContext};
 use faxbot_testkit::server::asterisk::{Account, CallScript, ReplyFault};
 
 /// Longer than traces of a request may take.
@@ -180,7 +180,7 @@ async fn an_outcome_is_read_also_by_an_account_that_could_not_have_it_kept() {
 #[tokio::test(start_paused = true)]
 async fn names_of_the_server_are_found_while_they_live() {
     let rig = Rig::new().await;
-    let other = rig.adapter_with(|config| config.outcome = OutcomeContext::Off);
+    let other = rig.adapter_with(|config| config.dialplan = DialplanContext::Off);
     other.connect().await.unwrap();
     let call = other.make_call(dial("+15551230001")).await.unwrap();
     call.answered().await.unwrap();

@@ -79,10 +79,16 @@ async fn every_call_carries_the_hangup_handler_as_one_quoted_value() {
     let seen = rig.originates().pop().unwrap();
     let variables: Vec<_> = seen.all("Variable").collect();
     assert_eq!(
-        variables[0],
-        "CHANNEL(hangup_handler_push)=faxbot-outcome-faxbot\\,s\\,1"
+        variables[1],
+        "CHANNEL(hangup_handler_push)=faxbot-faxbot\\,s\\,1"
     );
-    assert_eq!(variables.len(), 2);
+    assert_eq!(
+        Some(variables[0]),
+        seen.get("ChannelId")
+            .map(|id| format!("FAXBOT_ID={id}"))
+            .as_deref()
+    );
+    assert_eq!(variables.len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -200,7 +206,7 @@ async fn place_calls(
         let before = rig.mock.actions().len();
         let id = request.id;
         let placed = adapter.make_call(request).await;
-        check(rig, before, 2)?;
+        check(rig, before, 3)?;
         if placed.is_ok() {
             let _ended = adapter.hangup(&id.into()).await;
         }
@@ -211,7 +217,7 @@ async fn place_calls(
     fax.station_id = b.parse::<StationId>().ok();
     let id = fax.id;
     let placed = adapter.send_fax(fax).await;
-    check(rig, before, 8)?;
+    check(rig, before, 9)?;
     if placed.is_ok() {
         let _ended = adapter.hangup(&id.into()).await;
     }

@@ -18,7 +18,7 @@ use faxbot_core::{
         UnknownReason,
     },
 };
-use faxbot_sip::adapter::asterisk::OutcomeContext;
+use faxbot_sip::adapter::asterisk::DialplanContext;
 use faxbot_testkit::server::asterisk::{Account, CallScript, ReplyFault};
 
 async fn ends(fax: &FaxCall) -> Result<FaxOutcome, Error> {
@@ -151,7 +151,7 @@ async fn an_outcome_that_cannot_be_deleted_does_not_keep_the_adapter_from_connec
     .await;
     let old = channel_id(CallId::new());
     rig.mock.db_put(FAMILY, &old, &report(1));
-    let adapter = rig.adapter_with(|config| config.outcome = OutcomeContext::Named("ours".into()));
+    let adapter = rig.adapter_with(|config| config.dialplan = DialplanContext::Named("ours".into()));
     adapter.connect().await.unwrap();
     assert!(rig.mock.wait_for("DBDel", 1).await);
     assert!(rig.mock.db_get(FAMILY, &old).is_some());
@@ -169,7 +169,7 @@ async fn a_context_of_the_operator_survives_a_reload() {
     })
     .await;
     let adapter =
-        rig.adapter_with(|config| config.outcome = OutcomeContext::Named("clinic".into()));
+        rig.adapter_with(|config| config.dialplan = DialplanContext::Named("clinic".into()));
     adapter.connect().await.unwrap();
     let fax = adapter.send_fax(rig.fax("+15551230700", 2)).await.unwrap();
     rig.page_confirmed(1).await;
@@ -185,7 +185,7 @@ async fn a_context_of_the_operator_survives_a_reload() {
 async fn a_context_that_is_not_there_is_told_and_faxes_go_on() {
     let rig = Rig::new().await;
     let adapter =
-        rig.adapter_with(|config| config.outcome = OutcomeContext::Named("nowhere".into()));
+        rig.adapter_with(|config| config.dialplan = DialplanContext::Named("nowhere".into()));
     let mut stream = adapter.subscribe();
     adapter.connect().await.unwrap();
     assert!(!adapter.capabilities().has(Capability::LookupEnded));
@@ -209,7 +209,7 @@ fn warned(events: &[SipEvent]) -> bool {
 #[tokio::test(start_paused = true)]
 async fn with_outcomes_off_nothing_is_left_at_the_server() {
     let rig = Rig::new().await;
-    let adapter = rig.adapter_with(|config| config.outcome = OutcomeContext::Off);
+    let adapter = rig.adapter_with(|config| config.dialplan = DialplanContext::Off);
     adapter.connect().await.unwrap();
     assert!(!adapter.capabilities().has(Capability::LookupEnded));
     let request = rig.fax("+15551230700", 1);
@@ -217,7 +217,7 @@ async fn with_outcomes_off_nothing_is_left_at_the_server() {
     assert!(ends(&fax).await.unwrap().is_success());
     assert!(rig.mock.db_entries().is_empty());
     assert!(!rig.mock.has_extension(CONTEXT, "s"));
-    let other = rig.adapter_with(|config| config.outcome = OutcomeContext::Off);
+    let other = rig.adapter_with(|config| config.dialplan = DialplanContext::Off);
     other.connect().await.unwrap();
     let found = other.lookup(&request.id.into()).await.unwrap();
     assert!(matches!(found, Lookup::Unknown(UnknownReason::NotKept)));

@@ -9,7 +9,7 @@ use std::{fs, future::Future, pin::pin, task::Poll, time::Duration};
 use asterisk_support::{CONTEXT, FLAVOURS, Rig, dial};
 use faxbot_core::{ErrorKind, sip::SipAdapter};
 use faxbot_sip::adapter::asterisk::{
-    AsteriskAdapter, AsteriskConfig, OutcomeContext, PreflightProblem as Problem,
+    AsteriskAdapter, AsteriskConfig, DialplanContext, PreflightProblem as Problem,
 };
 use faxbot_testkit::server::asterisk::{Account, MockAsteriskBuilder, ReplyFault};
 
@@ -114,7 +114,7 @@ async fn missing_rights_are_named() {
     );
     assert_eq!(
         found(account("call,originate,reporting"), |config| {
-            config.outcome = OutcomeContext::Off;
+            config.dialplan = DialplanContext::Off;
         })
         .await,
         [Problem::NotTested]
@@ -123,10 +123,10 @@ async fn missing_rights_are_named() {
 
 #[tokio::test(start_paused = true)]
 async fn a_context_of_the_operator_has_to_be_there() {
-    let named = |config: &mut AsteriskConfig| config.outcome = OutcomeContext::Named("ours".into());
+    let named = |config: &mut AsteriskConfig| config.dialplan = DialplanContext::Named("ours".into());
     assert_eq!(
         found(|builder| builder, named).await,
-        [Problem::NoOutcomeContext]
+        [Problem::NoDialplanContext]
     );
     let there = |builder: MockAsteriskBuilder| builder.extension("ours", "s", 1, "Return", "");
     assert_eq!(found(there, named).await, []);

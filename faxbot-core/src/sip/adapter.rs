@@ -9,7 +9,7 @@ use crate::{
     Error, Result,
     config::ConfigErrors,
     event::EventStream,
-    fax::{FaxCall, FaxRequest},
+    fax::{FaxCall, FaxRequest, ReceivedFax},
     id::CallRef,
     message::MessageResult,
     plugin::Page,
@@ -205,6 +205,22 @@ pub trait SipAdapter: Send + Sync {
     async fn reject(&self, call: &CallRef, cause: RejectCause) -> Result<()> {
         let _ = (call, cause);
         Err(Error::unsupported("reject"))
+    }
+
+    /// What a call that was accepted as a fax brought: waits for its end and hands the pages over.
+    /// That happens once: they belong to the caller from then on, also those of a fax that broke off.
+    /// Pages that nobody took are kept across a restart of this process, so this can be asked again
+    /// by the id of the call.
+    ///
+    /// # Errors
+    /// `Unsupported` without `ReceiveFax`; `NotFound` for a call that was not accepted as a fax, or
+    /// whose pages were taken; `OutcomeUnknown` or `Closed` when it can no longer be followed.
+    ///
+    /// # Cancel safety
+    /// Nothing is handed over by a future that was dropped; call again.
+    async fn take_fax(&self, call: &CallRef) -> Result<ReceivedFax> {
+        let _ = call;
+        Err(Error::unsupported("take_fax"))
     }
 
     /// Transfers a call.

@@ -37,7 +37,7 @@ pub(crate) const LONG: Duration = Duration::from_secs(600);
 pub(crate) const FAMILY: &str = "faxbot-faxbot";
 
 /// The context of its hangup handlers.
-pub(crate) const CONTEXT: &str = "faxbot-outcome-faxbot";
+pub(crate) const CONTEXT: &str = "faxbot-faxbot";
 
 /// Opens links until it is shut, to whichever server it leads.
 #[derive(Debug)]

@@ -232,7 +232,7 @@ async fn a_dialplan_reload_in_mid_fax_loses_no_outcome(version: Version) {
     sender.console("dialplan reload").await;
     until("the extension is there again", LIMIT, async || {
         let shown = sender
-            .console("dialplan show s@faxbot-outcome-faxbot")
+            .console("dialplan show s@faxbot-faxbot")
             .await;
         shown.contains("HANGUPCAUSE").then_some(())
     })

@@ -18,7 +18,9 @@ use faxbot_core::{
 use tokio::sync::watch;
 
 use super::{
+    conference::Conferences,
     fax::FaxRun,
+    history::Cdrs,
     line::{Line, LiveChannel, NewLine, lost},
     outcome::{Leg, Report, channel_id, peer_id},
 };
@@ -50,6 +52,12 @@ pub(super) enum Todo {
     HangUp(CallId),
     /// Something was reloaded or has booted: extensions of the run time may be gone, modules there.
     Reloaded,
+    /// The far end answered: start what was asked for from then on.
+    Answered(CallId),
+    /// A call came in: ask what it brings, and tell of it.
+    Announce(CallId),
+    /// Nobody decided on an incoming call in time.
+    Overdue(CallId),
 }
 
 /// The books of one server.
@@ -57,6 +65,10 @@ pub(super) enum Todo {
 pub(super) struct Books {
     pub(super) calls: Calls,
     pub(super) lines: HashMap<CallId, Line>,
+    /// Channels whose `Uniqueid` the server chose.
+    pub(super) by_uniqueid: HashMap<String, Leg>,
+    pub(super) conferences: Conferences,
+    pub(super) cdrs: Cdrs,
     pub(super) todo: Vec<Todo>,
 }
 
@@ -65,6 +77,9 @@ impl Books {
         Self {
             calls: Calls::new(AdapterKind::ASTERISK),
             lines: HashMap::new(),
+            by_uniqueid: HashMap::new(),
+            conferences: Conferences::default(),
+            cdrs: Cdrs::default(),
             todo: Vec::new(),
         }
     }
@@ -84,6 +99,9 @@ impl Books {
         self.calls.name(new.id, &channel_id(new.id));
         self.calls.name(new.id, &peer_id(new.id));
         let line = Line {
+            uniqueid: channel_id(new.id),
+            plan: new.plan,
+            on_answer: new.on_answer,
             ring_timeout: new.ring_timeout,
             ..Line::default()
         };
@@ -203,7 +221,7 @@ impl Books {
             // It is gone, and nobody saw how.
             return self.lose(id, lost(id));
         }
-        let Some(mut line) = self.lines.remove(&id) else {
+        let Some(mut line) = self.close_line(id) else {
             return Vec::new();
         };
         let causes = line.causes(report);
@@ -229,13 +247,33 @@ impl Books {
     /// Takes a call out of the books with an error for whoever waits. Answers the end of one that
     /// events had told of; it has no record.
     pub(super) fn lose(&mut self, id: CallId, error: Error) -> Vec<SipEvent> {
-        if let Some(mut line) = self.lines.remove(&id)
+        if let Some(mut line) = self.close_line(id)
             && let Some(fax) = &mut line.fax
         {
             fax.lose(error.clone());
         }
         let change = self.calls.lose(id, error);
         change.map(SipEvent::CallStateChanged).into_iter().collect()
+    }
+
+    /// Takes the call's line out, and its channels.
+    fn close_line(&mut self, id: CallId) -> Option<Line> {
+        let line = self.lines.remove(&id)?;
+        self.by_uniqueid.remove(&line.uniqueid);
+        for partner in &line.partners {
+            self.by_uniqueid.remove(&partner.uniqueid);
+        }
+        Some(line)
+    }
+
+    /// Whose leg a `Uniqueid` names.
+    pub(super) fn leg(&self, uniqueid: &str) -> Option<Leg> {
+        Leg::of(uniqueid).or_else(|| self.by_uniqueid.get(uniqueid).copied())
+    }
+
+    /// What to call our leg of a live call in an order to the server.
+    pub(super) fn own_channel(&self, id: CallId) -> Option<String> {
+        self.lines.get(&id).map(|line| line.uniqueid.clone())
     }
 
     /// Every call of the books, for the end of a connection for good. The calls themselves may go on.
@@ -267,7 +305,7 @@ impl Books {
         let mut present = HashSet::new();
         let mut out = Vec::new();
         for channel in list {
-            if let Some(Leg::Own(id)) = Leg::of(&channel.uniqueid)
+            if let Some(Leg::Own(id)) = self.leg(&channel.uniqueid)
                 && self.lines.contains_key(&id)
             {
                 present.insert(id);

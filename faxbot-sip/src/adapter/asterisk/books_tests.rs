@@ -120,6 +120,7 @@ fn a_hang_up_that_failed_is_asked_for_again_when_the_channel_is_seen() {
         name: "PJSIP/peer-00000001".into(),
         uniqueid: channel_id(id),
         state: "Up".into(),
+        ..LiveChannel::default()
     };
     desk.books
         .channels(std::slice::from_ref(&alive), &[id], desk.now);

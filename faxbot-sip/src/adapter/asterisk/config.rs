@@ -36,10 +36,18 @@ pub const FIELDS: FieldTable = FieldTable::new(
         Field::new("options.keepalive", Kind::DURATION, "a silent connection is asked after this long").default("15s"),
         Field::new("options.wait_for_server", Kind::Bool, "go on trying when the first attempt to connect fails").default("false"),
         Field::new("options.hangup_on_close", Kind::Bool, "hang up our calls on disconnect").default("false"),
-        Field::new("options.outcome_context", Kind::Text, "where the outcome of a call is written when it ends: `auto` makes an extension at run time, a name is a context of your dialplan, `off` keeps nothing").default("auto"),
+        Field::new("options.dialplan_context", Kind::Text, "the adapter's own extensions, that calls are sent to and that keep their outcome: `auto` makes them at run time, a name is a context of your dialplan, `off` does without").default("auto"),
         Field::new("options.spool", Kind::Path, "directory for the pages, as we see it; without it no fax can be sent"),
         Field::new("options.spool_remote", Kind::Path, "the same directory as Asterisk sees it").default_note("as `spool`"),
         Field::new("options.spool_group", Kind::Text, "group of the files, by name or number, that Asterisk's user belongs to; without it the directory's own rule holds"),
+        Field::new("options.incoming_context", Kind::Text, "dialplan context whose calls wait in `AGI(agi:async)` for our decision; without it no incoming call is taken"),
+        Field::new("options.incoming_deadline", Kind::DURATION, "an incoming call that nobody decided on is rejected after this long").default("20s"),
+        Field::new("options.incoming_headers", Kind::Text, "names of SIP headers that an incoming call is told with, separated by commas"),
+        Field::new("options.recordings", Kind::Path, "directory of recordings, as Asterisk sees it; without it Asterisk's own `monitor` directory").server_name("MixMonitor"),
+        Field::new("options.music", Kind::Text, "class of the music that a held call hears").default("default").server_name("musiconhold.conf"),
+        Field::new("options.message_to", Kind::Text, "destination of a message to a number or an extension, with one `{number}`").default("pjsip:{number}").server_name("Destination"),
+        Field::new("options.sip_message_to", Kind::Text, "destination of a message to a SIP URI, with one `{uri}` (`pjsip:endpoint/{uri}`); without it messages to URIs cannot be sent").server_name("Destination"),
+        Field::new("options.presence", Kind::Bool, "tell of every change of a device or an extension that has a hint").default("true"),
         Field::new("options.raw_events", Kind::Enum(&["unknown", "all", "off"]), "which of the server's events are passed on as they are: those without a form of ours, all, or none").default("unknown"),
         Field::new("options.fax_poll", Kind::DURATION, "how often the progress of running faxes is asked for").default("2s"),
     ],
@@ -89,9 +97,25 @@ pub struct AsteriskConfig {
     /// Hang up our calls on disconnect.
     pub hangup_on_close: bool,
     /// Where outcomes are written.
-    pub outcome: OutcomeContext,
+    pub dialplan: DialplanContext,
     /// Where pages are put; without it no fax can be sent.
     pub spool: Option<SpoolConfig>,
+    /// The dialplan context whose calls wait for our decision.
+    pub incoming_context: Option<String>,
+    /// An incoming call that nobody decided on is rejected after this long; 20 s by default.
+    pub incoming_deadline: Duration,
+    /// Names of SIP headers that an incoming call is told with.
+    pub incoming_headers: Vec<String>,
+    /// The directory of recordings as Asterisk sees it, without a slash at its end.
+    pub recordings: Option<String>,
+    /// The class of the music that a held call hears.
+    pub music: String,
+    /// The destination of a message to a number or an extension.
+    pub message_to: DialTemplate,
+    /// The destination of a message to a SIP URI: the text before and after it.
+    pub sip_message_to: Option<(String, String)>,
+    /// Tell of every change of a device or an extension; on by default.
+    pub presence: bool,
     /// Which of the server's events are passed on as they are.
     pub raw_events: RawEvents,
     /// How often the progress of running faxes is asked for; 2 s by default.
@@ -113,7 +137,7 @@ pub struct AsteriskTls {
 /// Where the outcome of a call is written when it ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum OutcomeContext {
+pub enum DialplanContext {
     /// An extension that the adapter makes at run time. Needs the `system` write class.
     Auto,
     /// A context that the operator wrote: the snippet is in the docs of the adapter.
@@ -191,10 +215,19 @@ struct RawOptions {
     keepalive: Duration,
     wait_for_server: bool,
     hangup_on_close: bool,
-    outcome_context: String,
+    dialplan_context: String,
     spool: Option<PathBuf>,
     spool_remote: Option<String>,
     spool_group: Option<String>,
+    incoming_context: Option<String>,
+    #[serde(with = "duration")]
+    incoming_deadline: Duration,
+    incoming_headers: Option<String>,
+    recordings: Option<String>,
+    music: String,
+    message_to: DialTemplate,
+    sip_message_to: Option<String>,
+    presence: bool,
     raw_events: RawEvents,
     #[serde(with = "duration")]
     fax_poll: Duration,
@@ -260,6 +293,12 @@ impl Raw {
             .sip_dial
             .as_deref()
             .and_then(|dial| dial.split_once(URI));
+        let sip_message_to = options
+            .sip_message_to
+            .as_deref()
+            .and_then(|to| to.split_once(URI));
+        let headers = options.incoming_headers.unwrap_or_default();
+        let headers = headers.split(',').map(str::trim);
         let remote = options.spool_remote;
         let spool = options.spool.map(|local| SpoolConfig {
             remote: remote
@@ -286,12 +325,26 @@ impl Raw {
             keepalive: options.keepalive,
             wait_for_server: options.wait_for_server,
             hangup_on_close: options.hangup_on_close,
-            outcome: match options.outcome_context.as_str() {
-                "auto" => OutcomeContext::Auto,
-                "off" => OutcomeContext::Off,
-                name => OutcomeContext::Named(name.to_owned()),
+            dialplan: match options.dialplan_context.as_str() {
+                "auto" => DialplanContext::Auto,
+                "off" => DialplanContext::Off,
+                name => DialplanContext::Named(name.to_owned()),
             },
             spool,
+            incoming_context: options.incoming_context,
+            incoming_deadline: options.incoming_deadline,
+            incoming_headers: headers
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned)
+                .collect(),
+            recordings: options
+                .recordings
+                .map(|path| path.trim_end_matches('/').to_owned()),
+            music: options.music,
+            message_to: options.message_to,
+            sip_message_to: sip_message_to
+                .map(|(before, after)| (before.to_owned(), after.to_owned())),
+            presence: options.presence,
             raw_events: options.raw_events,
             fax_poll: options.fax_poll,
         }
@@ -319,11 +372,11 @@ fn rules(value: &Value) -> Vec<ConfigError> {
             "1 to 24 letters, digits or _",
         );
     }
-    for name in ["context", "outcome_context"] {
+    for name in ["context", "dialplan_context", "incoming_context", "music"] {
         if text(name).is_some_and(|context| !is_word(context, 79)) {
             refuse(
                 name,
-                "not a name of a dialplan context",
+                "not a name of the server's configuration",
                 "1 to 79 letters, digits, _ or -",
             );
         }
@@ -353,6 +406,39 @@ fn rules(value: &Value) -> Vec<ConfigError> {
             "sip_dial",
             "not a dial string for URIs",
             "a dial string with one {uri}, without comma or &",
+        );
+    }
+    if let Some(template) = text("message_to")
+        && template.parse::<DialTemplate>().is_err()
+    {
+        refuse(
+            "message_to",
+            "not a destination",
+            "a destination with one {number}, such as pjsip:{number}",
+        );
+    }
+    if text("sip_message_to").is_some_and(|to| to.matches(URI).count() != 1) {
+        refuse(
+            "sip_message_to",
+            "not a destination for URIs",
+            "a destination with one {uri}, such as pjsip:endpoint/{uri}",
+        );
+    }
+    if text("incoming_headers")
+        .is_some_and(|names| names.split(',').any(|name| !is_word(name.trim(), 64)))
+    {
+        refuse(
+            "incoming_headers",
+            "not names of headers",
+            "names such as X-Account, separated by commas",
+        );
+    }
+    // A comma ends an argument of MixMonitor.
+    if text("recordings").is_some_and(|path| path.contains([',', '&']) || !path.starts_with('/')) {
+        refuse(
+            "recordings",
+            "a path that Asterisk cannot be given",
+            "an absolute path without comma or &",
         );
     }
     if option("tls_certificate").is_some() != option("tls_key").is_some() {

@@ -18,7 +18,7 @@ fn full() -> Value {
             "spool": "/srv/fax",
             "spool_remote": "/var/spool/fax/",
             "connect_timeout": "5s",
-            "outcome_context": "off",
+            "dialplan_context": "off",
         },
     })
 }
@@ -35,7 +35,7 @@ fn json_yaml_and_url_load_alike() {
     let yaml = serde_yaml_ng::to_string(&full()).unwrap();
     let yaml = AsteriskConfig::from_value(&serde_yaml_ng::from_str(&yaml).unwrap()).unwrap();
     let url = "amis://fax:s3cret-word@pbx.example:5039?dial=PJSIP/{number}@trunk&number_format=digits\
-               &spool=/srv/fax&spool_remote=/var/spool/fax&connect_timeout=5&outcome_context=off";
+               &spool=/srv/fax&spool_remote=/var/spool/fax&connect_timeout=5&dialplan_context=off";
     let url = AsteriskConfig::from_url(url).unwrap();
     for config in [yaml, url] {
         assert_eq!(format!("{config:?}"), format!("{json:?}"));
@@ -43,7 +43,7 @@ fn json_yaml_and_url_load_alike() {
         assert_eq!(config.spool, json.spool);
     }
     assert_eq!(json.spool.unwrap().remote, "/var/spool/fax");
-    assert_eq!(json.outcome, OutcomeContext::Off);
+    assert_eq!(json.dialplan, DialplanContext::Off);
     assert!(json.tls.is_some());
 }
 

@@ -12,7 +12,6 @@ use faxbot_core::{
 use super::{
     AsteriskAdapter,
     config::{AsteriskConfig, RawEvents},
-    outcome::channel_id,
     pump::pump,
     request::refused,
     run::{stop_following, work},
@@ -129,7 +128,10 @@ impl AsteriskAdapter {
                     }
                     core.state().books.hung_up_by_us(id, true);
                     let server = Server::new(running.handle.clone(), limit);
-                    if let Err(error) = server.hang_up(&channel_id(id)).await {
+                    let Some(channel) = core.state().books.own_channel(id) else {
+                        continue;
+                    };
+                    if let Err(error) = server.hang_up(&channel).await {
                         tracing::warn!(%error, call_id = %id, "asterisk: a call could not be hung up on close");
                     }
                 }

@@ -4,7 +4,7 @@
 use std::{
     collections::VecDeque,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use faxbot_core::{
@@ -13,13 +13,13 @@ use faxbot_core::{
     event::EventBus,
     id::CallId,
     sip::{
-        Capabilities, Capability, ConnectionChanged, ConnectionState, Gap, HealthRecorder,
-        Severity, SipEvent,
+        Capabilities, ConnectionChanged, ConnectionState, Gap, HealthRecorder, Severity, SipEvent,
     },
 };
 use tokio::sync::Notify;
 
 use super::{
+    abilities::Abilities,
     books::{Books, Todo},
     config::AsteriskConfig,
     outcome::OutcomeStore,
@@ -40,6 +40,8 @@ pub(super) struct Core {
     state: Mutex<State>,
     /// The worker has something to do.
     pub(super) wake: Notify,
+    /// The books changed.
+    changed: Notify,
 }
 
 #[derive(Debug)]
@@ -51,10 +53,8 @@ pub(super) struct State {
     pub(super) startup: Option<Startup>,
     /// Since when this run of Asterisk is up, where it told.
     pub(super) up_since: Option<Timestamp>,
-    /// Whether hangup handlers write their outcomes.
-    pub(super) outcomes: bool,
-    /// Whether the server can fax, as far as it told.
-    pub(super) fax: bool,
+    /// What the server and the account can do, as far as they told.
+    pub(super) abilities: Abilities,
     /// When the last connection that was set up was lost.
     pub(super) lost_at: Option<Timestamp>,
     pub(super) setup: Option<Setup<AmiSession>>,
@@ -65,20 +65,19 @@ pub(super) struct State {
 
 impl Core {
     pub(super) fn new(config: AsteriskConfig, clock: SharedClock) -> Self {
-        let store = OutcomeStore::new(&config.instance, &config.outcome);
+        let store = OutcomeStore::new(&config.instance, &config.dialplan);
         let spool = config
             .spool
             .clone()
             .map(|spool| Spool::new(spool, &config.instance));
-        let fax = spool.is_some();
+        let abilities = Abilities::hoped_for(!store.is_off());
         let state = State {
             books: Books::new(),
             connection: ConnectionState::Disconnected,
-            capabilities: capabilities(!store.is_off(), fax),
+            capabilities: abilities.capabilities(&config),
             startup: None,
             up_since: None,
-            outcomes: false,
-            fax,
+            abilities,
             lost_at: None,
             setup: None,
             work: VecDeque::new(),
@@ -93,6 +92,7 @@ impl Core {
             health: Mutex::default(),
             state: Mutex::new(state),
             wake: Notify::new(),
+            changed: Notify::new(),
         }
     }
 
@@ -126,6 +126,7 @@ impl Core {
             self.bus.publish(now.wall, event);
         }
         drop(state);
+        self.changed.notify_waiters();
         if wake {
             self.wake.notify_one();
         }
@@ -134,6 +135,29 @@ impl Core {
 
     pub(super) fn events(&self, change: impl FnOnce(&mut State, Now) -> Vec<SipEvent>) {
         self.change(|state, now| ((), change(state, now)));
+    }
+
+    /// Waits until `look` finds what it wants in the books, or `limit` is over. It is asked after
+    /// each change.
+    pub(super) async fn until<T>(
+        &self,
+        limit: Duration,
+        mut look: impl FnMut(&mut State) -> Option<T>,
+    ) -> Option<T> {
+        let over = self.clock.now() + limit;
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // Before the look: a change between the two must not be missed.
+            changed.as_mut().enable();
+            if let Some(found) = look(&mut self.state()) {
+                return Some(found);
+            }
+            tokio::select! {
+                () = changed => {}
+                () = self.clock.sleep_until(over) => return look(&mut self.state()),
+            }
+        }
     }
 
     pub(super) fn connection(&self, connection: ConnectionState) {
@@ -145,10 +169,10 @@ impl Core {
     }
 
     /// What the server turned out to be able to do.
-    pub(super) fn learn(&self, outcomes: bool, fax: bool) {
+    pub(super) fn learn(&self, abilities: Abilities) {
         self.events(|state, _| {
-            (state.outcomes, state.fax) = (outcomes, fax);
-            let now_can = capabilities(outcomes, fax);
+            let now_can = abilities.capabilities(&self.config);
+            state.abilities = abilities;
             if state.capabilities == now_can {
                 return Vec::new();
             }
@@ -157,41 +181,42 @@ impl Core {
         });
     }
 
-    /// Makes sure that a call that ends now leaves its outcome. A dialplan reload takes our extension
-    /// away without an event (observed on Asterisk 16.28 and 22.10), so this comes before every
-    /// Originate and again and again while calls are up. The inner error is why it cannot be.
+    /// Makes sure that our extensions are there: a call that ends now leaves its outcome. A dialplan
+    /// reload takes them away without an event (observed on Asterisk 16.28 and 22.10), so this comes
+    /// before every Originate and again and again while calls are up. Answers whether calls can be
+    /// sent to them; the inner error is why they are not there.
     pub(super) async fn secure(
         &self,
         server: &Server,
         operation: &'static str,
-    ) -> Result<Result<()>> {
+    ) -> Result<Result<bool>> {
         if self.store.is_off() {
-            return Ok(Ok(()));
+            return Ok(Ok(false));
         }
-        match server.extension(&self.store, operation).await {
-            Ok(Presence::Present { .. }) => return Ok(Ok(())),
+        match server.extensions(&self.store, operation).await {
+            Ok(Presence::Present { control, .. }) => return Ok(Ok(control)),
             Ok(Presence::Absent) if !self.store.is_automatic() => {
                 return Ok(Err(Error::new(
                     ErrorKind::Config,
                     operation,
-                    "the context of options.outcome_context has no extension s; calls work, and their outcomes are not kept",
+                    "the context of options.dialplan_context has no extension s; calls work, and their outcomes are not kept",
                 )));
             }
             Ok(Presence::Absent) => {}
             // Without the class `reporting` nobody knows: ours is made again to be sure.
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
                 if !self.store.is_automatic() {
-                    return Ok(Ok(()));
+                    return Ok(Ok(true));
                 }
             }
             Err(error) => return Err(error),
         }
         let made = server
-            .make_extension(&self.store, self.clock.timestamp(), operation)
+            .make_extensions(&self.store, self.clock.timestamp(), operation)
             .await;
         match made {
             Err(error) if error.kind() != ErrorKind::PermissionDenied => Err(error),
-            made => Ok(made),
+            made => Ok(made.map(|()| true)),
         }
     }
 
@@ -202,12 +227,12 @@ impl Core {
         server: &Server,
         operation: &'static str,
     ) -> Result<()> {
-        if !self.state().outcomes {
+        if !self.state().abilities.outcomes {
             return Ok(());
         }
         if let Err(why) = self.secure(server, operation).await? {
-            let fax = self.state().fax;
-            self.learn(false, fax);
+            let abilities = self.state().abilities.clone().without_extensions();
+            self.learn(abilities);
             self.trouble(Severity::Warning, why);
         }
         Ok(())
@@ -258,27 +283,5 @@ impl State {
         self.setup = None;
         self.lost_at = None;
         self.up_since = None;
-    }
-}
-
-/// What this version does, by what the configuration and the server allow.
-fn capabilities(outcomes: bool, fax: bool) -> Capabilities {
-    let mut all: Capabilities = [
-        Capability::Dial,
-        Capability::OnAnswerPark,
-        Capability::OnAnswerExtension,
-        Capability::OnAnswerApplication,
-        Capability::Variables,
-        Capability::Hangup,
-    ]
-    .into_iter()
-    .collect();
-    if outcomes {
-        all = all.with(Capability::LookupEnded);
-    }
-    if fax {
-        all.with(Capability::SendFax)
-    } else {
-        all
     }
 }

@@ -10,8 +10,11 @@ use faxbot_core::{
 
 use super::{
     books::{Books, RECHECK, Todo},
+    dtmf, hold,
     line::hangup_causes,
+    message,
     outcome::Leg,
+    presence,
 };
 use crate::{adapter::calls::Now, protocol::ami::Message};
 
@@ -22,15 +25,31 @@ const SECOND_EVENT: Duration = Duration::from_secs(3);
 impl Books {
     /// Takes an event of the server.
     pub(super) fn event(&mut self, event: &Message, now: Now) -> Vec<SipEvent> {
-        if event.is_event("Reload") {
-            self.reloaded();
-            return Vec::new();
+        let name = event.event().map(<[u8]>::to_ascii_lowercase);
+        let name = name.as_deref().unwrap_or_default();
+        match name {
+            b"reload" => {
+                self.reloaded();
+                return Vec::new();
+            }
+            b"devicestatechange" | b"extensionstatus" => return presence::changed(event),
+            b"userevent" => return message::received(event),
+            b"cdr" => return self.cdr(event),
+            b"asyncagistart" => return self.agi_start(event, now),
+            name if name.starts_with(b"confbridge") => {
+                return self.conference_event(event, now);
+            }
+            _ => {}
         }
-        let Some(leg) = event
-            .get_str("Uniqueid")
-            .and_then(|uniqueid| Leg::of(&uniqueid))
-        else {
+        let Some(uniqueid) = event.get_str("Uniqueid") else {
             return Vec::new();
+        };
+        let Some(leg) = self.leg(&uniqueid) else {
+            return if name == b"newchannel" {
+                self.new_partner(&uniqueid, event, now)
+            } else {
+                Vec::new()
+            };
         };
         match leg {
             Leg::Own(id) if self.lines.contains_key(&id) => self.own_event(id, event, now),
@@ -43,6 +62,7 @@ impl Books {
                 }
                 Vec::new()
             }
+            Leg::Partner(id) => self.partner_event(id, &uniqueid, event, now),
             Leg::Own(_) => Vec::new(),
         }
     }
@@ -73,6 +93,18 @@ impl Books {
                 self.fax_event(id, |fax| fax.reach(FaxPhase::Negotiating, now.instant))
             }
             Some(b"sendfax") => self.fax_event(id, |fax| {
+                fax.ended_event(event);
+                false
+            }),
+            Some(b"dtmfend") => dtmf::received(id, event),
+            Some(b"hold" | b"unhold") => hold::by_far_end(id, event),
+            Some(b"musiconholdstart" | b"musiconholdstop") => Vec::new(),
+            Some(b"bridgeenter" | b"bridgeleave") => self.bridge_event(id, event, now),
+            Some(b"dialbegin" | b"dialstate" | b"dialend") => self.dial_event(id, event, now),
+            Some(b"mixmonitorstart" | b"mixmonitorstop") => self.recording_event(id, event),
+            Some(b"asyncagiexec") => self.agi_exec(id, event, now),
+            Some(b"asyncagiend") => self.agi_end(id, event, now),
+            Some(b"receivefax") => self.fax_event(id, |fax| {
                 fax.ended_event(event);
                 false
             }),

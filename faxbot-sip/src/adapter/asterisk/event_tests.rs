@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::{
     super::{
         books::{OVERDUE, UNSURE},
+        legs::{OnceAnswered, Plan},
         line::{LiveChannel, NewLine},
         outcome::{Report, channel_id, peer_id},
     },
@@ -49,6 +50,8 @@ impl Desk {
             to: Private::default(),
             from: None,
             ring_timeout: Duration::from_secs(60),
+            plan: Plan::default(),
+            on_answer: OnceAnswered::default(),
         }
     }
 
@@ -228,6 +231,7 @@ fn a_failure_without_a_channel_is_asked_for_before_it_counts() {
         name: "PJSIP/peer-00000009".into(),
         uniqueid: channel_id(id),
         state: "Up".into(),
+        ..LiveChannel::default()
     };
     desk.books.channels(&[alive], &[id], desk.now);
     assert_eq!(desk.books.take_todo(), []);

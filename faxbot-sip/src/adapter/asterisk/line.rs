@@ -4,12 +4,29 @@ use std::time::{Duration, Instant};
 
 use faxbot_core::{Error, ErrorKind, Private, id::CallId, sip::Causes};
 
-use super::{books::UNSURE, fax::FaxRun, outcome::Report};
+use super::{
+    books::UNSURE,
+    fax::FaxRun,
+    hold::Hold,
+    incoming::Waiting,
+    legs::{OnceAnswered, Partner, Plan},
+    outcome::Report,
+    record::Recordings,
+};
 use crate::protocol::ami::Message;
 
 /// What the server shows of one of our calls beside its state.
 #[derive(Debug, Default)]
 pub(super) struct Line {
+    /// The `Uniqueid` of our leg.
+    pub(super) uniqueid: String,
+    pub(super) plan: Plan,
+    pub(super) on_answer: OnceAnswered,
+    /// Channels that the server made for the call.
+    pub(super) partners: Vec<Partner>,
+    pub(super) incoming: Option<Waiting>,
+    pub(super) hold: Hold,
+    pub(super) recordings: Recordings,
     /// The channel of our leg, once there is one.
     pub(super) channel: Option<String>,
     /// What the `Hangup` of our leg said.
@@ -39,14 +56,23 @@ pub(super) struct NewLine {
     pub(super) to: Private,
     pub(super) from: Option<Private>,
     pub(super) ring_timeout: Duration,
+    pub(super) plan: Plan,
+    pub(super) on_answer: OnceAnswered,
 }
 
 /// A live channel of the server's list.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct LiveChannel {
     pub(super) name: String,
     pub(super) uniqueid: String,
     pub(super) state: String,
+    pub(super) linkedid: String,
+    pub(super) context: String,
+    pub(super) exten: String,
+    pub(super) application: String,
+    pub(super) caller: String,
+    /// The bridge that it is in; empty outside of one.
+    pub(super) bridge: String,
 }
 
 impl Line {

@@ -79,7 +79,7 @@ pub(super) async fn lookup(core: &Core, server: Result<Server>, call: &CallRef) 
             let record = record(core, id, &report, call.requested_at);
             Ok(Lookup::Ended(Box::new(record)))
         }
-        Ok(None) if core.state().outcomes => absent(core, &server, call).await,
+        Ok(None) if core.state().abilities.outcomes => absent(core, &server, call).await,
         Ok(None) => Ok(Lookup::Unknown(UnknownReason::NotKept)),
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             Ok(Lookup::Unknown(UnknownReason::NotKept))
@@ -109,8 +109,8 @@ async fn absent(core: &Core, server: &Server, call: &CallRef) -> Result<Lookup> 
     if core.clock.timestamp().duration_since(requested) < SETTLED {
         return Ok(Lookup::Unknown(UnknownReason::TooRecent));
     }
-    let since = match server.extension(&core.store, "lookup").await {
-        Ok(Presence::Present { since }) => since,
+    let since = match server.extensions(&core.store, "lookup").await {
+        Ok(Presence::Present { since, .. }) => since,
         // A reload took it away; calls that ended since left nothing.
         Ok(Presence::Absent) => return Ok(Lookup::Unknown(UnknownReason::NotKept)),
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {

@@ -28,32 +28,46 @@
 //!
 //! Each call carries a hangup handler that leaves its result in AstDB under an id that the caller
 //! chose. After a lost link, or in a new process, [`lookup`](SipAdapter::lookup) reads it;
-//! [`release`](SipAdapter::release) deletes it. With `outcome_context: auto` the adapter adds the
+//! [`release`](SipAdapter::release) deletes it. With `dialplan_context: auto` the adapter adds the
 //! handler's extension at run time. To keep it in your own dialplan, add this and name the context
 //! (here for the default `instance`, `faxbot`):
 //!
 //! ```text
-//! [faxbot-outcome]
-//! exten => s,1,Set(DB(faxbot-faxbot/${CHANNEL(uniqueid)})=1|${EPOCH}|${CHANNEL(state)}|${FAXBOT_KIND}|${HANGUPCAUSE}|${FAXSTATUS}|${FAXERROR}|${FAXPAGES}|${FAXBITRATE}|${FAXMODE}|${FAXRESOLUTION}|${FAXSTATUSSTRING}|${REMOTESTATIONID})
+//! [faxbot]
+//! exten => s,1,Set(DB(faxbot-faxbot/${FAXBOT_ID})=2|${EPOCH}|${CHANNEL(state)}|${FAXBOT_KIND}|${HANGUPCAUSE}|${DIALSTATUS}|${FAXSTATUS}|${FAXERROR}|${FAXPAGES}|${FAXBITRATE}|${FAXMODE}|${FAXRESOLUTION}|${FAXSTATUSSTRING}|${REMOTESTATIONID})
 //!  same => n,Return()
 //! ```
 
+mod abilities;
 mod books;
+mod conference;
 mod config;
 mod connect;
 mod core;
+mod dialplan;
+mod diet;
+mod dtmf;
 mod event;
 mod fax;
+mod history;
+mod hold;
+mod incoming;
+mod legs;
 mod line;
 mod lookup;
+mod message;
 mod outcome;
 mod place;
 mod preflight;
+mod presence;
 mod pump;
+mod receive;
+mod record;
 mod request;
 mod run;
 mod server;
 mod spool;
+mod transfer;
 
 use std::{
     fmt,
@@ -67,12 +81,16 @@ use faxbot_core::{
     clock::{SharedClock, TokioClock},
     config::ConfigErrors,
     event::EventStream,
-    fax::{FaxCall, FaxRequest},
+    fax::{FaxCall, FaxRequest, ReceivedFax},
     id::{CallId, CallRef},
+    message::MessageResult,
+    plugin::Page,
     random::{SharedRandom, SystemRandom},
     sip::{
-        AdapterKind, Call, CallRequest, CallStatus, Capabilities, Connection, Drained, EventPath,
-        HangupOutcome, Health, Lookup, SipAdapter, SipEvent, Snapshot, SupportedVersions,
+        AcceptAs, AdapterKind, Call, CallRecord, CallRequest, CallStatus, Capabilities, Capability,
+        ConferenceRequest, Connection, Drained, DtmfRequest, EventPath, HangupOutcome, Health,
+        HistoryQuery, Lookup, RecordRequest, RejectCause, SipAdapter, SipEvent, SipMessage,
+        Snapshot, SupportedVersions, TransferRequest,
     },
 };
 use serde_json::Value;
@@ -81,7 +99,7 @@ use tracing::Instrument as _;
 
 pub use self::{
     config::{
-        AsteriskConfig, AsteriskTls, FIELDS, OutcomeContext, RawEvents, SCHEMES, SpoolConfig,
+        AsteriskConfig, AsteriskTls, DialplanContext, FIELDS, RawEvents, SCHEMES, SpoolConfig,
     },
     preflight::{Preflight, PreflightProblem},
 };
@@ -233,7 +251,7 @@ impl SipAdapter for AsteriskAdapter {
             Err(error)
                 if error.kind() == ErrorKind::PermissionDenied
                     && store.is_automatic()
-                    && !self.core.state().outcomes =>
+                    && !self.core.state().abilities.outcomes =>
             {
                 Ok(())
             }
@@ -265,8 +283,89 @@ impl SipAdapter for AsteriskAdapter {
         let state = self.core.state();
         let mut snapshot = Snapshot::new(self.core.bus.seq(), state.connection);
         snapshot.calls = state.books.statuses();
+        snapshot.incoming = state.books.waiting();
         snapshot.faxes = state.books.faxes();
+        snapshot.conferences = state.books.conferences.list();
         snapshot
+    }
+
+    async fn accept(&self, call: &CallRef, accept_as: AcceptAs) -> Result<()> {
+        self.require(&[accept_as.capability()], "accept")?;
+        let span = call_span(call.id);
+        incoming::accept(&self.core, self.server("accept")?, call, accept_as)
+            .instrument(span)
+            .await
+    }
+
+    async fn reject(&self, call: &CallRef, cause: RejectCause) -> Result<()> {
+        self.require(&[Capability::Incoming], "reject")?;
+        incoming::reject(&self.core, self.server("reject")?, call, cause)
+            .instrument(call_span(call.id))
+            .await
+    }
+
+    async fn transfer(&self, request: TransferRequest) -> Result<()> {
+        self.require(&[request.capability()], "transfer")?;
+        let span = call_span(request.call.id);
+        transfer::transfer(&self.core, self.server("transfer")?, request)
+            .instrument(span)
+            .await
+    }
+
+    async fn hold(&self, call: &CallRef) -> Result<()> {
+        self.require(&[Capability::Hold], "hold")?;
+        hold::hold(&self.core, self.server("hold")?, call)
+            .instrument(call_span(call.id))
+            .await
+    }
+
+    async fn resume(&self, call: &CallRef) -> Result<()> {
+        self.require(&[Capability::Hold], "resume")?;
+        hold::resume(&self.core, self.server("resume")?, call)
+            .instrument(call_span(call.id))
+            .await
+    }
+
+    async fn conference(&self, request: ConferenceRequest) -> Result<()> {
+        self.require(&[Capability::Conference], "conference")?;
+        conference::conference(&self.core, self.server("conference")?, request).await
+    }
+
+    async fn record(&self, request: RecordRequest) -> Result<()> {
+        self.require(&[Capability::Record], "record")?;
+        let span = call_span(request.call.id);
+        record::record(&self.core, self.server("record")?, request)
+            .instrument(span)
+            .await
+    }
+
+    async fn send_dtmf(&self, request: DtmfRequest) -> Result<()> {
+        self.require(&[Capability::SendDtmf], "send_dtmf")?;
+        let span = call_span(request.call.id);
+        dtmf::send(&self.core, self.server("send_dtmf")?, request)
+            .instrument(span)
+            .await
+    }
+
+    async fn get_call_history(&self, query: HistoryQuery) -> Result<Page<CallRecord>> {
+        history::page(&self.core, &query)
+    }
+
+    async fn get_cdr(&self, call: &CallRef) -> Result<CallRecord> {
+        self.require(&[Capability::Cdr], "get_cdr")?;
+        history::cdr(&self.core, call)
+    }
+
+    async fn send_message(&self, message: SipMessage) -> Result<MessageResult> {
+        self.require(&[Capability::SendMessage], "send_message")?;
+        message::send(&self.core, self.server("send_message")?, message).await
+    }
+
+    async fn take_fax(&self, call: &CallRef) -> Result<ReceivedFax> {
+        self.require(&[Capability::ReceiveFax], "take_fax")?;
+        receive::take(&self.core, self.server("take_fax"), call)
+            .instrument(call_span(call.id))
+            .await
     }
 
     async fn send_fax(&self, request: FaxRequest) -> Result<FaxCall> {

@@ -15,14 +15,17 @@ use faxbot_core::{
 };
 use uuid::Uuid;
 
-use super::config::OutcomeContext;
+use super::config::DialplanContext;
 
 /// Marks the layout of the value; another version's values are left alone.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
+
+/// The layout before, without the fate of a second party; an upgrade finds its values.
+const VERSION_1: &str = "1";
 
 /// The fields behind the version. Free text of the far end stands last, so that nothing in it can
 /// move another field.
-const FIELDS: &str = "${EPOCH}|${CHANNEL(state)}|${FAXBOT_KIND}|${HANGUPCAUSE}|${FAXSTATUS}|${FAXERROR}|${FAXPAGES}|${FAXBITRATE}|${FAXMODE}|${FAXRESOLUTION}|${FAXSTATUSSTRING}|${REMOTESTATIONID}";
+const FIELDS: &str = "${EPOCH}|${CHANNEL(state)}|${FAXBOT_KIND}|${HANGUPCAUSE}|${DIALSTATUS}|${FAXSTATUS}|${FAXERROR}|${FAXPAGES}|${FAXBITRATE}|${FAXMODE}|${FAXRESOLUTION}|${FAXSTATUSSTRING}|${REMOTESTATIONID}";
 
 /// Stands before the time that the extension was made at.
 const MADE_AT: &str = "faxbot made at ";
@@ -32,6 +35,12 @@ pub(super) const KIND: &str = "FAXBOT_KIND";
 
 /// Its value for a fax.
 pub(super) const KIND_FAX: &str = "fax";
+
+/// Its value for a call that counts as answered when its second party answers.
+pub(super) const KIND_CONNECT: &str = "connect";
+
+/// The variable that has the key of the outcome: `faxbot-` and the id of the call.
+pub(super) const KEY: &str = "FAXBOT_ID";
 
 /// Our channel: 43 characters, always. Asterisk compares only as many characters of a live
 /// Uniqueid as a new one has, so ids of different lengths could collide (`11_channelid_prefix_conflict`).
@@ -48,7 +57,10 @@ pub(super) fn peer_id(id: CallId) -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Leg {
     Own(CallId),
+    /// The other leg of a Local channel of ours.
     Peer(CallId),
+    /// A channel that the server made for the call: the party that `Dial` called.
+    Partner(CallId),
 }
 
 impl Leg {
@@ -79,11 +91,11 @@ pub(super) struct OutcomeStore {
 }
 
 impl OutcomeStore {
-    pub(super) fn new(instance: &str, context: &OutcomeContext) -> Self {
+    pub(super) fn new(instance: &str, context: &DialplanContext) -> Self {
         let (context, automatic) = match context {
-            OutcomeContext::Auto => (Some(format!("faxbot-outcome-{instance}")), true),
-            OutcomeContext::Named(name) => (Some(name.clone()), false),
-            OutcomeContext::Off => (None, false),
+            DialplanContext::Auto => (Some(format!("faxbot-{instance}")), true),
+            DialplanContext::Named(name) => (Some(name.clone()), false),
+            DialplanContext::Off => (None, false),
         };
         Self {
             family: format!("faxbot-{instance}"),
@@ -120,10 +132,7 @@ impl OutcomeStore {
 
     /// The steps of the extension `s`: application and data, from priority 1 on.
     pub(super) fn steps(&self) -> [(&'static str, String); 2] {
-        let set = format!(
-            "DB({}/${{CHANNEL(uniqueid)}})={VERSION}|{FIELDS}",
-            self.family
-        );
+        let set = format!("DB({}/${{FAXBOT_ID}})={VERSION}|{FIELDS}", self.family);
         [("Set", set), ("Return", String::new())]
     }
 
@@ -154,14 +163,18 @@ pub(super) struct Report {
 impl Report {
     /// Reads a value of AstDB. `None` for one that is not of our layout.
     pub(super) fn parse(value: &str) -> Option<Self> {
-        let mut fields = value.splitn(13, '|');
-        if fields.next() != Some(VERSION) {
-            return None;
-        }
+        let (version, value) = value.split_once('|')?;
+        let second = match version {
+            VERSION => true,
+            VERSION_1 => false,
+            _ => return None,
+        };
+        let mut fields = value.splitn(if second { 13 } else { 12 }, '|');
         let epoch = fields.next()?.parse::<i64>().ok();
         let state = fields.next()?;
-        let is_fax = fields.next()? == KIND_FAX;
+        let kind = fields.next()?;
         let cause = fields.next()?.parse().ok();
+        let dial_status = if second { fields.next()? } else { "" };
         let mut next = || fields.next().map(str::to_owned);
         let fax = FaxVariables {
             status: next()?,
@@ -175,8 +188,8 @@ impl Report {
         };
         Some(Self {
             ended: epoch.and_then(|epoch| Timestamp::from_unix_seconds(epoch).ok()),
-            answered: state == "Up",
-            is_fax,
+            answered: state == "Up" && (kind != KIND_CONNECT || dial_status == "ANSWER"),
+            is_fax: kind == KIND_FAX,
             cause,
             fax,
         })
@@ -334,7 +347,7 @@ mod tests {
             "",
             "1",
             "1|2",
-            "2|1795248360|Up|fax|16|SUCCESS|||||||",
+            "3|1795248360|Up|fax|16||SUCCESS|||||||",
             "SUCCESS|HANGUP|1|14400|RECEIVER|OK",
         ] {
             assert!(Report::parse(value).is_none(), "{value:?}");
@@ -397,7 +410,7 @@ mod tests {
 
     #[test]
     fn the_extension_fits_a_line_of_the_protocol() {
-        let store = OutcomeStore::new(&"i".repeat(24), &OutcomeContext::Auto);
+        let store = OutcomeStore::new(&"i".repeat(24), &DialplanContext::Auto);
         assert!(store.steps().iter().all(|(_, data)| data.len() < 900));
     }
 }

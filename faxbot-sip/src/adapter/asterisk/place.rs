@@ -12,8 +12,16 @@ use faxbot_core::{
 };
 
 use super::{
-    AsteriskAdapter, core::Core, line::NewLine, outcome::channel_id, request, run::clear_spool,
-    server::Server, server_of, spool::Pages,
+    AsteriskAdapter,
+    core::Core,
+    legs::{OnceAnswered, Plan},
+    line::NewLine,
+    outcome::channel_id,
+    request,
+    run::clear_spool,
+    server::Server,
+    server_of,
+    spool::Pages,
 };
 use crate::protocol::ami::{Action, Reply};
 
@@ -33,6 +41,8 @@ impl AsteriskAdapter {
             },
             from: caller.map(|number| Private::new(number.expose().to_owned())),
             ring_timeout: request.options.timeout,
+            plan: Plan::of(&request),
+            on_answer: OnceAnswered::of(&request.options),
         };
         let updates = self
             .core
@@ -57,6 +67,8 @@ impl AsteriskAdapter {
             to: Private::new(request.to.expose().to_owned()),
             from: None,
             ring_timeout: request.ring_timeout,
+            plan: Plan::default(),
+            on_answer: OnceAnswered::default(),
         };
         let pages = request.image.pages();
         let updates = self
@@ -94,7 +106,7 @@ impl AsteriskAdapter {
         }))
     }
 
-    fn require(&self, needs: &[Capability], operation: &'static str) -> Result<()> {
+    pub(super) fn require(&self, needs: &[Capability], operation: &'static str) -> Result<()> {
         let state = self.core.state();
         if needs.iter().all(|&need| state.capabilities.has(need)) {
             Ok(())
@@ -244,7 +256,11 @@ async fn hang_up_ours(core: &Core, server: Result<Server>, id: CallId) -> Result
     let server = server.map_err(|error| error.with_call_id(id))?;
     // Before the order: the end that follows is ours even if its event overtakes the answer.
     core.state().books.hung_up_by_us(id, true);
-    match server.hang_up(&channel_id(id)).await {
+    let channel = core.state().books.own_channel(id);
+    match server
+        .hang_up(&channel.unwrap_or_else(|| channel_id(id)))
+        .await
+    {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => {
             // No channel yet, or no longer: then its end is on its way, or was missed.

@@ -45,10 +45,10 @@ pub enum PreflightProblem {
     NoFaxTechnology,
     /// The account may not originate calls.
     MayNotOriginate,
-    /// The account may not add extensions, and `outcome_context` is `auto`.
+    /// The account may not add extensions, and `dialplan_context` is `auto`.
     MayNotAddExtensions,
-    /// The context that `outcome_context` names has no extension `s`.
-    NoOutcomeContext,
+    /// The context that `dialplan_context` names has no extension `s`.
+    NoDialplanContext,
     /// What Asterisk sees of the spool could not be found out, because no extension could be run.
     NotTested,
 }
@@ -78,10 +78,10 @@ impl PreflightProblem {
             }
             Self::MayNotOriginate => "give the manager account the write class originate",
             Self::MayNotAddExtensions => {
-                "give the manager account the write class system, or name a context of your dialplan in options.outcome_context"
+                "give the manager account the write class system, or name a context of your dialplan in options.dialplan_context"
             }
-            Self::NoOutcomeContext => {
-                "add the context of options.outcome_context to the dialplan; the snippet is in the adapter's documentation"
+            Self::NoDialplanContext => {
+                "add the context of options.dialplan_context to the dialplan; the snippet is in the adapter's documentation"
             }
             Self::NotTested => {
                 "give the manager account the write classes system and originate, so that Asterisk can be asked what it sees"
@@ -174,7 +174,7 @@ pub(super) async fn run(core: &Core, server: &Server) -> Result<Preflight> {
             problems.push(problem);
         }
     }
-    let outcomes = match server.extension(store, OPERATION).await {
+    let outcomes = match server.extensions(store, OPERATION).await {
         _ if store.is_off() => None,
         Ok(Presence::Present { .. }) if store.is_automatic() => {
             permitted(server.may_add(store, OPERATION).await)?
@@ -182,11 +182,11 @@ pub(super) async fn run(core: &Core, server: &Server) -> Result<Preflight> {
                 .then_some(PreflightProblem::MayNotAddExtensions)
         }
         Ok(Presence::Present { .. }) => None,
-        Ok(Presence::Absent) if !store.is_automatic() => Some(PreflightProblem::NoOutcomeContext),
+        Ok(Presence::Absent) if !store.is_automatic() => Some(PreflightProblem::NoDialplanContext),
         Err(error) if error.kind() != ErrorKind::PermissionDenied => return Err(error),
         // Ours is missing, or the account may not look: the adapter makes it before every call.
         _ if store.is_automatic() => {
-            let made = server.make_extension(store, clock.timestamp(), OPERATION);
+            let made = server.make_extensions(store, clock.timestamp(), OPERATION);
             permitted(made.await)?
                 .is_none()
                 .then_some(PreflightProblem::MayNotAddExtensions)

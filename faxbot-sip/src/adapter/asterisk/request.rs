@@ -12,15 +12,13 @@ use faxbot_core::{
 
 use super::{
     config::AsteriskConfig,
-    outcome::{KIND, KIND_FAX, OutcomeStore, channel_id, peer_id},
+    dialplan::PARK_SECONDS,
+    outcome::{KEY, KIND, KIND_FAX, OutcomeStore, channel_id, peer_id},
 };
 use crate::protocol::ami::{Action, ActionError};
 
 /// What a fax may take beside its ring time-out before Asterisk itself ends the channel.
 const ABSOLUTE_GRACE: Duration = Duration::from_secs(30);
-
-/// A parked call waits this long, in seconds: a day.
-const PARK_SECONDS: &str = "86400";
 
 /// The `Originate` of a call.
 pub(super) fn make_call(
@@ -55,7 +53,7 @@ pub(super) fn make_call(
         .map(|number| number.e164().to_owned());
     let name = options.caller_id_name.as_deref().unwrap_or("asterisk");
     action = caller_id(action, name, number.as_deref(), OPERATION)?;
-    action = handler(action, store, OPERATION)?;
+    action = handler(action, store, request.id, OPERATION)?;
     for (name, value) in &options.variables {
         if !is_variable_name(name) {
             return Err(invalid(
@@ -127,7 +125,7 @@ pub(super) fn send_fax(
         Ok(action)
     };
     let action = build().map_err(|error| refused(OPERATION, error))?;
-    handler(action, store, OPERATION)
+    handler(action, store, request.id, OPERATION)
 }
 
 /// A question or order with one header or more.
@@ -185,10 +183,16 @@ fn application(action: Action, name: &str, data: &str) -> std::result::Result<Ac
     action.header("Application", name)?.header("Data", data)
 }
 
-fn handler(action: Action, store: &OutcomeStore, operation: &'static str) -> Result<Action> {
+fn handler(
+    action: Action,
+    store: &OutcomeStore,
+    id: CallId,
+    operation: &'static str,
+) -> Result<Action> {
     match store.handler() {
         Some(handler) => action
-            .variable("CHANNEL(hangup_handler_push)", &handler)
+            .variable(KEY, &channel_id(id))
+            .and_then(|action| action.variable("CHANNEL(hangup_handler_push)", &handler))
             .map_err(|error| refused(operation, error)),
         None => Ok(action),
     }
@@ -216,7 +220,11 @@ fn caller_id(
         .map_err(|error| refused(operation, error))
 }
 
-fn dial_string(config: &AsteriskConfig, to: &Address, operation: &'static str) -> Result<String> {
+pub(super) fn dial_string(
+    config: &AsteriskConfig,
+    to: &Address,
+    operation: &'static str,
+) -> Result<String> {
     match to {
         Address::PhoneNumber(_) | Address::Extension(_) => {
             config.dial.fill(to, &config.number_format)

@@ -18,10 +18,12 @@ use faxbot_core::{
 use tracing::Instrument as _;
 
 use super::{
+    abilities::Abilities,
     books::Todo,
     core::Core,
+    history, incoming, legs,
     line::LiveChannel,
-    outcome::{Leg, Report, channel_id},
+    outcome::{Leg, Report},
     server::Server,
 };
 use crate::{
@@ -156,7 +158,10 @@ impl Worker {
                 }
             }
             Todo::HangUp(id) => {
-                let done = server.hang_up(&channel_id(id)).await;
+                let Some(channel) = core.state().books.own_channel(id) else {
+                    return;
+                };
+                let done = server.hang_up(&channel).await;
                 core.events(|state, now| {
                     // What fails is tried again when the channel is seen again.
                     match done {
@@ -166,6 +171,9 @@ impl Worker {
                     Vec::new()
                 });
             }
+            Todo::Answered(id) => legs::once_answered(core, server, id).await,
+            Todo::Announce(id) => incoming::announce(core, server, id).await,
+            Todo::Overdue(id) => incoming::overdue(core, server, id).await,
             Todo::Reloaded => {
                 // What cannot be kept was told when that began.
                 if let Err(error) = learn(core, server).await {
@@ -212,7 +220,7 @@ fn uncertain(error: &Error) {
 
 /// Ends a call with what its handler left.
 async fn settle(core: &Core, server: &Server, id: CallId) {
-    let outcomes = core.state().outcomes;
+    let outcomes = core.state().abilities.outcomes;
     let report = if outcomes {
         server.outcome(&core.store, id).await
     } else {
@@ -308,9 +316,17 @@ async fn prepare(core: &Core, server: &Server) -> Result<()> {
 /// Finds out what the server can do for us. The inner error is why outcomes are not kept.
 async fn learn(core: &Core, server: &Server) -> Result<Result<()>> {
     let kept = core.secure(server, "connect").await?;
-    let fax = core.spool.is_some() && server.has_module("res_fax", "connect").await? != Some(false);
-    core.learn(!core.store.is_off() && kept.is_ok(), fax);
-    Ok(kept)
+    let actions = server.actions("connect").await?;
+    let has = async |module| server.has_module(module, "connect").await;
+    core.learn(Abilities {
+        outcomes: !core.store.is_off() && kept.is_ok(),
+        control: *kept.as_ref().unwrap_or(&false),
+        fax: core.spool.is_some() && has("res_fax").await? != Some(false),
+        headers: has("res_pjsip_header_funcs").await? == Some(true),
+        cdr: history::sends_cdr(server).await?,
+        actions: Some(actions),
+    });
+    Ok(kept.map(drop))
 }
 
 async fn sweep_spool(core: &Core, list: &[LiveChannel]) {
@@ -343,7 +359,7 @@ async fn sweep_spool(core: &Core, list: &[LiveChannel]) {
 
 /// The keys of outcomes that nobody released within 7 days.
 async fn old_outcomes(core: &Core, server: &Server) -> VecDeque<String> {
-    if !core.state().outcomes {
+    if !core.state().abilities.outcomes {
         return VecDeque::new();
     }
     let limit = core.clock.timestamp() - KEEP_OUTCOMES;

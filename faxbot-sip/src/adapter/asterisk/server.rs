@@ -1,11 +1,12 @@
 //! Questions and orders to one Asterisk, with its negative answers as typed errors.
 
-use std::{fmt, time::Duration};
+use std::{collections::HashSet, fmt, time::Duration};
 
 use faxbot_core::{Error, ErrorKind, Result, Timestamp, id::CallId};
 use tracing::Instrument as _;
 
 use super::{
+    dialplan::EXTENSIONS,
     line::LiveChannel,
     outcome::{OutcomeStore, Report, channel_id},
     request::action,
@@ -14,6 +15,9 @@ use crate::{
     driver::Handle,
     protocol::ami::{Action, AmiSession, Message, Reply},
 };
+
+/// More than any extension of ours has.
+const PRIORITIES: [&str; 4] = ["1", "2", "3", "4"];
 
 /// One Asterisk behind one connection, or behind whichever is up.
 #[derive(Debug, Clone)]
@@ -32,12 +36,14 @@ impl fmt::Debug for Startup {
     }
 }
 
-/// Whether the extension of the hangup handlers is there.
+/// Whether our extensions are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Presence {
     Present {
         /// Since when, for what we made; what an operator wrote is there all the time.
         since: Option<Timestamp>,
+        /// Whether those are there that calls are sent to, beside that of the hangup handlers.
+        control: bool,
     },
     Absent,
 }
@@ -108,9 +114,9 @@ impl Server {
         Ok((!denied).then_some(is_positive(&reply)))
     }
 
-    /// Makes the extension of the hangup handlers, if that is ours to do. Replacing it is harmless to
-    /// handlers that run.
-    pub(super) async fn make_extension(
+    /// Makes our extensions, if that is ours to do. Replacing them is harmless to channels that are in
+    /// them.
+    pub(super) async fn make_extensions(
         &self,
         store: &OutcomeStore,
         now: Timestamp,
@@ -119,12 +125,77 @@ impl Server {
         let Some(context) = store.context().filter(|_| store.is_automatic()) else {
             return Ok(());
         };
+        for (extension, steps) in EXTENSIONS {
+            for (priority, (application, data)) in PRIORITIES.into_iter().zip(*steps) {
+                self.add_step(context, extension, priority, application, data, operation)
+                    .await?;
+            }
+        }
+        // Last, because it tells since when all of it is there.
         let steps = store.steps().into_iter().chain([store.made_at(now)]);
-        for (priority, (application, data)) in ["1", "2", "3"].into_iter().zip(steps) {
+        for (priority, (application, data)) in PRIORITIES.into_iter().zip(steps) {
             self.add_step(context, "s", priority, application, &data, operation)
                 .await?;
         }
         Ok(())
+    }
+
+    /// The names of the actions that exist and that the account may use, in lower case.
+    pub(super) async fn actions(&self, operation: &'static str) -> Result<HashSet<String>> {
+        let reply = self
+            .order(action("ListCommands", &[], operation)?, operation)
+            .await?;
+        let name = |(name, _): (&[u8], &[u8])| String::from_utf8_lossy(name).to_ascii_lowercase();
+        Ok(reply.response.headers().map(name).collect())
+    }
+
+    /// Sets a variable of a channel, or writes a function of it.
+    pub(super) async fn set_variable(
+        &self,
+        channel: &str,
+        variable: &str,
+        value: &str,
+        operation: &'static str,
+    ) -> Result<()> {
+        let headers = [
+            ("Channel", channel),
+            ("Variable", variable),
+            ("Value", value),
+        ];
+        self.order(action("Setvar", &headers, operation)?, operation)
+            .await
+            .map(drop)
+    }
+
+    /// Sends channels to an extension of our context.
+    pub(super) async fn send_to(
+        &self,
+        store: &OutcomeStore,
+        channel: &str,
+        other: Option<&str>,
+        extension: &str,
+        operation: &'static str,
+    ) -> Result<()> {
+        let Some(context) = store.context() else {
+            return Err(Error::unsupported(operation));
+        };
+        let mut headers = vec![
+            ("Channel", channel),
+            ("Context", context),
+            ("Exten", extension),
+            ("Priority", "1"),
+        ];
+        if let Some(other) = other {
+            headers.extend([
+                ("ExtraChannel", other),
+                ("ExtraContext", context),
+                ("ExtraExten", extension),
+                ("ExtraPriority", "1"),
+            ]);
+        }
+        self.order(action("Redirect", &headers, operation)?, operation)
+            .await
+            .map(drop)
     }
 
     /// Whether the account may add extensions: adds the first step of ours again as it is.
@@ -165,9 +236,9 @@ impl Server {
         .map(drop)
     }
 
-    /// Whether the extension of the hangup handlers is there now. Ours is compared by its content;
-    /// an operator's has to be there.
-    pub(super) async fn extension(
+    /// Whether our extensions are there now. Ours are compared by their content; an operator's have to
+    /// be there.
+    pub(super) async fn extensions(
         &self,
         store: &OutcomeStore,
         operation: &'static str,
@@ -175,33 +246,12 @@ impl Server {
         let Some(context) = store.context() else {
             return Ok(Presence::Absent);
         };
-        let headers = [("Context", context), ("Extension", "s")];
+        let headers = [("Context", context)];
         let reply = self
             .ask(action("ShowDialPlan", &headers, operation)?, operation)
             .await?;
         if is_positive(&reply) {
-            let steps: Vec<_> = reply
-                .events
-                .iter()
-                .filter_map(|event| event.get_str("AppData"))
-                .collect();
-            if !store.is_automatic() {
-                let there = !steps.is_empty();
-                return Ok(if there {
-                    Presence::Present { since: None }
-                } else {
-                    Presence::Absent
-                });
-            }
-            let has = |data: &str| steps.iter().any(|it| it == data);
-            let whole = store.steps().iter().all(|(_, data)| has(data));
-            // Without the time that it was made at it proves nothing: it is made again.
-            let since = steps.iter().find_map(|data| store.read_made_at(data));
-            return Ok(if whole && since.is_some() {
-                Presence::Present { since }
-            } else {
-                Presence::Absent
-            });
+            return Ok(presence(&reply, store));
         }
         // `Did not find context ...` and `Did not find extension ...`; another error says nothing.
         match reply.message() {
@@ -298,10 +348,13 @@ impl Server {
             Some(LiveChannel {
                 name: event.get_str("Channel")?.into_owned(),
                 uniqueid: event.get_str("Uniqueid")?.into_owned(),
-                state: event
-                    .get_str("ChannelStateDesc")
-                    .unwrap_or_default()
-                    .into_owned(),
+                state: text(event, "ChannelStateDesc"),
+                linkedid: text(event, "Linkedid"),
+                context: text(event, "Context"),
+                exten: text(event, "Exten"),
+                application: text(event, "Application"),
+                caller: text(event, "CallerIDNum"),
+                bridge: text(event, "BridgeId"),
             })
         };
         Ok(reply.events.iter().filter_map(channel).collect())
@@ -340,6 +393,45 @@ impl Server {
             )
             .await?;
         Ok(reply.events.into_iter().next())
+    }
+}
+
+fn text(event: &Message, header: &str) -> String {
+    event.get_str(header).unwrap_or_default().into_owned()
+}
+
+/// What `ShowDialPlan` says of our context.
+fn presence(reply: &Reply, store: &OutcomeStore) -> Presence {
+    let all = |header| -> Vec<_> {
+        let events = reply.events.iter();
+        events.filter_map(|event| event.get_str(header)).collect()
+    };
+    if !store.is_automatic() {
+        let extensions = all("Extension");
+        let has = |name: &str| extensions.iter().any(|it| it == name);
+        return if has("s") {
+            Presence::Present {
+                since: None,
+                control: EXTENSIONS.iter().all(|(name, _)| has(name)),
+            }
+        } else {
+            Presence::Absent
+        };
+    }
+    let steps = all("AppData");
+    let has = |data: &str| steps.iter().any(|it| it == data);
+    let control = EXTENSIONS
+        .iter()
+        .flat_map(|(_, steps)| steps.iter())
+        .all(|(_, data)| has(data));
+    let whole = control && store.steps().iter().all(|(_, data)| has(data));
+    // Without the time that they were made at they prove nothing: they are made again.
+    match steps.iter().find_map(|data| store.read_made_at(data)) {
+        Some(since) if whole => Presence::Present {
+            since: Some(since),
+            control,
+        },
+        _ => Presence::Absent,
     }
 }
 

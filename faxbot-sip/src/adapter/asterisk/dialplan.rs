@@ -1,0 +1,118 @@
+//! The adapter's own context: extensions that calls are sent to, so that an order such as "hold" is
+//! one `Redirect` and goes on when the link is lost.
+//!
+//! Values come in variables of the channel. Nothing of a request is ever written into a step.
+
+/// A parked call: silent, a day at the most.
+pub(super) const PARK: &str = "park";
+
+/// A held call: music.
+pub(super) const HOLD: &str = "hold";
+
+/// Calls another party: the second one of a connected call, the new one of a transfer.
+pub(super) const DIAL: &str = "dial";
+
+/// Joins a conference.
+pub(super) const CONFERENCE: &str = "conference";
+
+/// Sends digits into another channel.
+pub(super) const DTMF: &str = "dtmf";
+
+/// Class of the music of [`HOLD`].
+pub(super) const MUSIC: &str = "FAXBOT_MUSIC";
+
+/// Dial string of [`DIAL`].
+pub(super) const DIAL_TO: &str = "FAXBOT_DIAL";
+
+/// Its ring time-out, in seconds.
+pub(super) const DIAL_RING: &str = "FAXBOT_RING";
+
+/// Its options.
+pub(super) const DIAL_OPTIONS: &str = "FAXBOT_DIAL_OPTIONS";
+
+/// `1`: the channel stays when nobody answered.
+pub(super) const DIAL_STAY: &str = "FAXBOT_STAY";
+
+/// Name of the conference of [`CONFERENCE`].
+pub(super) const ROOM: &str = "FAXBOT_ROOM";
+
+/// What [`DTMF`] sends, and how: milliseconds between digits and of one digit, the channel.
+pub(super) const DTMF_DIGITS: &str = "FAXBOT_DIGITS";
+pub(super) const DTMF_GAP: &str = "FAXBOT_GAP";
+pub(super) const DTMF_LENGTH: &str = "FAXBOT_LENGTH";
+pub(super) const DTMF_CHANNEL: &str = "FAXBOT_CHANNEL";
+
+/// A parked call waits this long, in seconds: a day.
+pub(super) const PARK_SECONDS: &str = "86400";
+
+/// Application and data.
+type Step = (&'static str, &'static str);
+
+/// The extensions beside the hangup handler's: name, and steps from priority 1 on.
+pub(super) const EXTENSIONS: &[(&str, &[Step])] = &[
+    (PARK, &[("Wait", PARK_SECONDS), ("Hangup", "")]),
+    (
+        HOLD,
+        &[
+            // `MusicOnHold` would return at once for a class that does not exist, and a channel that
+            // was bridged again goes on behind the step that it was taken from.
+            ("StartMusicOnHold", "${FAXBOT_MUSIC}"),
+            ("Wait", PARK_SECONDS),
+            ("Hangup", ""),
+        ],
+    ),
+    (
+        DIAL,
+        &[
+            (
+                "Dial",
+                "${FAXBOT_DIAL},${FAXBOT_RING},${FAXBOT_DIAL_OPTIONS}",
+            ),
+            // Reached only when nobody answered: a party that talked and hung up ends this channel.
+            ("ExecIf", "$[\"${FAXBOT_STAY}\" = \"1\"]?Wait(86400)"),
+            ("Hangup", ""),
+        ],
+    ),
+    (
+        CONFERENCE,
+        &[("ConfBridge", "${FAXBOT_ROOM}"), ("Hangup", "")],
+    ),
+    (
+        DTMF,
+        &[
+            (
+                "SendDTMF",
+                "${FAXBOT_DIGITS},${FAXBOT_GAP},${FAXBOT_LENGTH},${FAXBOT_CHANNEL}",
+            ),
+            ("Hangup", ""),
+        ],
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_variable_of_a_step_has_its_name_here() {
+        let names = [
+            MUSIC,
+            DIAL_TO,
+            DIAL_RING,
+            DIAL_OPTIONS,
+            DIAL_STAY,
+            ROOM,
+            DTMF_DIGITS,
+            DTMF_GAP,
+            DTMF_LENGTH,
+            DTMF_CHANNEL,
+        ];
+        let steps = EXTENSIONS.iter().flat_map(|(_, steps)| steps.iter());
+        for (_, data) in steps {
+            for piece in data.split("${").skip(1) {
+                let name = piece.split('}').next().unwrap();
+                assert!(names.contains(&name), "{name}");
+            }
+        }
+    }
+}
