@@ -118,6 +118,13 @@ impl Calls {
         }
     }
 
+    /// The call is recorded to a file, as the server names it. Of several the last stays.
+    pub(crate) fn recorded(&mut self, id: CallId, file: &str) {
+        if let Some(live) = self.live.get_mut(&id) {
+            live.record.recording = Some(Private::new(file.to_owned()));
+        }
+    }
+
     /// The call that a server's name belongs to, while it lives.
     pub(crate) fn by_native(&self, native: &str) -> Option<CallId> {
         self.by_native.get(native).copied()

@@ -226,7 +226,7 @@ impl Books {
         };
         let causes = line.causes(report);
         let by_us = line.hung_up_by_us;
-        let mut out = Vec::new();
+        let mut out: Vec<_> = line.recordings.ended(id).into_iter().collect();
         let fax = line
             .fax
             .as_mut()
@@ -247,13 +247,16 @@ impl Books {
     /// Takes a call out of the books with an error for whoever waits. Answers the end of one that
     /// events had told of; it has no record.
     pub(super) fn lose(&mut self, id: CallId, error: Error) -> Vec<SipEvent> {
-        if let Some(mut line) = self.close_line(id)
-            && let Some(fax) = &mut line.fax
-        {
-            fax.lose(error.clone());
+        let mut out = Vec::new();
+        if let Some(mut line) = self.close_line(id) {
+            out.extend(line.recordings.ended(id));
+            if let Some(fax) = &mut line.fax {
+                fax.lose(error.clone());
+            }
         }
         let change = self.calls.lose(id, error);
-        change.map(SipEvent::CallStateChanged).into_iter().collect()
+        out.extend(change.map(SipEvent::CallStateChanged));
+        out
     }
 
     /// Takes the call's line out, and its channels.
