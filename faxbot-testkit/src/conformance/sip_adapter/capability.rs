@@ -217,7 +217,10 @@ async fn ask(world: &World, capability: Capability) -> Result<Asked, Failure> {
             ask!("accept", adapter.accept(&unknown, AcceptAs::Park));
             ask!("reject", adapter.reject(&unknown, RejectCause::Busy));
         }
-        C::ReceiveFax => ask!("accept", adapter.accept(&unknown, AcceptAs::Fax)),
+        C::ReceiveFax => {
+            ask!("accept", adapter.accept(&unknown, AcceptAs::Fax));
+            ask!("take_fax", adapter.take_fax(&unknown));
+        }
         C::TransferBlind => {
             ask!(
                 "transfer",

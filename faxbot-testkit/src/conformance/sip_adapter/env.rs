@@ -6,10 +6,11 @@ use async_trait::async_trait;
 use faxbot_core::{
     address::Address,
     document::FaxImage,
-    sip::{Capabilities, SipAdapter},
+    sip::{CallStatus, Capabilities, SipAdapter},
 };
 use serde_json::Value;
 
+use super::party::{Caller, FarEnd, StagedCaller};
 use crate::conformance::{Failure, samples};
 
 /// What becomes of a call. The environment gives an address that ends so.
@@ -78,8 +79,17 @@ pub enum Need {
     Requests,
     /// A client with a wrong password.
     WrongPassword,
-    /// A client whose requests time out within two seconds.
+    /// A client whose requests time out within two seconds, and that rejects an incoming call
+    /// within two seconds.
     ShortTimeouts,
+    /// Far ends that hold, press digits and hang up.
+    FarEnd,
+    /// Far ends that tell which digits they heard.
+    Hearing,
+    /// Parties that call us.
+    Caller,
+    /// Messages that come in.
+    MessageIn,
 }
 
 /// A request as the server received it.
@@ -184,7 +194,8 @@ pub trait SipAdapterSetup: Send + Sync {
         Err(Failure::new("no adapter with a wrong password"))
     }
 
-    /// The same with requests that time out within two seconds.
+    /// The same with requests that time out within two seconds, and incoming calls that are
+    /// rejected when nobody decided within two seconds.
     ///
     /// # Errors
     /// When it cannot be made.
@@ -203,6 +214,57 @@ pub trait SipAdapterSetup: Send + Sync {
     /// # Cancel safety
     /// Nothing is left behind.
     async fn target(&self, fate: Fate) -> Result<Address, Failure>;
+
+    /// Lets the far end of a call act.
+    ///
+    /// # Errors
+    /// When it cannot be staged.
+    ///
+    /// # Cancel safety
+    /// It may have acted.
+    async fn far_end(&self, call: &CallStatus, does: FarEnd) -> Result<(), Failure> {
+        Err(Failure::new(format!(
+            "no far end of {:?} that {does:?}",
+            call.id
+        )))
+    }
+
+    /// The digits that the far end of a call heard so far.
+    ///
+    /// # Errors
+    /// When it cannot tell.
+    ///
+    /// # Cancel safety
+    /// Only reads.
+    async fn heard(&self, call: &CallStatus) -> Result<String, Failure> {
+        Err(Failure::new(format!(
+            "no far end of {:?} that hears",
+            call.id
+        )))
+    }
+
+    /// Calls us, so that the adapter is asked for a decision.
+    ///
+    /// # Errors
+    /// When it cannot be staged.
+    ///
+    /// # Cancel safety
+    /// The call may have come.
+    async fn caller(&self, caller: Caller) -> Result<Box<dyn StagedCaller>, Failure> {
+        Err(Failure::new(format!("no caller that {caller:?}")))
+    }
+
+    /// Sends us a message over SIP.
+    ///
+    /// # Errors
+    /// When it cannot be staged.
+    ///
+    /// # Cancel safety
+    /// It may have been sent.
+    async fn message_in(&self, from: &str, text: &str) -> Result<(), Failure> {
+        let _ = (from, text);
+        Err(Failure::new("no messages come in"))
+    }
 
     /// Disturbs the server or the network.
     ///

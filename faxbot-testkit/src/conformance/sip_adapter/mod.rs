@@ -7,22 +7,37 @@
 
 mod call;
 mod capability;
+mod conference;
 mod connection;
+mod control;
 mod env;
 mod event;
 mod fault;
 mod fax;
+mod history;
+mod incoming;
 mod input;
 mod load;
 mod lookup;
+mod media;
+mod message;
+mod party;
+mod plan;
+mod receive;
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use faxbot_core::sip::{
-    Call, CallRecord, CallRequest, CallState, Capability, ConnectionState, SipAdapter,
+use faxbot_core::{
+    event::EventStream,
+    id::CallRef,
+    sip::{
+        Call, CallRecord, CallRequest, CallState, CallStatus, Capability, ConnectionState,
+        SipAdapter, SipEvent,
+    },
 };
 
 pub use env::{BadConfig, Disturbance, Fate, Need, SeenRequest, SipAdapterEnv, SipAdapterSetup};
+pub use party::{Caller, CallerSees, FarEnd, StagedCaller};
 
 use super::{
     Case, Failure, Verdict, ensure, eventually,
@@ -70,6 +85,14 @@ pub fn cases(env: Arc<dyn SipAdapterEnv>) -> Vec<Case> {
         fault::entries(),
         input::entries(),
         fax::entries(),
+        plan::entries(),
+        incoming::entries(),
+        receive::entries(),
+        control::entries(),
+        conference::entries(),
+        media::entries(),
+        message::entries(),
+        history::entries(),
     ];
     let case = |entry: Entry| {
         let missing = entry
@@ -175,6 +198,23 @@ impl World {
         self.hang_up(&call).await.map(drop)
     }
 
+    async fn status(&self, call: &CallRef) -> Result<CallStatus, Failure> {
+        Ok(self.adapter.get_status(call).await?)
+    }
+
+    /// The call is in this state, or soon will be.
+    async fn comes_to(&self, call: &CallRef, state: CallState) -> Verdict {
+        let look = async {
+            loop {
+                if self.status(call).await?.state == state {
+                    return Ok(());
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        within(&format!("a call that is {state}"), SOON, look).await?
+    }
+
     async fn disconnect(&self) -> Verdict {
         within(
             "disconnect",
@@ -184,6 +224,25 @@ impl World {
         .await??;
         self.is_in(ConnectionState::Disconnected)
     }
+}
+
+/// The next event that `pick` wants; the others are passed over.
+async fn event<T>(
+    what: &str,
+    events: &mut EventStream<SipEvent>,
+    mut pick: impl FnMut(SipEvent) -> Option<T>,
+) -> Result<T, Failure> {
+    let next = async {
+        loop {
+            let Some(Ok(stamped)) = events.recv().await else {
+                return Err(Failure::new("the events ended, or some were lost"));
+            };
+            if let Some(found) = pick(stamped.event) {
+                return Ok(found);
+            }
+        }
+    };
+    within(what, SOON, next).await?
 }
 
 async fn ended(call: &Call) -> Result<CallRecord, Failure> {
