@@ -18,6 +18,23 @@ pub(super) const CONFERENCE: &str = "conference";
 /// Sends digits into another channel.
 pub(super) const DTMF: &str = "dtmf";
 
+/// Takes an incoming call: lifts the limit of its wait, answers, goes on. One `Redirect` does all of
+/// it, so that nothing depends on the link after the order.
+pub(super) const ACCEPT: &str = "accept";
+
+/// Receives a fax.
+pub(super) const RECEIVE: &str = "receive";
+
+/// Where [`ACCEPT`] goes on: `context,extension,priority`.
+pub(super) const ACCEPT_TO: &str = "FAXBOT_TO";
+
+/// How long the channel may live from [`ACCEPT`] on, in seconds; 0 is without end.
+pub(super) const ACCEPT_LIMIT: &str = "FAXBOT_LIMIT";
+
+/// The file of [`RECEIVE`], and its options.
+pub(super) const FAX_FILE: &str = "FAXBOT_FILE";
+pub(super) const FAX_OPTIONS: &str = "FAXBOT_FAX_OPTIONS";
+
 /// Class of the music of [`HOLD`].
 pub(super) const MUSIC: &str = "FAXBOT_MUSIC";
 
@@ -74,6 +91,21 @@ pub(super) const EXTENSIONS: &[(&str, &[Step])] = &[
         ],
     ),
     (
+        ACCEPT,
+        &[
+            ("Set", "TIMEOUT(absolute)=${FAXBOT_LIMIT}"),
+            ("Answer", ""),
+            ("Goto", "${FAXBOT_TO}"),
+        ],
+    ),
+    (
+        RECEIVE,
+        &[
+            ("ReceiveFAX", "${FAXBOT_FILE},${FAXBOT_FAX_OPTIONS}"),
+            ("Hangup", ""),
+        ],
+    ),
+    (
         CONFERENCE,
         &[("ConfBridge", "${FAXBOT_ROOM}"), ("Hangup", "")],
     ),
@@ -106,6 +138,10 @@ mod tests {
             DTMF_GAP,
             DTMF_LENGTH,
             DTMF_CHANNEL,
+            ACCEPT_TO,
+            ACCEPT_LIMIT,
+            FAX_FILE,
+            FAX_OPTIONS,
         ];
         let steps = EXTENSIONS.iter().flat_map(|(_, steps)| steps.iter());
         for (_, data) in steps {
