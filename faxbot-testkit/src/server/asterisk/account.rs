@@ -122,7 +122,43 @@ impl Classes {
 
 /// The actions that the mock knows, the rights that they want (any of them), and their synopsis
 /// (recording `02_list_commands`).
-pub(super) const ACTIONS: [(&str, &[&str], &str); 35] = [
+pub(super) const ACTIONS: &[(&str, &[&str], &str)] = &[
+    (
+        "Bridge",
+        &["call"],
+        "Bridge two channels already in the PBX.",
+    ),
+    ("BridgeInfo", &[], "Get information about a bridge."),
+    ("BridgeList", &[], "Get a list of bridges in the system."),
+    ("ConfbridgeKick", &["call"], "Kick a Confbridge user."),
+    (
+        "ConfbridgeList",
+        &["reporting"],
+        "List participants in a conference.",
+    ),
+    (
+        "ConfbridgeListRooms",
+        &["reporting"],
+        "List active conferences.",
+    ),
+    ("ConfbridgeLock", &["call"], "Lock a Confbridge conference."),
+    ("ConfbridgeMute", &["call"], "Mute a Confbridge user."),
+    (
+        "ConfbridgeStartRecord",
+        &["system"],
+        "Start recording a Confbridge conference.",
+    ),
+    (
+        "ConfbridgeStopRecord",
+        &["system"],
+        "Stop recording a Confbridge conference.",
+    ),
+    (
+        "ConfbridgeUnlock",
+        &["call"],
+        "Unlock a Confbridge conference.",
+    ),
+    ("ConfbridgeUnmute", &["call"], "Unmute a Confbridge user."),
     ("Challenge", &[], "Generate Challenge for MD5 Auth."),
     ("Command", &["command"], "Execute Asterisk CLI Command."),
     (

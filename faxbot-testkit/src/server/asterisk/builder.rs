@@ -38,6 +38,7 @@ impl Default for MockAsteriskBuilder {
                 paths: Paths::default(),
                 fax: true,
                 status_events: false,
+                music: true,
                 boot: Duration::ZERO,
             },
             dialplan: Dialplan::default(),
@@ -90,6 +91,13 @@ impl MockAsteriskBuilder {
     /// the option `s` of `SendFAX`.
     pub const fn status_events(mut self) -> Self {
         self.config.status_events = true;
+        self
+    }
+
+    /// No music on hold is installed: `MusicOnHold` returns at once, as a real server without sound
+    /// files does.
+    pub const fn without_music(mut self) -> Self {
+        self.config.music = false;
         self
     }
 

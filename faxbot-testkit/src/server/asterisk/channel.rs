@@ -1,10 +1,10 @@
 //! A channel of the mock, and the headers that its events have.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use faxbot_core::Timestamp;
 use faxbot_sip::protocol::ami::server::MessageBuilder;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 /// What is asked of the task that runs a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub(super) enum Signal {
         exten: String,
         priority: u32,
     },
+    /// Leave everything and go into this bridge.
+    Bridge { bridge: String },
 }
 
 /// One leg of a call.
@@ -37,6 +39,8 @@ pub(super) struct Channel {
     pub exten: String,
     pub priority: u32,
     pub vars: BTreeMap<String, String>,
+    /// Variables that the legs of a `Dial` inherit; true when their own legs do, too.
+    pub inherited: BTreeMap<String, bool>,
     pub fax_options: BTreeMap<String, String>,
     /// Hangup handlers, the last one pushed runs first.
     pub handlers: Vec<String>,
@@ -49,6 +53,83 @@ pub(super) struct Channel {
     pub cause: u32,
     pub tech_cause: Option<u16>,
     pub signal: watch::Sender<Signal>,
+    /// `state`, for those who wait for a change.
+    pub state_told: watch::Sender<u8>,
+    /// When it is hung up whatever it does.
+    pub limit: watch::Sender<Option<Instant>>,
+    /// The bridge it is in.
+    pub bridge: Option<String>,
+    /// The bridge it was sent to and has not entered yet.
+    pub moving: Option<String>,
+    /// The other half of a Local channel, when that half runs on its own.
+    pub half: Option<String>,
+    /// The channel whose `Dial` made it.
+    pub by: Option<String>,
+    /// Whether it walks the dialplan, and not only an application.
+    pub pbx: bool,
+    /// Whether `HangupRequest` has told of its end.
+    pub end_told: bool,
+    /// Whether music on hold is played to it.
+    pub music: bool,
+}
+
+/// All channels, in the order they were made. Found by `Uniqueid` or name without a search.
+#[derive(Debug, Default)]
+pub(super) struct Channels {
+    made: BTreeMap<u64, Channel>,
+    ids: BTreeMap<String, u64>,
+    names: HashMap<String, u64>,
+    next: u64,
+}
+
+impl Channels {
+    pub(super) fn push(&mut self, channel: Channel) {
+        self.next += 1;
+        self.ids.insert(channel.id.clone(), self.next);
+        self.names
+            .insert(channel.name.to_ascii_lowercase(), self.next);
+        self.made.insert(self.next, channel);
+    }
+
+    pub(super) fn get(&self, id: &str) -> Option<&Channel> {
+        self.made.get(self.ids.get(id)?)
+    }
+
+    pub(super) fn get_mut(&mut self, id: &str) -> Option<&mut Channel> {
+        self.made.get_mut(self.ids.get(id)?)
+    }
+
+    /// By its name, in any case, or its `Uniqueid`.
+    pub(super) fn find(&self, name: &str) -> Option<&Channel> {
+        let by_name = self.names.get(&name.to_ascii_lowercase());
+        self.made.get(by_name.or_else(|| self.ids.get(name))?)
+    }
+
+    /// Whether an id starts like this.
+    pub(super) fn has_prefix(&self, prefix: &str) -> bool {
+        let mut from = self.ids.range(prefix.to_owned()..);
+        from.next().is_some_and(|(id, _)| id.starts_with(prefix))
+    }
+
+    pub(super) fn remove(&mut self, id: &str) -> Option<Channel> {
+        let channel = self.made.remove(&self.ids.remove(id)?)?;
+        self.names.remove(&channel.name.to_ascii_lowercase());
+        Some(channel)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Channel> {
+        self.made.values()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.made.len()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.made.clear();
+        self.ids.clear();
+        self.names.clear();
+    }
 }
 
 /// A caller or callee.
@@ -72,6 +153,7 @@ impl Channel {
             exten: "s".to_owned(),
             priority: 1,
             vars: BTreeMap::new(),
+            inherited: BTreeMap::new(),
             fax_options: BTreeMap::new(),
             handlers: Vec::new(),
             dialled: String::new(),
@@ -82,6 +164,15 @@ impl Channel {
             cause: 0,
             tech_cause: None,
             signal: watch::Sender::new(Signal::None),
+            state_told: watch::Sender::new(0),
+            limit: watch::Sender::new(None),
+            bridge: None,
+            moving: None,
+            half: None,
+            by: None,
+            pbx: false,
+            end_told: false,
+            music: false,
         }
     }
 

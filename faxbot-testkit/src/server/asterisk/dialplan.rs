@@ -1,14 +1,14 @@
-//! The mock's dialplan: what the operator wrote and what was added at run time, and the few
-//! applications that both may use.
+//! The mock's dialplan: what the operator wrote and what was added at run time, and the walk of a
+//! channel through it.
 
-use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
-    call::{self, Stop},
+    application::{self, Done, Here},
+    call::Stop,
     channel::Signal,
-    fax,
     script::CallScript,
     substitute::substitute,
     world::{World, start},
@@ -99,6 +99,11 @@ impl Dialplan {
             .is_some_and(|extens| extens.contains_key(exten))
     }
 
+    /// Whether anything is in a context, or was.
+    pub(super) fn knows(&self, context: &str) -> bool {
+        self.contexts.contains_key(context) || self.known.iter().any(|known| known == context)
+    }
+
     /// Whether a call there must fail: a context of ours that a reload removed.
     pub(super) fn is_gone(&self, context: &str, exten: &str) -> bool {
         self.known.iter().any(|known| known == context) && !self.has(context, exten)
@@ -123,7 +128,14 @@ impl Dialplan {
 /// Sets a variable as the dialplan does: a function is written, a variable gets its event.
 pub(super) fn assign(world: &World, id: &str, name: &str, value: &str) {
     let mut state = world.lock();
+    // `_NAME` goes to the legs of a `Dial`, `__NAME` to their legs, too.
+    let depth = name.len() - name.trim_start_matches('_').len();
     let name = name.trim_start_matches('_');
+    if depth > 0
+        && let Some(channel) = state.channel_mut(id)
+    {
+        channel.inherited.insert(name.to_owned(), depth > 1);
+    }
     let Some((function, argument)) = name.strip_suffix(')').and_then(|n| n.split_once('(')) else {
         state.set_var(id, name, value);
         return;
@@ -153,6 +165,11 @@ pub(super) fn assign(world: &World, id: &str, name: &str, value: &str) {
                 match (name, &mut channel.caller) {
                     ("CALLERID(num)", Some(party)) => value.clone_into(&mut party.number),
                     ("CALLERID(name)", Some(party)) => value.clone_into(&mut party.name),
+                    ("TIMEOUT(absolute)", _) => {
+                        let time = seconds(value);
+                        let limit = (!time.is_zero()).then(|| Instant::now() + time);
+                        channel.limit.send_replace(limit);
+                    }
                     ("CHANNEL(accountcode)", _) => value.clone_into(&mut channel.account),
                     _ => {
                         channel.vars.insert(name.to_owned(), value.to_owned());
@@ -202,7 +219,13 @@ pub(super) async fn run_handlers(world: &Arc<World>, id: &str) {
         };
         // Its own signal: the one that ended the call must not end the handler.
         let mut quiet = watch::Sender::new(Signal::None).subscribe();
-        let end = run(world, id, context, exten, priority, &mut quiet, None).await;
+        let mut here = Here {
+            world,
+            id,
+            signal: &mut quiet,
+            script: &CallScript::answer(),
+        };
+        let end = run(&mut here, context, exten, priority).await;
         let mut state = world.lock();
         if matches!(end, End::Returned) {
             for name in ["ARGC", "GOSUB_RETVAL"] {
@@ -231,88 +254,57 @@ pub(super) enum End {
     Stopped(Stop),
 }
 
+/// Steps of one walk. A dialplan that goes round and round without waiting ends there.
+const MAX_STEPS: u32 = 10_000;
+
 /// Walks an extension from a priority on.
-pub(super) fn run<'a>(
-    world: &'a Arc<World>,
-    id: &'a str,
-    context: &'a str,
-    exten: &'a str,
-    from: u32,
-    signal: &'a mut watch::Receiver<Signal>,
-    script: Option<&'a CallScript>,
-) -> Pin<Box<dyn Future<Output = End> + Send + 'a>> {
-    Box::pin(async move {
-        for priority in from.. {
-            let step = world
-                .lock()
-                .dialplan
-                .step(context, exten, priority)
-                .cloned();
-            let Some(step) = step else { return End::Ran };
-            let data = {
-                let mut state = world.lock();
-                if let Some(channel) = state.channel_mut(id) {
-                    context.clone_into(&mut channel.context);
-                    exten.clone_into(&mut channel.exten);
-                    channel.priority = priority;
-                }
-                let data = substitute(world, &state, id, &step.data);
-                if let Some(channel) = state.channel_mut(id) {
-                    channel.application.clone_from(&step.application);
-                    channel.data.clone_from(&data);
-                }
-                state.channel_event(
-                    "Newexten",
-                    "dialplan",
-                    id,
-                    &[
-                        ("Extension", exten),
-                        ("Application", &step.application),
-                        ("AppData", &data),
-                    ],
-                );
-                data
-            };
-            match step.application.to_ascii_lowercase().as_str() {
-                "set" => {
-                    if let Some((name, value)) = data.split_once('=') {
-                        assign(world, id, name.trim(), value);
-                    }
-                }
-                "return" => return End::Returned,
-                "hangup" => return End::HungUp(data.trim().parse().unwrap_or(0)),
-                "answer" => {
-                    let now = world.now();
-                    world.change(|state| {
-                        if state.channel(id).is_some_and(|channel| channel.state != 6) {
-                            state.set_state(id, 6, now);
-                        }
-                    });
-                }
-                "userevent" => user_event(world, id, &data),
-                "sendfax" => {
-                    let script = script.cloned().unwrap_or_else(CallScript::answer);
-                    match fax::send(world, id, &data, &script, signal).await {
-                        fax::FaxEnd::Done => {}
-                        fax::FaxEnd::Stopped(stop) => return End::Stopped(stop),
-                    }
-                }
-                "wait" => {
-                    let time = seconds(&data);
-                    if let Some(stop) = call::pause(signal, time).await {
-                        return End::Stopped(stop);
-                    }
-                }
-                "echo" | "musiconhold" | "park" | "waitexten" => {
-                    if let Some(stop) = call::pause(signal, call::FOR_EVER).await {
-                        return End::Stopped(stop);
-                    }
-                }
-                _ => {}
+pub(super) async fn run(here: &mut Here<'_>, context: &str, exten: &str, mut priority: u32) -> End {
+    let (mut context, mut exten) = (context.to_owned(), exten.to_owned());
+    for _ in 0..MAX_STEPS {
+        let Some((application, data)) = step(here, &context, &exten, priority) else {
+            return End::Ran;
+        };
+        match application::run(here, &application, &data).await {
+            // What is unknown here does nothing.
+            Done::Next | Done::Unknown => priority = priority.saturating_add(1),
+            Done::Goto {
+                context: to_context,
+                exten: to_exten,
+                priority: to,
+            } => {
+                context = to_context.unwrap_or(context);
+                exten = to_exten.unwrap_or(exten);
+                priority = to;
             }
+            Done::Returned => return End::Returned,
+            Done::HungUp(cause) => return End::HungUp(cause),
+            Done::Stopped(stop) => return End::Stopped(stop),
         }
-        End::Ran
-    })
+    }
+    End::Ran
+}
+
+/// Takes a channel to a step: its application and its data, the variables replaced.
+fn step(here: &Here<'_>, context: &str, exten: &str, priority: u32) -> Option<(String, String)> {
+    let mut state = here.world.lock();
+    let step = state.dialplan.step(context, exten, priority)?.clone();
+    if let Some(channel) = state.channel_mut(here.id) {
+        context.clone_into(&mut channel.context);
+        exten.clone_into(&mut channel.exten);
+        channel.priority = priority;
+    }
+    let data = substitute(here.world, &state, here.id, &step.data);
+    if let Some(channel) = state.channel_mut(here.id) {
+        channel.application.clone_from(&step.application);
+        channel.data.clone_from(&data);
+    }
+    let headers = [
+        ("Extension", exten),
+        ("Application", &step.application),
+        ("AppData", &data),
+    ];
+    state.channel_event("Newexten", "dialplan", here.id, &headers);
+    Some((step.application, data))
 }
 
 /// `Wait`'s argument: seconds with a fraction.
@@ -322,7 +314,7 @@ pub(super) fn seconds(text: &str) -> Duration {
 }
 
 /// `UserEvent(Name,Key: value,...)`: both `Key:value` and `Key: value` arrive as `Key: value`.
-fn user_event(world: &World, id: &str, data: &str) {
+pub(super) fn user_event(world: &World, id: &str, data: &str) {
     let mut parts = data.split(',');
     let name = parts.next().unwrap_or_default();
     world.change(|state| {

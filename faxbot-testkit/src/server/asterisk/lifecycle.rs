@@ -33,6 +33,8 @@ pub(super) fn stop(state: &mut State, orderly: bool, restart: bool) {
     }
     state.run.send_modify(|run| *run += 1);
     state.channels.clear();
+    state.bridges.clear();
+    state.rooms.clear();
     state.fax.clear();
     state.dialplan.reload();
     state.globals.clear();

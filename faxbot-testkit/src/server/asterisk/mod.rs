@@ -27,13 +27,18 @@
 
 mod account;
 mod actions;
+mod application;
+mod bridge;
 mod builder;
 mod call;
 mod channel;
 mod cli;
+mod confbridge;
 mod connection;
 mod connector;
 mod dialplan;
+mod expression;
+mod far_end;
 mod fax;
 mod files;
 mod lifecycle;
@@ -61,7 +66,6 @@ pub use connector::MemoryConnector;
 pub use record::{ReceivedFax, SeenAction, Unmet};
 pub use script::{CallScript, Flavour, ReplyFault, Timings};
 
-use channel::Signal;
 use record::Expected;
 use world::{Closing, World};
 
@@ -259,16 +263,6 @@ impl MockAsterisk {
         self.wait_until(Duration::from_secs(30), enough)
             .await
             .is_some()
-    }
-
-    /// The far end of a call hangs up, with a Q.850 cause. False when there is no such channel.
-    pub fn far_end_hangs_up(&self, id: &str, cause: u32) -> bool {
-        let state = self.world.lock();
-        let channel = state.channel(id);
-        if let Some(channel) = channel {
-            channel.signal.send_replace(Signal::FarHangup { cause });
-        }
-        channel.is_some()
     }
 
     /// Cuts all links. Calls and faxes go on.

@@ -118,6 +118,7 @@ pub(super) enum Ending {
     NoAnswer,
     RingsForEver,
     Unreachable,
+    NoEndpoint,
     Rejected(u16),
 }
 
@@ -162,6 +163,7 @@ pub enum ReplyFault {
 pub struct CallScript {
     pub(super) ending: Ending,
     pub(super) ring: Option<Duration>,
+    pub(super) progress: bool,
     pub(super) hangup_after: Option<Duration>,
     pub(super) page: Option<Duration>,
     pub(super) fax: FaxScript,
@@ -174,6 +176,7 @@ impl CallScript {
         Self {
             ending,
             ring: None,
+            progress: false,
             hangup_after: None,
             page: None,
             fax: FaxScript {
@@ -215,6 +218,17 @@ impl CallScript {
     /// Nothing answers, not even a ringing, until the time-out of the request.
     pub fn unreachable() -> Self {
         Self::new(Ending::Unreachable)
+    }
+
+    /// There is no such endpoint: a `Dial` makes no channel, and an `Originate` fails at once.
+    pub fn no_such_endpoint() -> Self {
+        Self::new(Ending::NoEndpoint)
+    }
+
+    /// Sound before the answer (SIP 183), and no ringing: the far end answers after this time. A
+    /// time longer than the ring time-out is a 183 without an answer.
+    pub fn early_media(time: Duration) -> Self {
+        Self::answer().rings(time).with_early_media()
     }
 
     /// Rejected with a SIP status.
@@ -260,6 +274,14 @@ impl CallScript {
     #[must_use]
     pub const fn rings(mut self, time: Duration) -> Self {
         self.ring = Some(time);
+        self
+    }
+
+    /// Instead of ringing it sends sound before the answer (SIP 183, recording
+    /// `04_pjsip_early_media_183`).
+    #[must_use]
+    pub const fn with_early_media(mut self) -> Self {
+        self.progress = true;
         self
     }
 

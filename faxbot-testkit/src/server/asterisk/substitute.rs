@@ -4,6 +4,7 @@ use faxbot_core::clock::Clock;
 
 use super::{
     channel::{Channel, text},
+    expression::evaluate,
     world::{State, World},
 };
 
@@ -19,9 +20,22 @@ pub(super) fn substitute(world: &World, state: &State, id: &str, input: &str) ->
 fn expand(world: &World, state: &State, id: &str, input: &str, depth: usize) -> String {
     let mut out = String::new();
     let mut rest = input;
-    while let Some((before, after)) = rest.split_once("${") {
+    while let Some((before, after)) = rest.split_once('$') {
         out.push_str(before);
-        let Some((inner, tail)) = close(after) else {
+        if let Some(inner) = after.strip_prefix('[')
+            && depth < MAX_DEPTH
+            && let Some((inner, tail)) = close(inner, b'[', b']')
+        {
+            out.push_str(&evaluate(&expand(world, state, id, inner, depth + 1)));
+            rest = tail;
+            continue;
+        }
+        let Some(after) = after.strip_prefix('{') else {
+            out.push('$');
+            rest = after;
+            continue;
+        };
+        let Some((inner, tail)) = close(after, b'{', b'}') else {
             out.push_str("${");
             rest = after;
             continue;
@@ -37,17 +51,17 @@ fn expand(world: &World, state: &State, id: &str, input: &str, depth: usize) -> 
 }
 
 /// Splits at the brace that closes the one before `text`.
-fn close(text: &str) -> Option<(&str, &str)> {
+fn close(text: &str, opens: u8, closes: u8) -> Option<(&str, &str)> {
     let mut open = 1_u32;
     for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            b'{' => open += 1,
-            b'}' => open -= 1,
-            _ => {}
+        if byte == opens {
+            open += 1;
+        } else if byte == closes {
+            open -= 1;
         }
         if open == 0 {
             let (inner, tail) = text.split_at_checked(at)?;
-            return Some((inner, tail.strip_prefix('}')?));
+            return Some((inner, tail.get(1..)?));
         }
     }
     None

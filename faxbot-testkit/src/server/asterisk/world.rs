@@ -15,7 +15,9 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use super::{
     account::{Account, Classes},
-    channel::{Channel, Party, cause_text},
+    bridge::Bridge,
+    channel::{Channel, Channels, Party, Signal, cause_text},
+    confbridge::Room,
     dialplan::Dialplan,
     files::Paths,
     record::{ReceivedFax, Record},
@@ -33,6 +35,7 @@ pub(super) struct Config {
     pub paths: Paths,
     pub fax: bool,
     pub status_events: bool,
+    pub music: bool,
     pub boot: Duration,
 }
 
@@ -83,7 +86,10 @@ pub(super) struct FaxCounters {
 }
 
 pub(super) struct State {
-    pub channels: Vec<Channel>,
+    pub channels: Channels,
+    pub bridges: BTreeMap<String, Bridge>,
+    /// Conferences by their name.
+    pub rooms: BTreeMap<String, Room>,
     pub db: BTreeMap<String, String>,
     pub dialplan: Dialplan,
     pub clients: HashMap<u32, Client>,
@@ -123,7 +129,9 @@ impl World {
             changed: Notify::new(),
             jobs,
             state: Mutex::new(State {
-                channels: Vec::new(),
+                channels: Channels::default(),
+                bridges: BTreeMap::new(),
+                rooms: BTreeMap::new(),
                 db: BTreeMap::new(),
                 dialplan,
                 clients: HashMap::new(),
@@ -194,18 +202,16 @@ impl World {
 
 impl State {
     pub(super) fn channel(&self, id: &str) -> Option<&Channel> {
-        self.channels.iter().find(|channel| channel.id == id)
+        self.channels.get(id)
     }
 
     pub(super) fn channel_mut(&mut self, id: &str) -> Option<&mut Channel> {
-        self.channels.iter_mut().find(|channel| channel.id == id)
+        self.channels.get_mut(id)
     }
 
     /// By its name or its `Uniqueid`.
     pub(super) fn find(&self, name: &str) -> Option<&Channel> {
-        self.channels
-            .iter()
-            .find(|channel| channel.name.eq_ignore_ascii_case(name) || channel.id == name)
+        self.channels.find(name)
     }
 
     /// Sends an event to every client that wants its class.
@@ -237,14 +243,22 @@ impl State {
         self.emit(class, event);
     }
 
-    /// `DialBegin`, `DialState`, `DialEnd`.
-    pub(super) fn dial_event(&mut self, name: &str, id: &str, header: (&str, &str)) {
+    /// `DialBegin`, `DialState`, `DialEnd` of a channel that `by` dials, or an `Originate` does.
+    pub(super) fn dial_event(
+        &mut self,
+        name: &str,
+        by: Option<&str>,
+        id: &str,
+        header: (&str, &str),
+    ) {
         let Some(channel) = self.channel(id) else {
             return;
         };
-        let event = channel
-            .snapshot(start(name, "call"), "Dest")
-            .header(header.0, header.1);
+        let mut event = start(name, "call");
+        if let Some(by) = by.and_then(|by| self.channel(by)) {
+            event = by.snapshot(event, "");
+        }
+        let event = channel.snapshot(event, "Dest").header(header.0, header.1);
         self.emit("call", event);
     }
 
@@ -264,6 +278,7 @@ impl State {
             if state == 6 {
                 channel.answered = Some(now);
             }
+            channel.state_told.send_replace(state);
         }
         self.channel_event("Newstate", "call", id, &[]);
     }
@@ -307,6 +322,16 @@ impl State {
         headers.extend(cause.as_deref().map(|cause| ("Cause", cause)));
         headers.extend(tech.as_deref().map(|tech| ("TechCause", tech)));
         self.channel_event(name, "call", id, &headers);
+        if let Some(channel) = self.channel_mut(id) {
+            channel.end_told |= name == "HangupRequest";
+        }
+    }
+
+    /// Asks something of the task that runs a channel.
+    pub(super) fn signal(&self, id: &str, signal: Signal) {
+        if let Some(channel) = self.channel(id) {
+            channel.signal.send_replace(signal);
+        }
     }
 
     pub(super) fn cdr(&mut self, id: &str, disposition: &str, now: Timestamp) {
@@ -363,7 +388,13 @@ impl State {
     }
 
     pub(super) fn remove(&mut self, id: &str) {
-        self.channels.retain(|channel| channel.id != id);
+        let Some(channel) = self.channels.remove(id) else {
+            return;
+        };
+        // Who waits for it in a bridge that it never reached waits in vain.
+        if let Some(bridge) = channel.moving {
+            self.dissolve(&bridge);
+        }
     }
 
     /// The script of the next call to this dial string.

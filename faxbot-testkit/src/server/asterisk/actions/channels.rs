@@ -4,7 +4,7 @@ use faxbot_sip::protocol::ami::server::MessageBuilder;
 
 use super::{
     super::{
-        channel::{Signal, text},
+        channel::{Channel, Signal, text},
         connection::{Answer, error, response, success},
         dialplan::assign,
         record::SeenAction,
@@ -92,7 +92,7 @@ pub(super) fn show_channels(world: &World, action: &SeenAction) -> Answer {
             .header("Application", &channel.application)
             .header("ApplicationData", &channel.data)
             .header("Duration", time)
-            .header("BridgeId", "")
+            .header("BridgeId", channel.bridge.as_deref().unwrap_or_default())
     });
     let items = items.collect();
     list(
@@ -130,8 +130,8 @@ pub(super) fn status(world: &World, action: &SeenAction) -> Answer {
                     "EffectiveConnectedLineName",
                     text(party.map(|party| &party.name)),
                 )
-                .header("TimeToHangup", "0")
-                .header("BridgeID", "")
+                .header("TimeToHangup", time_left(channel).to_string())
+                .header("BridgeID", channel.bridge.as_deref().unwrap_or_default())
                 .header("Application", &channel.application)
                 .header("Data", &channel.data)
                 .header("Nativeformats", "(ulaw)")
@@ -154,4 +154,14 @@ pub(super) fn status(world: &World, action: &SeenAction) -> Answer {
         items,
         ("StatusComplete", &["Items"]),
     )
+}
+
+/// Seconds to the absolute time-out; 0 without one.
+fn time_left(channel: &Channel) -> u64 {
+    let limit = *channel.limit.borrow();
+    limit.map_or(0, |limit| {
+        limit
+            .saturating_duration_since(tokio::time::Instant::now())
+            .as_secs()
+    })
 }

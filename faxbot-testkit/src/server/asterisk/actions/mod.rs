@@ -1,7 +1,9 @@
 //! The actions that answer at once, in the words and header order of Asterisk 22.10
 //! (recordings `02_queries`, `02_errors`, `05_*`, `06_fax_t38_ok`, `11_fax_outcome_read_back`).
 
+mod bridge;
 mod channels;
+mod confbridge;
 mod core;
 mod fax;
 mod redirect;
@@ -43,7 +45,11 @@ pub(super) fn run(
         "status" => channels::status(world, action),
         "coreshowchannels" => channels::show_channels(world, action),
         "redirect" => redirect::redirect(world, action),
-        "absolutetimeout" => success(action, "Timeout Set"),
+        "absolutetimeout" => redirect::absolute_timeout(world, action),
+        "bridge" => bridge::bridge(world, action),
+        "bridgelist" => bridge::bridge_list(world, action),
+        "bridgeinfo" => bridge::bridge_info(world, action),
+        _ if name.starts_with("confbridge") => confbridge::run(world, name, action),
         // Incoming calls, recording, digits, messages, presence.
         "playdtmf" => success(action, "DTMF successfully queued"),
         "mixmonitor" | "stopmixmonitor" | "messagesend" => success(action, "Success"),

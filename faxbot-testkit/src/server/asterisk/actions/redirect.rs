@@ -1,4 +1,8 @@
-//! `Redirect`.
+//! `Redirect` and `AbsoluteTimeout`.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::{
     super::{
@@ -10,6 +14,8 @@ use super::{
     given,
 };
 
+/// One channel, or two in one move that does not hang up either (recordings `05_redirect`,
+/// `05_redirect_both_legs`).
 pub(super) fn redirect(world: &World, action: &SeenAction) -> Answer {
     let Some(name) = given(action, "Channel") else {
         return error(action, "Channel not specified");
@@ -27,10 +33,49 @@ pub(super) fn redirect(world: &World, action: &SeenAction) -> Answer {
     let Some(channel) = state.find(name) else {
         return error(action, &format!("Channel does not exist: {name}"));
     };
-    channel.signal.send_replace(Signal::Redirect {
+    let extra = match given(action, "ExtraChannel") {
+        Some(extra) => match state.find(extra) {
+            Some(extra) => Some(extra),
+            None => return error(action, &format!("ExtraChannel does not exist: {extra}")),
+        },
+        None => None,
+    };
+    let to = |context: &str, exten: &str, priority: &str| Signal::Redirect {
         context: context.to_owned(),
         exten: exten.to_owned(),
         priority: priority.parse().unwrap_or(1),
-    });
-    success(action, "Redirect successful")
+    };
+    // Both are told before either moves, as no task runs meanwhile.
+    channel.signal.send_replace(to(context, exten, priority));
+    let Some(extra) = extra else {
+        return success(action, "Redirect successful");
+    };
+    let target = match given(action, "ExtraContext") {
+        Some(context) => to(
+            context,
+            given(action, "ExtraExten").unwrap_or(exten),
+            given(action, "ExtraPriority").unwrap_or(priority),
+        ),
+        None => to(context, exten, priority),
+    };
+    extra.signal.send_replace(target);
+    success(action, "Dual Redirect successful")
+}
+
+/// Seconds with a fraction; 0 takes the limit away.
+pub(super) fn absolute_timeout(world: &World, action: &SeenAction) -> Answer {
+    let Some(name) = given(action, "Channel") else {
+        return error(action, "No channel specified");
+    };
+    let time = given(action, "Timeout").and_then(|text| text.parse::<f64>().ok());
+    let Some(time) = time.and_then(|time| Duration::try_from_secs_f64(time).ok()) else {
+        return error(action, "No timeout specified");
+    };
+    let state = world.lock();
+    let Some(channel) = state.find(name) else {
+        return error(action, "No such channel");
+    };
+    let limit = (!time.is_zero()).then(|| Instant::now() + time);
+    channel.limit.send_replace(limit);
+    success(action, "Timeout Set")
 }

@@ -7,82 +7,128 @@ use crate::server::asterisk::{
     channel::{Channel, text},
     dialplan,
     originate::{Originate, Then},
+    script::{CallScript, Ending},
     world::{State, World, dialled, start},
 };
 
-/// Creates the channels; `None` when the id is taken (recording `11_channelid_prefix_conflict`).
-pub(super) fn open(world: &Arc<World>, request: &Originate) -> Option<Legs> {
+/// A leg that is to be made.
+pub(super) struct NewLeg<'a> {
+    /// The dial string with its technology.
+    pub target: &'a str,
+    pub id: Option<&'a str>,
+    pub other_id: Option<&'a str>,
+    /// `Linkedid` of the caller.
+    pub linked: Option<&'a str>,
+    /// The channel whose `Dial` makes it.
+    pub by: Option<&'a str>,
+}
+
+impl<'a> NewLeg<'a> {
+    pub(super) const fn to(target: &'a str) -> Self {
+        Self {
+            target,
+            id: None,
+            other_id: None,
+            linked: None,
+            by: None,
+        }
+    }
+}
+
+/// Makes the channels, with `Newchannel` for each.
+pub(super) fn create(world: &World, state: &mut State, new: &NewLeg<'_>) -> Legs {
     let now = world.now();
+    let mut unique = || {
+        state.unique += 1;
+        format!("{}.{}", state.started.as_second(), state.unique)
+    };
+    let id = new.id.map_or_else(&mut unique, str::to_owned);
+    let other = new
+        .target
+        .to_ascii_lowercase()
+        .starts_with("local/")
+        .then(|| match (new.other_id, new.id) {
+            (Some(other), _) => other.to_owned(),
+            (None, Some(id)) => format!("{id};2"),
+            (None, None) => unique(),
+        });
+    let number = state.names;
+    state.names += 1;
+    state.processed += 1;
+    let base = format!("{}-{number:08x}", device(new.target));
+    let name = if other.is_some() {
+        format!("{base};1")
+    } else {
+        base.clone()
+    };
+    let mut one = Channel::new(id.clone(), name, now);
+    dialled(new.target).clone_into(&mut one.dialled);
+    one.by = new.by.map(str::to_owned);
+    if let Some(linked) = new.linked {
+        linked.clone_into(&mut one.linked);
+    }
+    let linked = one.linked.clone();
+    let (context, exten) = local_target(new.target);
+    if other.is_some() {
+        (one.context, one.exten) = (context.clone(), exten.clone());
+    }
+    state.channels.push(one);
+    state.channel_event("Newchannel", "call", &id, &[]);
+    let plan = &state.dialplan;
+    let walks = other.is_some() && (plan.has(&context, &exten) || plan.is_gone(&context, &exten));
+    if let Some(other) = &other {
+        let mut two = Channel::new(other.clone(), format!("{base};2"), now);
+        (two.context, two.exten) = (context, exten);
+        two.linked = linked;
+        two.state = 4;
+        if walks {
+            two.half = Some(id.clone());
+        }
+        dialled(new.target).clone_into(&mut two.dialled);
+        state.channels.push(two);
+        state.channel_event("Newchannel", "call", other, &[]);
+        if let Some(one) = state.channel_mut(&id).filter(|_| walks) {
+            one.half = Some(other.clone());
+        }
+    }
+    Legs { id, other, walks }
+}
+
+/// Creates the channels of a request; `None` when the id is taken (recording
+/// `11_channelid_prefix_conflict`) or there is no such endpoint (`03_originate_invalid_tech`).
+pub(super) fn open(world: &Arc<World>, request: &Originate, script: &CallScript) -> Option<Legs> {
     let v16 = world.v16();
     let legs = world.change(|state| {
         if let Some(id) = &request.id {
-            let taken = |channel: &Channel| {
-                if v16 {
-                    channel.id == *id
-                } else {
-                    channel.id.starts_with(id.as_str())
-                }
+            let taken = if v16 {
+                state.channel(id).is_some()
+            } else {
+                state.channels.has_prefix(id)
             };
-            if state.channels.iter().any(taken) {
+            if taken {
                 return None;
             }
         }
-        let mut unique = || {
-            state.unique += 1;
-            format!("{}.{}", state.started.as_second(), state.unique)
-        };
-        let id = request.id.clone().unwrap_or_else(&mut unique);
-        let other = request
-            .channel
-            .to_ascii_lowercase()
-            .starts_with("local/")
-            .then(|| match (&request.other_id, &request.id) {
-                (Some(other), _) => other.clone(),
-                (None, Some(id)) => format!("{id};2"),
-                (None, None) => unique(),
-            });
-        let number = state.names;
-        state.names += 1;
-        state.processed += 1;
-        let base = format!("{}-{number:08x}", device(&request.channel));
-        let name = if other.is_some() {
-            format!("{base};1")
-        } else {
-            base.clone()
-        };
-        let mut one = Channel::new(id.clone(), name, now);
-        dialled(&request.channel).clone_into(&mut one.dialled);
-        if other.is_some() {
-            let (context, exten) = local_target(&request.channel);
-            (one.context, one.exten) = (context, exten);
+        if script.ending == Ending::NoEndpoint {
+            return None;
         }
-        state.channels.push(one);
-        state.channel_event("Newchannel", "call", &id, &[]);
-        if let Some(other) = &other {
-            let mut two = Channel::new(other.clone(), format!("{base};2"), now);
-            let (context, exten) = local_target(&request.channel);
-            (two.context, two.exten) = (context, exten);
-            two.linked.clone_from(&id);
-            two.state = 4;
-            dialled(&request.channel).clone_into(&mut two.dialled);
-            state.channels.push(two);
-            state.channel_event("Newchannel", "call", other, &[]);
-        }
+        let new = NewLeg {
+            id: request.id.as_deref(),
+            other_id: request.other_id.as_deref(),
+            ..NewLeg::to(&request.channel)
+        };
+        let legs = create(world, state, &new);
         let exten = state
-            .channel(&id)
+            .channel(&legs.id)
             .map(|c| c.exten.clone())
             .unwrap_or_default();
-        state.channel_event(
-            "Newexten",
-            "dialplan",
-            &id,
-            &[
-                ("Extension", &exten),
-                ("Application", "AppDial2"),
-                ("AppData", "(Outgoing Line)"),
-            ],
-        );
-        Some(Legs { id, other })
+        let headers = [
+            ("Extension", exten.as_str()),
+            ("Application", "AppDial2"),
+            ("AppData", "(Outgoing Line)"),
+        ];
+        state.channel_event("Newexten", "dialplan", &legs.id, &headers);
+        Some(legs)
     })?;
     // The variables of the request are shown in reverse order (FACTS 18).
     for (name, value) in request.variables.iter().rev() {
@@ -117,9 +163,14 @@ pub(super) fn open(world: &Arc<World>, request: &Originate) -> Option<Legs> {
             local_bridge(state, &legs.id, other, &request.channel);
         });
     }
-    let string = request.channel.split_once('/').map_or("", |(_, rest)| rest);
-    world.change(|state| state.dial_event("DialBegin", &legs.id, ("DialString", string)));
+    let string = dial_string(&request.channel);
+    world.change(|state| state.dial_event("DialBegin", None, &legs.id, ("DialString", string)));
     Some(legs)
+}
+
+/// What stands behind the technology.
+pub(super) fn dial_string(channel: &str) -> &str {
+    channel.split_once('/').map_or("", |(_, rest)| rest)
 }
 
 /// `OriginateResponse`. On failure `Channel` is the dial string (FACTS 40).
@@ -174,7 +225,7 @@ pub(super) fn local_step(state: &mut State, other: &str, application: &str, data
     );
 }
 
-fn local_bridge(state: &mut State, one: &str, two: &str, dial: &str) {
+pub(super) fn local_bridge(state: &mut State, one: &str, two: &str, dial: &str) {
     let (Some(one), Some(two)) = (state.channel(one), state.channel(two)) else {
         return;
     };

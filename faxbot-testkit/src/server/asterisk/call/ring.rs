@@ -5,25 +5,28 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    FOR_EVER, Legs, cause_of,
+    FOR_EVER, Legs, Place, Stop,
+    live::tell_half,
     open::{local_step, local_target, respond},
-    pause,
+    pause, pbx,
 };
 use crate::server::asterisk::{
     channel::{Signal, cause_of_sip},
-    dialplan::{self, End},
+    dialplan,
     originate::Originate,
     script::{CallScript, Ending},
-    world::World,
+    world::{State, World},
 };
 
 /// Why a call was not answered.
+#[derive(Debug, Clone)]
 pub(super) struct Failure {
     /// `Reason` of `OriginateResponse`.
     reason: u32,
-    cause: u32,
-    sip: Option<u16>,
-    status: &'static str,
+    pub cause: u32,
+    pub sip: Option<u16>,
+    /// `DialStatus` of `DialEnd`.
+    pub status: &'static str,
     disposition: &'static str,
 }
 
@@ -55,6 +58,41 @@ impl Failure {
         }
     }
 
+    /// Something asked for its end.
+    fn stopped(stop: &Stop) -> Self {
+        Self::here(stop.cause())
+    }
+
+    /// The dialplan behind a Local channel ended with this cause.
+    const fn of_cause(cause: u32) -> Self {
+        let status = match cause {
+            17 => "BUSY",
+            34 => "CONGESTION",
+            _ => "NOANSWER",
+        };
+        let mut failure = Self::here(cause);
+        failure.status = status;
+        failure
+    }
+
+    /// The caller does not wait any longer.
+    pub(super) const fn cancelled(cause: u32) -> Self {
+        let mut failure = Self::here(cause);
+        failure.status = "CANCEL";
+        failure
+    }
+
+    /// `DIALSTATUS` of a `Dial` that failed by it: coarser than the cause, and another word than
+    /// that of `DialEnd` (recordings `04_pjsip_rejected_*`).
+    pub(super) const fn dial_status(&self) -> &'static str {
+        match self.cause {
+            17 => "BUSY",
+            34 => "CONGESTION",
+            0 | 16 | 19 => "NOANSWER",
+            _ => "CHANUNAVAIL",
+        }
+    }
+
     const fn here(cause: u32) -> Self {
         Self {
             reason: 0,
@@ -66,15 +104,40 @@ impl Failure {
     }
 }
 
+/// A leg that is called.
+pub(super) struct Ringing<'a> {
+    pub legs: &'a Legs,
+    pub timeout: Duration,
+    /// The channel whose `Dial` calls it.
+    pub by: Option<&'a str>,
+    /// The dial string with its technology.
+    pub target: &'a str,
+}
+
+/// From the dialling to the answer.
 pub(super) async fn ring(
     world: &Arc<World>,
-    legs: &Legs,
-    request: &Originate,
+    ringing: &Ringing<'_>,
     script: &CallScript,
     signal: &mut watch::Receiver<Signal>,
 ) -> Result<(), Failure> {
+    tokio::time::sleep(world.config.timings.setup).await;
+    if ringing.legs.walks {
+        walk_local(world, ringing, script, signal).await
+    } else {
+        ring_scripted(world, ringing, script, signal).await
+    }
+}
+
+async fn ring_scripted(
+    world: &Arc<World>,
+    ringing: &Ringing<'_>,
+    script: &CallScript,
+    signal: &mut watch::Receiver<Signal>,
+) -> Result<(), Failure> {
+    let legs = ringing.legs;
     let is_local = legs.other.is_some();
-    let deadline = Instant::now() + request.timeout;
+    let deadline = Instant::now() + ringing.timeout;
     let left = || deadline.saturating_duration_since(Instant::now());
     let rings = match script.ending {
         Ending::NoAnswer | Ending::RingsForEver => FOR_EVER,
@@ -84,33 +147,23 @@ pub(super) async fn ring(
     };
     if script.ending == Ending::Unreachable {
         let stop = pause(signal, left()).await;
-        return Err(stop.map_or(Failure::timeout(), |stop| Failure::here(cause_of(&stop))));
+        return Err(stop.map_or(Failure::timeout(), |stop| Failure::stopped(&stop)));
     }
     if !rings.is_zero() {
-        world.change(|state| {
-            if let Some(other) = &legs.other {
-                local_step(state, other, "Ringing", "");
-            }
-            if let Some(channel) = state.channel_mut(&legs.id) {
-                channel.state = 5;
-            }
-            state.channel_event("Newstate", "call", &legs.id, &[]);
-            state.dial_event("DialState", &legs.id, ("DialStatus", "RINGING"));
-            state.device(&legs.id, if is_local { "INUSE" } else { "RINGING" });
-        });
+        world.change(|state| early(state, ringing, script.progress));
         let limit = if script.ending == Ending::RingsForEver {
             FOR_EVER
         } else {
             left()
         };
         if let Some(stop) = pause(signal, rings.min(limit)).await {
-            return Err(Failure::here(cause_of(&stop)));
+            return Err(Failure::stopped(&stop));
         }
         if rings > limit {
             return Err(Failure::timeout());
         }
     } else if let Some(stop) = pause(signal, Duration::ZERO).await {
-        return Err(Failure::here(cause_of(&stop)));
+        return Err(Failure::stopped(&stop));
     }
     match script.ending {
         Ending::Busy if is_local => Err(Failure {
@@ -134,80 +187,82 @@ pub(super) async fn ring(
     }
 }
 
-/// A Local channel into an extension that the mock has: `;2` walks it. Answered when a step
-/// answers it.
-pub(super) async fn walk_local(
-    world: &Arc<World>,
-    legs: &Legs,
-    request: &Originate,
-    script: &CallScript,
-) -> Result<(), Failure> {
-    let Some(other) = legs.other.clone() else {
-        return Ok(());
-    };
-    let (context, exten) = local_target(&request.channel);
-    if !world.lock().dialplan.has(&context, &exten) {
-        return Err(Failure::here(0));
+/// The far end rings, or sends sound before the answer.
+fn early(state: &mut State, ringing: &Ringing<'_>, progress: bool) {
+    let legs = ringing.legs;
+    if let Some(other) = legs.scripted() {
+        let application = if progress { "Progress" } else { "Ringing" };
+        local_step(state, other, application, "");
     }
-    let Some(mut signal) = world.lock().channel(&other).map(|c| c.signal.subscribe()) else {
+    if !progress {
+        if let Some(channel) = state.channel_mut(&legs.id) {
+            channel.state = 5;
+        }
+        state.channel_event("Newstate", "call", &legs.id, &[]);
+    }
+    if let Some(by) = ringing.by {
+        let names = if progress {
+            ["PROGRESSTIME", "PROGRESSTIME_MS"]
+        } else {
+            ["RINGTIME", "RINGTIME_MS"]
+        };
+        for name in names {
+            state.set_var(by, name, "0");
+        }
+    }
+    let status = if progress { "PROGRESS" } else { "RINGING" };
+    state.dial_event("DialState", ringing.by, &legs.id, ("DialStatus", status));
+    if !progress {
+        let device = if legs.other.is_some() {
+            "INUSE"
+        } else {
+            "RINGING"
+        };
+        state.device(&legs.id, device);
+    }
+}
+
+/// A Local channel into an extension that the mock has: `;2` walks it on its own. Answered when a
+/// step answers it.
+async fn walk_local(
+    world: &Arc<World>,
+    ringing: &Ringing<'_>,
+    script: &CallScript,
+    signal: &mut watch::Receiver<Signal>,
+) -> Result<(), Failure> {
+    let Some(other) = ringing.legs.other.clone() else {
         return Ok(());
     };
-    let walk = {
-        let (world, other, script) = (Arc::clone(world), other.clone(), script.clone());
-        async move {
-            dialplan::run(
-                &world,
-                &other,
-                &context,
-                &exten,
-                1,
-                &mut signal,
-                Some(&script),
-            )
-            .await
-        }
+    let told = world
+        .lock()
+        .channel(&other)
+        .map(|channel| channel.state_told.subscribe());
+    let Some(mut told) = told else {
+        return Err(Failure::here(0));
     };
-    let up = async {
-        loop {
-            let changed = world.changed.notified();
-            if world
-                .lock()
-                .channel(&other)
-                .is_some_and(|channel| channel.state == 6)
-            {
-                return;
-            }
-            changed.await;
-        }
+    let (context, exten) = local_target(ringing.target);
+    let place = Place::Extension {
+        context,
+        exten,
+        priority: 1,
     };
-    let mut walk = Box::pin(walk);
+    // The far end's own hang-up is that of `;1`.
+    let mut script = script.clone();
+    script.hangup_after = None;
+    world.spawn(pbx(Arc::clone(world), other, place, script));
     tokio::select! {
-        end = &mut walk => {
-            let up = world.lock().channel(&other).is_some_and(|channel| channel.state == 6);
-            if up {
-                return Ok(());
+        biased;
+        up = told.wait_for(|state| *state == 6) => match up {
+            Ok(_) => Ok(()),
+            Err(_) => {
+                let state = world.lock();
+                let cause = state.channel(&ringing.legs.id).map_or(0, |channel| channel.cause);
+                Err(Failure::of_cause(cause))
             }
-            Err(Failure::here(match end {
-                End::HungUp(cause) => cause,
-                End::Stopped(stop) => cause_of(&stop),
-                _ => 0,
-            }))
+        },
+        stop = pause(signal, ringing.timeout) => {
+            Err(stop.map_or(Failure::timeout(), |stop| Failure::stopped(&stop)))
         }
-        () = up => {
-            let world_too = Arc::clone(world);
-            let id = legs.id.clone();
-            world.spawn(async move {
-                let end = walk.await;
-                let cause = if let End::HungUp(cause) = end { cause } else { 0 };
-                world_too.change(|state| {
-                    if let Some(channel) = state.channel(&id) {
-                        channel.signal.send_replace(Signal::FarHangup { cause });
-                    }
-                });
-            });
-            Ok(())
-        }
-        () = tokio::time::sleep(request.timeout) => Err(Failure::timeout()),
     }
 }
 
@@ -220,8 +275,10 @@ pub(super) async fn fail(
     failure: &Failure,
 ) {
     let v16 = world.v16();
-    let local = legs.other.as_deref();
+    let local = legs.scripted();
     world.change(|state| {
+        let told = state.channel(&legs.id).is_some_and(|c| c.end_told);
+        tell_half(state, &legs.id, failure.cause);
         if let Some(channel) = state.channel_mut(&legs.id) {
             // Asterisk 16.28 forgets the cause of its own CANCEL.
             channel.cause = if v16 && failure.reason == 3 {
@@ -232,7 +289,7 @@ pub(super) async fn fail(
             channel.tech_cause = failure.sip.filter(|_| !v16 && local.is_none());
         }
         // No event tells of a CANCEL that we sent (recording `06_fax_no_answer`).
-        if failure.reason != 3 && local.is_none() {
+        if failure.reason != 3 && local.is_none() && !told {
             let cause = Some(failure.cause).filter(|_| !v16);
             state.hangup_request("HangupRequest", &legs.id, cause);
         }
@@ -243,7 +300,7 @@ pub(super) async fn fail(
             state.hangup_request("SoftHangupRequest", other, Some(16));
         }
         if failure.reason != 3 {
-            state.dial_event("DialEnd", &legs.id, ("DialStatus", failure.status));
+            state.dial_event("DialEnd", None, &legs.id, ("DialStatus", failure.status));
         }
     });
     dialplan::run_handlers(world, &legs.id).await;
