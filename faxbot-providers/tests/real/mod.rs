@@ -7,6 +7,11 @@
 
 pub(crate) mod link;
 pub(crate) mod pages;
+pub(crate) mod party;
+pub(crate) mod party_caller;
+pub(crate) mod party_media;
+mod party_scenario;
+pub(crate) mod party_sipp;
 pub(crate) mod relay;
 
 use std::{
@@ -162,6 +167,16 @@ impl Asterisk {
     /// The same directory as Asterisk sees it.
     pub(crate) fn spool_remote(&self) -> &str {
         self.fact("FAXBOT_SPOOL_REMOTE")
+    }
+
+    /// Where recordings with a relative name go, as we see it.
+    pub(crate) fn monitor(&self) -> PathBuf {
+        self.fact("FAXBOT_ASTERISK_MONITOR").into()
+    }
+
+    /// The same directory as Asterisk sees it.
+    pub(crate) fn monitor_remote(&self) -> &str {
+        self.fact("FAXBOT_ASTERISK_MONITOR_REMOTE")
     }
 
     /// The group of Asterisk's user, as a number.

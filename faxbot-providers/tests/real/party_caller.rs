@@ -1,0 +1,132 @@
+//! A phone that calls an instance, and one that sends it a text message.
+
+use std::{ops::Deref, time::Duration};
+
+use super::{
+    Asterisk, LIMIT,
+    party::{Line, Sound, milliseconds},
+    party_media::Media,
+    party_scenario::{self, Calling, Sending},
+    party_sipp::{SipMessage, Sipp},
+    until,
+};
+
+/// A call that is going to be made.
+#[derive(Debug, Clone)]
+pub(crate) struct CallerBuilder {
+    calling: Calling,
+    port: u16,
+    sound: Sound,
+}
+
+impl CallerBuilder {
+    /// Name and number of the caller; otherwise `Alice` and `15551230001`.
+    pub(crate) fn from(mut self, name: &str, number: &str) -> Self {
+        name.clone_into(&mut self.calling.name);
+        number.clone_into(&mut self.calling.number);
+        self
+    }
+
+    /// One more header of the INVITE.
+    pub(crate) fn with_header(mut self, name: &str, value: &str) -> Self {
+        let header = (name.to_owned(), value.to_owned());
+        self.calling.headers.push(header);
+        self
+    }
+
+    /// Gives up (CANCEL) when the other side said nothing new for so long, for instance after 180.
+    pub(crate) fn gives_up_after(mut self, time: Duration) -> Self {
+        self.calling.gives_up_after = Some(milliseconds(time));
+        self
+    }
+
+    /// Hangs up after so long without a request from the other side.
+    pub(crate) fn hangs_up_after(mut self, time: Duration) -> Self {
+        self.calling.hangs_up_after = Some(milliseconds(time));
+        self
+    }
+
+    /// Says something. Without it the caller is silent and sends no audio.
+    pub(crate) fn says(mut self, sound: Sound) -> Self {
+        self.sound = sound;
+        self
+    }
+
+    /// Calls.
+    pub(crate) async fn start(mut self) -> Caller {
+        let media = Media::new(self.sound).await;
+        self.calling.media = media.port();
+        let scenario = party_scenario::calling(&self.calling);
+        let sipp = Sipp::start(&scenario, 0, self.port, &["-m", "1"]).await;
+        Caller(Line::new(sipp, media, true))
+    }
+}
+
+/// A phone that calls an instance. Dropping it ends it without a word; when the test failed, its
+/// messages are printed. What it can do in the call is on [`Line`].
+#[derive(Debug)]
+pub(crate) struct Caller(Line);
+
+impl Caller {
+    /// A call to an extension of the context `default`.
+    pub(crate) fn call(asterisk: &Asterisk, extension: &str) -> CallerBuilder {
+        CallerBuilder {
+            calling: Calling {
+                name: "Alice".to_owned(),
+                number: "15551230001".to_owned(),
+                to: extension.to_owned(),
+                server: format!("127.0.0.1:{}", asterisk.sip_port()),
+                ..Calling::default()
+            },
+            port: asterisk.sip_port(),
+            sound: Sound::Nothing,
+        }
+    }
+
+    /// Gives up a call that is not answered: a CANCEL, and `final_status` is 487.
+    pub(crate) fn give_up(&self) {
+        self.tell("give_up", "");
+    }
+
+    /// The final status of the INVITE, 200 when it was answered.
+    pub(crate) async fn final_status(&self) -> u16 {
+        until("the caller has its final status", LIMIT, async || {
+            self.invite_status().filter(|status| *status >= 200)
+        })
+        .await
+    }
+
+    /// The final answer to the INVITE with its headers (`Reason`, `Contact`).
+    pub(crate) async fn final_answer(&self) -> SipMessage {
+        let status = self.final_status().await;
+        let mut call = self.call().into_iter();
+        call.find(|it| it.status() == Some(status) && it.cseq_method() == "INVITE")
+            .unwrap()
+    }
+}
+
+impl Deref for Caller {
+    type Target = Line;
+
+    fn deref(&self) -> &Line {
+        &self.0
+    }
+}
+
+/// Sends a SIP MESSAGE to a user of an instance and returns the status of its answer.
+pub(crate) async fn send_message(asterisk: &Asterisk, from: &str, to: &str, body: &str) -> u16 {
+    // sipp would take it for a keyword.
+    assert!(!body.contains('['), "a body without brackets");
+    let server = format!("127.0.0.1:{}", asterisk.sip_port());
+    let scenario = party_scenario::sending(&Sending {
+        from: from.to_owned(),
+        to: format!("sip:{to}@{server}"),
+        headers: Vec::new(),
+        body: body.to_owned(),
+    });
+    let sipp = Sipp::start(&scenario, 0, asterisk.sip_port(), &["-m", "1"]).await;
+    until("the message is answered", LIMIT, async || {
+        sipp.messages().iter().find_map(SipMessage::status)
+    })
+    .await
+}
