@@ -1,0 +1,429 @@
+//! Event filters of one session, as `Action: Filter` adds them (`manager_add_filter` and
+//! `should_send_event` in `main/manager.c`; recording `02_event_filters`).
+//!
+//! Patterns are the part of POSIX extended regular expressions that clients of a manager write:
+//! literals, `.`, `[..]`, `( | )`, `* + ?`, `^` and `$`. What is beyond that does not compile.
+
+use faxbot_sip::protocol::ami::Message;
+
+/// Most filters of one session; what a client adds beyond is refused.
+const MAX_FILTERS: usize = 1000;
+
+/// Longest pattern.
+const MAX_PATTERN: usize = 1024;
+
+/// Steps of one match, against patterns that would try for ever.
+const MAX_STEPS: u32 = 200_000;
+
+/// Why a filter was refused, with the text of the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    Syntax,
+    Format,
+    TooMany,
+}
+
+impl Refused {
+    pub(super) const fn text(self) -> &'static str {
+        match self {
+            Self::Syntax => "Filter did not compile.  Check the syntax of the filter given.",
+            Self::Format => {
+                "Filter was formatted incorrectly.  Check the syntax of the filter given."
+            }
+            Self::TooMany => "Internal Error. Failed adding filter.",
+        }
+    }
+}
+
+/// The filters of one session.
+#[derive(Debug, Default)]
+pub(super) struct Filters {
+    include: Vec<Entry>,
+    exclude: Vec<Entry>,
+}
+
+impl Filters {
+    /// Adds one; `criteria` is `MatchCriteria`, which Asterisk 16 does not look at.
+    pub(super) fn add(
+        &mut self,
+        v16: bool,
+        criteria: Option<&str>,
+        filter: &str,
+    ) -> Result<(), Refused> {
+        if self.include.len() + self.exclude.len() >= MAX_FILTERS {
+            return Err(Refused::TooMany);
+        }
+        let (excludes, entry) = Entry::read(v16, criteria.filter(|_| !v16), filter)?;
+        if excludes {
+            self.exclude.push(entry);
+        } else {
+            self.include.push(entry);
+        }
+        Ok(())
+    }
+
+    /// Whether the session gets this event.
+    pub(super) fn pass_message(&self, event: &Message) -> bool {
+        if self.include.is_empty() && self.exclude.is_empty() {
+            return true;
+        }
+        self.pass(&String::from_utf8_lossy(event.raw()))
+    }
+
+    /// Without includes everything is in; excludes come last.
+    pub(super) fn pass(&self, event: &str) -> bool {
+        (self.include.is_empty() || self.include.iter().any(|entry| entry.matches(event)))
+            && !self.exclude.iter().any(|entry| entry.matches(event))
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    name: Option<String>,
+    header: Option<String>,
+    test: Test,
+}
+
+#[derive(Debug)]
+enum Test {
+    None,
+    Regex(Pattern),
+    Exact(String),
+    Starts(String),
+    Ends(String),
+    Contains(String),
+}
+
+impl Entry {
+    /// The entry, and whether it excludes.
+    fn read(v16: bool, criteria: Option<&str>, filter: &str) -> Result<(bool, Self), Refused> {
+        let (mut excludes, filter) = match filter.strip_prefix('!') {
+            Some(rest) => (true, rest),
+            None => (false, filter),
+        };
+        let mut entry = Self {
+            name: None,
+            header: None,
+            test: Test::None,
+        };
+        let Some(criteria) = criteria else {
+            // Asterisk 16 takes the empty one, which is in every event.
+            if filter.is_empty() && !v16 {
+                return Err(Refused::Format);
+            }
+            entry.test = Test::Regex(Pattern::new(filter).ok_or(Refused::Syntax)?);
+            return Ok((excludes, entry));
+        };
+        let mut method = "none";
+        for option in criteria
+            .split([',', ' '])
+            .filter(|option| !option.is_empty())
+        {
+            let value = option
+                .strip_suffix(')')
+                .and_then(|option| option.split_once('('));
+            match value.ok_or(Refused::Format)? {
+                ("action", "include") => excludes = false,
+                ("action", "exclude") => excludes = true,
+                ("name", name) if !name.is_empty() => entry.name = Some(name.to_owned()),
+                ("header", name) if !name.is_empty() => {
+                    entry.header = Some(name.trim_end_matches(':').to_owned());
+                }
+                ("method", name) => method = name,
+                _ => return Err(Refused::Format),
+            }
+        }
+        let text = filter.to_owned();
+        entry.test = match method {
+            "none" => Test::None,
+            "regex" => Test::Regex(Pattern::new(filter).ok_or(Refused::Syntax)?),
+            "exact" => Test::Exact(text),
+            "starts_with" => Test::Starts(text),
+            "ends_with" => Test::Ends(text),
+            "contains" => Test::Contains(text),
+            _ => return Err(Refused::Format),
+        };
+        Ok((excludes, entry))
+    }
+
+    fn matches(&self, event: &str) -> bool {
+        let header = |name: &str| {
+            event
+                .split("\r\n")
+                .filter_map(|line| line.split_once(": "))
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| value)
+        };
+        if self
+            .name
+            .as_deref()
+            .is_some_and(|name| header("Event") != Some(name))
+        {
+            return false;
+        }
+        let text = match &self.header {
+            Some(name) => match header(name) {
+                Some(value) => value,
+                None => return false,
+            },
+            None => event,
+        };
+        match &self.test {
+            Test::None => true,
+            Test::Regex(pattern) => pattern.is_match(text),
+            Test::Exact(want) => text == want,
+            Test::Starts(want) => text.starts_with(want.as_str()),
+            Test::Ends(want) => text.ends_with(want.as_str()),
+            Test::Contains(want) => text.contains(want.as_str()),
+        }
+    }
+}
+
+/// One pattern, compiled.
+#[derive(Debug)]
+struct Pattern {
+    branches: Vec<Vec<Piece>>,
+}
+
+#[derive(Debug)]
+struct Piece {
+    atom: Atom,
+    least: u32,
+    most: u32,
+}
+
+#[derive(Debug)]
+enum Atom {
+    Char(char),
+    Any,
+    /// The ranges, and whether the others are meant.
+    Class(Vec<(char, char)>, bool),
+    Group(Vec<Vec<Piece>>),
+    Start,
+    End,
+}
+
+impl Pattern {
+    fn new(text: &str) -> Option<Self> {
+        if text.len() > MAX_PATTERN {
+            return None;
+        }
+        let chars: Vec<char> = text.chars().collect();
+        let mut at = 0;
+        let branches = branches(&chars, &mut at, 0)?;
+        (at == chars.len()).then_some(Self { branches })
+    }
+
+    /// Whether it is found anywhere. `^` and `$` are the ends of the whole text.
+    fn is_match(&self, text: &str) -> bool {
+        let text: Vec<char> = text.chars().collect();
+        let mut steps = 0;
+        (0..=text.len()).any(|from| {
+            self.branches
+                .iter()
+                .any(|branch| sequence(branch, &text, from, &mut steps, &mut |_, _| true))
+        })
+    }
+}
+
+/// Alternatives up to the end or a closing bracket.
+fn branches(chars: &[char], at: &mut usize, depth: u32) -> Option<Vec<Vec<Piece>>> {
+    if depth > 32 {
+        return None;
+    }
+    let mut all = vec![Vec::new()];
+    while let Some(&c) = chars.get(*at) {
+        let atom = match c {
+            ')' if depth > 0 => break,
+            '|' => {
+                *at += 1;
+                all.push(Vec::new());
+                continue;
+            }
+            '(' => {
+                *at += 1;
+                let inner = branches(chars, at, depth + 1)?;
+                if chars.get(*at) != Some(&')') {
+                    return None;
+                }
+                Atom::Group(inner)
+            }
+            '[' => class(chars, at)?,
+            '\\' => {
+                *at += 1;
+                Atom::Char(*chars.get(*at)?)
+            }
+            '.' => Atom::Any,
+            '^' => Atom::Start,
+            '$' => Atom::End,
+            '*' | '+' | '?' => return None,
+            // Counted repetition is beyond this subset.
+            '{' => return None,
+            c => Atom::Char(c),
+        };
+        *at += 1;
+        let (least, most) = match chars.get(*at) {
+            Some('*') => (0, u32::MAX),
+            Some('+') => (1, u32::MAX),
+            Some('?') => (0, 1),
+            _ => (1, 1),
+        };
+        if (least, most) != (1, 1) {
+            *at += 1;
+        }
+        all.last_mut()?.push(Piece { atom, least, most });
+    }
+    Some(all)
+}
+
+/// `[..]`; leaves `at` on the closing bracket.
+fn class(chars: &[char], at: &mut usize) -> Option<Atom> {
+    *at += 1;
+    let others = chars.get(*at) == Some(&'^');
+    if others {
+        *at += 1;
+    }
+    let mut ranges = Vec::new();
+    let first = *at;
+    loop {
+        let from = *chars.get(*at)?;
+        if from == ']' && *at > first {
+            return Some(Atom::Class(ranges, others));
+        }
+        *at += 1;
+        let is_range = chars.get(*at) == Some(&'-') && chars.get(*at + 1) != Some(&']');
+        if is_range {
+            let to = *chars.get(*at + 1)?;
+            ranges.push((from, to));
+            *at += 2;
+        } else {
+            ranges.push((from, from));
+        }
+    }
+}
+
+type Next<'a> = &'a mut dyn FnMut(usize, &mut u32) -> bool;
+
+/// Whether the pieces match from `at` on and what follows agrees.
+fn sequence(pieces: &[Piece], text: &[char], at: usize, steps: &mut u32, next: Next<'_>) -> bool {
+    match pieces.split_first() {
+        None => next(at, steps),
+        Some((piece, rest)) => repeat(piece, rest, text, (at, 0), steps, next),
+    }
+}
+
+fn repeat(
+    piece: &Piece,
+    rest: &[Piece],
+    text: &[char],
+    (at, done): (usize, u32),
+    steps: &mut u32,
+    next: Next<'_>,
+) -> bool {
+    *steps += 1;
+    if *steps > MAX_STEPS {
+        return false;
+    }
+    // Greedy: once more first. A turn that took nothing would go on for ever.
+    if done < piece.most
+        && one(&piece.atom, text, at, steps, &mut |after, steps| {
+            (after > at || done < piece.least)
+                && repeat(piece, rest, text, (after, done + 1), steps, &mut *next)
+        })
+    {
+        return true;
+    }
+    done >= piece.least && sequence(rest, text, at, steps, next)
+}
+
+fn one(atom: &Atom, text: &[char], at: usize, steps: &mut u32, next: Next<'_>) -> bool {
+    let took = match atom {
+        Atom::Start => return at == 0 && next(at, steps),
+        Atom::End => return at == text.len() && next(at, steps),
+        Atom::Group(branches) => {
+            return branches
+                .iter()
+                .any(|branch| sequence(branch, text, at, steps, &mut *next));
+        }
+        Atom::Any => text.get(at).is_some(),
+        Atom::Char(want) => text.get(at) == Some(want),
+        Atom::Class(ranges, others) => text.get(at).is_some_and(|c| {
+            let inside = ranges.iter().any(|(from, to)| (from..=to).contains(&c));
+            inside != *others
+        }),
+    };
+    took && next(at + 1, steps)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_as_extended_regular_expressions_do() {
+        for (pattern, text, found) in [
+            ("Event: UserEvent", "Event: UserEvent\r\nx: 1", true),
+            ("^Event: (A|B)$", "Event: B", true),
+            ("^Event: (A|B)\r\n", "Event: B\r\nX: 1\r\n", true),
+            ("^Event: (A|B)", "X: 1\r\nEvent: B", false),
+            (
+                "Channel: PJSIP/.*-[0-9a-f]+",
+                "Channel: PJSIP/x-0000001a",
+                true,
+            ),
+            ("a+b?c*$", "xaab", true),
+            ("[^0-9]x", "1x2x", false),
+            ("(ab)*c", "ababc", true),
+            ("a.c", "a\nc", true),
+            ("\\.", "a", false),
+            ("(a*)*b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false),
+        ] {
+            assert_eq!(
+                Pattern::new(pattern).unwrap().is_match(text),
+                found,
+                "{pattern}"
+            );
+        }
+        for pattern in ["(", "[a", "*a", "a\\"] {
+            assert!(Pattern::new(pattern).is_none(), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn excludes_come_after_includes() {
+        let mut filters = Filters::default();
+        assert!(filters.pass("Event: X\r\n"));
+        filters.add(false, None, "!Event: RTCP").unwrap();
+        assert!(filters.pass("Event: X\r\n"));
+        assert!(!filters.pass("Event: RTCPSent\r\n"));
+        filters
+            .add(false, None, "Event: (UserEvent|RTCPSent)")
+            .unwrap();
+        assert!(!filters.pass("Event: X\r\n"));
+        assert!(filters.pass("Event: UserEvent\r\n"));
+        assert!(!filters.pass("Event: RTCPSent\r\n"));
+        filters
+            .add(false, Some("action(include),name(Newchannel)"), "")
+            .unwrap();
+        assert!(filters.pass("Event: Newchannel\r\nChannel: x\r\n"));
+        filters
+            .add(
+                false,
+                Some("action(exclude),header(Channel),method(starts_with)"),
+                "Local/",
+            )
+            .unwrap();
+        assert!(!filters.pass("Event: Newchannel\r\nChannel: Local/1\r\n"));
+    }
+
+    #[test]
+    fn what_does_not_compile_or_has_a_wrong_form_is_refused() {
+        let mut filters = Filters::default();
+        assert_eq!(filters.add(false, None, "("), Err(Refused::Syntax));
+        assert_eq!(filters.add(false, None, "!"), Err(Refused::Format));
+        assert_eq!(
+            filters.add(false, Some("nonsense(x)"), "a"),
+            Err(Refused::Format)
+        );
+    }
+}
