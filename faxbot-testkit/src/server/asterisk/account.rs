@@ -124,6 +124,11 @@ impl Classes {
 /// (recording `02_list_commands`).
 pub(super) const ACTIONS: &[(&str, &[&str], &str)] = &[
     (
+        "AGI",
+        &["agi"],
+        "Add an AGI command to execute by Async AGI.",
+    ),
+    (
         "Bridge",
         &["call"],
         "Bridge two channels already in the PBX.",
@@ -195,13 +200,33 @@ pub(super) const ACTIONS: &[(&str, &[&str], &str)] = &[
         &["system"],
         "Remove an extension from the dialplan",
     ),
+    (
+        "DeviceStateList",
+        &["call", "reporting"],
+        "List the current known device states.",
+    ),
     ("Events", &[], "Control Event Flow."),
+    (
+        "ExtensionState",
+        &["call", "reporting"],
+        "Check Extension Status.",
+    ),
+    (
+        "ExtensionStateList",
+        &["call", "reporting"],
+        "List the current known extension states.",
+    ),
     (
         "FAXSession",
         &["call"],
         "Responds with a detailed description of a single FAX session",
     ),
     ("FAXSessions", &["call"], "Lists active FAX sessions"),
+    (
+        "Filter",
+        &["system"],
+        "Dynamically add filters for the current manager session.",
+    ),
     ("FAXStats", &["reporting"], "Responds with fax statistics"),
     (
         "Getvar",
@@ -247,6 +272,11 @@ pub(super) const ACTIONS: &[(&str, &[&str], &str)] = &[
         "MixMonitor",
         &["system"],
         "Record a call and mix the audio during the recording.",
+    ),
+    (
+        "MixMonitorMute",
+        &["system", "call"],
+        "Mute / unMute a Mixmonitor recording.",
     ),
     (
         "StopMixMonitor",

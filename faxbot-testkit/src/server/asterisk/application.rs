@@ -5,12 +5,14 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 use super::{
+    agi,
     call::{self, FOR_EVER, Stop, pause},
     channel::Signal,
     confbridge,
     dialplan::{assign, seconds, user_event},
+    digits,
     expression::holds,
-    fax,
+    fax, recording,
     script::CallScript,
     world::World,
 };
@@ -118,7 +120,11 @@ pub(super) fn run<'a>(
                     fax::FaxEnd::Stopped(stop) => Done::Stopped(stop),
                 }
             }
-            "receivefax" => pause(here.signal, FOR_EVER).await.into(),
+            "receivefax" if here.world.config.fax => fax::receive(here, data).await,
+            "agi" => agi::run(here, data).await,
+            "senddtmf" => digits::send(here, data).await,
+            "mixmonitor" => recording::start_here(here, data),
+            "stopmixmonitor" => recording::stop_here(here, data),
             _ => Done::Unknown,
         }
     })

@@ -39,6 +39,7 @@ impl Default for MockAsteriskBuilder {
                 fax: true,
                 status_events: false,
                 music: true,
+                cdr: true,
                 boot: Duration::ZERO,
             },
             dialplan: Dialplan::default(),
@@ -92,6 +93,18 @@ impl MockAsteriskBuilder {
     pub const fn status_events(mut self) -> Self {
         self.config.status_events = true;
         self
+    }
+
+    /// Whether `Cdr` events are sent, as with `cdr_manager.conf`. Default: yes.
+    pub const fn cdr(mut self, yes: bool) -> Self {
+        self.config.cdr = yes;
+        self
+    }
+
+    /// The operator's context for incoming calls: `AGI(agi:async)` for any number, then `Hangup`.
+    pub fn incoming_context(self, context: &str) -> Self {
+        self.extension(context, "_[+0-9]!", 1, "AGI", "agi:async")
+            .extension(context, "_[+0-9]!", 2, "Hangup", "")
     }
 
     /// No music on hold is installed: `MusicOnHold` returns at once, as a real server without sound

@@ -67,6 +67,21 @@ pub(super) fn command(world: &Arc<World>, action: &SeenAction) -> Answer {
                 close: false,
             }
         }
+        ["cdr", "show", "status"] => {
+            let mut lines = vec![
+                "",
+                "Call Detail Record (CDR) settings",
+                "----------------------------------",
+                "  Logging:                    Enabled",
+                "  Mode:                       Simple",
+                "* Registered Backends",
+                "  -------------------",
+            ];
+            if world.config.cdr {
+                lines.push("    cdr_manager");
+            }
+            output(action, true, &lines)
+        }
         ["manager", "kick", "session", ..] => {
             world.change(|state| {
                 for client in state.clients.values() {

@@ -20,6 +20,7 @@ use tokio::{
 use super::{
     account::{ACTIONS, Account, Classes},
     actions,
+    filter::Filters,
     record::SeenAction,
     script::ReplyFault,
     world::{Client, Closing, World, start},
@@ -80,6 +81,7 @@ where
         state.record.note(&format!("connection {number} opened"));
         let client = Client {
             mask: Classes::default(),
+            filters: Filters::default(),
             user: None,
             events,
             closing,

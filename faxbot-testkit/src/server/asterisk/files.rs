@@ -1,7 +1,8 @@
 //! The spool as the mock sees it: path mapping, and the little of TIFF that `SendFAX` looks at.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -30,6 +31,25 @@ impl Paths {
 
     pub(super) fn is_dir(&self, path: &str) -> bool {
         self.local(path).is_dir()
+    }
+
+    /// Makes the directory that a file is to be in.
+    pub(super) fn make_parent(&self, path: &str) -> io::Result<()> {
+        match self.local(path).parent() {
+            Some(parent) => fs::create_dir_all(parent),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        fs::write(self.local(path), bytes)
+    }
+
+    /// Writes a file that is zeros from the end of `head` up to `size`.
+    pub(super) fn write_sparse(&self, path: &str, head: &[u8], size: u64) -> io::Result<()> {
+        let mut file = fs::File::create(self.local(path))?;
+        file.write_all(head)?;
+        file.set_len(size)
     }
 
     pub(super) fn read(&self, path: &str) -> io::Result<Vec<u8>> {

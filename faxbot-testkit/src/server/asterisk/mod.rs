@@ -27,6 +27,7 @@
 
 mod account;
 mod actions;
+mod agi;
 mod application;
 mod bridge;
 mod builder;
@@ -37,13 +38,20 @@ mod confbridge;
 mod connection;
 mod connector;
 mod dialplan;
+mod digits;
 mod expression;
 mod far_end;
 mod fax;
+mod features;
 mod files;
+mod filter;
+mod incoming;
 mod lifecycle;
+mod message;
 mod originate;
+mod presence;
 mod record;
+mod recording;
 mod script;
 mod substitute;
 mod world;
@@ -63,6 +71,8 @@ use tokio::{
 pub use account::Account;
 pub use builder::MockAsteriskBuilder;
 pub use connector::MemoryConnector;
+pub use incoming::{CallerSaw, IncomingFax, IncomingScript};
+pub use message::SentMessage;
 pub use record::{ReceivedFax, SeenAction, Unmet};
 pub use script::{CallScript, Flavour, ReplyFault, Timings};
 
@@ -84,6 +94,10 @@ impl MockAsterisk {
     /// Sets one up.
     pub fn builder() -> MockAsteriskBuilder {
         MockAsteriskBuilder::default()
+    }
+
+    fn world(&self) -> &Arc<World> {
+        &self.world
     }
 
     /// Where it listens; port 0 when it has no port.

@@ -5,6 +5,7 @@ use faxbot_core::clock::Clock;
 use super::{
     channel::{Channel, text},
     expression::evaluate,
+    incoming,
     world::{State, World},
 };
 
@@ -148,6 +149,8 @@ fn call(
                 _ => String::new(),
             }
         }
+        ("PJSIP_HEADER", Some(channel)) => incoming::sip_header(state, &channel.id, arguments),
+        ("PJSIP_HEADERS", Some(channel)) => incoming::sip_headers(state, &channel.id, arguments),
         ("FAXOPT", Some(channel)) => channel
             .fax_options
             .get(arguments)

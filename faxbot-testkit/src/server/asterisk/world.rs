@@ -19,7 +19,9 @@ use super::{
     channel::{Channel, Channels, Party, Signal, cause_text},
     confbridge::Room,
     dialplan::Dialplan,
+    features::Features,
     files::Paths,
+    filter::Filters,
     record::{ReceivedFax, Record},
     script::{CallScript, Flavour, ReplyFault, Timings},
 };
@@ -36,6 +38,7 @@ pub(super) struct Config {
     pub fax: bool,
     pub status_events: bool,
     pub music: bool,
+    pub cdr: bool,
     pub boot: Duration,
 }
 
@@ -60,6 +63,7 @@ pub(super) enum Closing {
 
 pub(super) struct Client {
     pub mask: Classes,
+    pub filters: Filters,
     pub user: Option<String>,
     // Not bounded: Asterisk queues events for a session without limit, and a mock that dropped
     // some would test another server.
@@ -76,11 +80,14 @@ pub(super) struct FaxSession {
     pub rate: u32,
     pub resolution: &'static str,
     pub t38: bool,
+    pub receives: bool,
+    pub bad_lines: u32,
 }
 
 #[derive(Default)]
 pub(super) struct FaxCounters {
     pub attempts: u32,
+    pub receives: u32,
     pub completed: u32,
     pub failed: u32,
 }
@@ -95,6 +102,7 @@ pub(super) struct State {
     pub clients: HashMap<u32, Client>,
     pub fax: BTreeMap<u32, FaxSession>,
     pub fax_counters: FaxCounters,
+    pub features: Features,
     pub received: Vec<ReceivedFax>,
     pub record: Record,
     pub rules: Vec<(String, CallScript)>,
@@ -106,6 +114,7 @@ pub(super) struct State {
     pub booted: bool,
     pub listening: bool,
     pub shutting_down: bool,
+    pub sends_cdr: bool,
     pub unique: u32,
     pub names: u32,
     pub fax_number: u32,
@@ -123,6 +132,7 @@ impl World {
     ) -> Self {
         let clock = TokioClock::new();
         let started = clock.timestamp();
+        let sends_cdr = config.cdr;
         Self {
             config,
             clock,
@@ -137,6 +147,7 @@ impl World {
                 clients: HashMap::new(),
                 fax: BTreeMap::new(),
                 fax_counters: FaxCounters::default(),
+                features: Features::default(),
                 received: Vec::new(),
                 record: Record::default(),
                 rules,
@@ -148,6 +159,7 @@ impl World {
                 booted: true,
                 listening: true,
                 shutting_down: false,
+                sends_cdr,
                 unique: 0,
                 names: 0,
                 fax_number: 0,
@@ -219,7 +231,7 @@ impl State {
         let Ok(message) = event.build() else { return };
         self.record.server(&message, None);
         for client in self.clients.values() {
-            if client.mask.has(class) {
+            if client.mask.has(class) && client.filters.pass_message(&message) {
                 let _closed = client.events.send(message.raw().clone());
             }
         }
@@ -335,7 +347,7 @@ impl State {
     }
 
     pub(super) fn cdr(&mut self, id: &str, disposition: &str, now: Timestamp) {
-        let Some(channel) = self.channel(id) else {
+        let Some(channel) = self.channel(id).filter(|_| self.sends_cdr) else {
             return;
         };
         let party = channel.caller.clone().unwrap_or_default();
@@ -391,6 +403,7 @@ impl State {
         let Some(channel) = self.channels.remove(id) else {
             return;
         };
+        self.features.gone(&channel);
         // Who waits for it in a bridge that it never reached waits in vain.
         if let Some(bridge) = channel.moving {
             self.dissolve(&bridge);

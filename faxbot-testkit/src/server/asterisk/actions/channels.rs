@@ -130,7 +130,7 @@ pub(super) fn status(world: &World, action: &SeenAction) -> Answer {
                     "EffectiveConnectedLineName",
                     text(party.map(|party| &party.name)),
                 )
-                .header("TimeToHangup", time_left(channel).to_string())
+                .header("TimeToHangup", hangup_time(world, channel).to_string())
                 .header("BridgeID", channel.bridge.as_deref().unwrap_or_default())
                 .header("Application", &channel.application)
                 .header("Data", &channel.data)
@@ -156,12 +156,12 @@ pub(super) fn status(world: &World, action: &SeenAction) -> Answer {
     )
 }
 
-/// Seconds to the absolute time-out; 0 without one.
-fn time_left(channel: &Channel) -> u64 {
+/// Seconds since 1970 of the absolute time-out; 0 without one.
+fn hangup_time(world: &World, channel: &Channel) -> u64 {
     let limit = *channel.limit.borrow();
     limit.map_or(0, |limit| {
-        limit
-            .saturating_duration_since(tokio::time::Instant::now())
-            .as_secs()
+        let left = limit.saturating_duration_since(tokio::time::Instant::now());
+        let now = u64::try_from(world.now().as_second()).unwrap_or(0);
+        now.saturating_add(left.as_secs())
     })
 }

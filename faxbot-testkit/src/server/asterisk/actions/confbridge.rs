@@ -76,7 +76,8 @@ fn users(world: &World, state: &State, room: &str, action: &SeenAction) -> Answe
         let channel = state.channel(&user.channel)?;
         let since = channel.answered.unwrap_or(channel.created);
         let seconds = now.duration_since(since).as_secs();
-        let start = listed(item("ConfbridgeList", action), room, user, seconds);
+        let item = item("ConfbridgeList", action);
+        let start = listed(item, (room, user), seconds, world.v16());
         Some(channel.snapshot(start, ""))
     });
     list(
@@ -155,10 +156,7 @@ fn record(state: &mut State, room: &str, action: &SeenAction, on: bool) -> Answe
     match (found.recording, on) {
         (true, true) => return error(action, "Conference is already being recorded."),
         (false, false) => {
-            return error(
-                action,
-                "Internal error while stopping conference recording.",
-            );
+            return error(action, "Internal error while stopping recording.");
         }
         _ => found.recording = on,
     }

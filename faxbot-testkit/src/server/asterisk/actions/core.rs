@@ -99,6 +99,9 @@ pub(super) fn core_settings(world: &World, action: &SeenAction) -> Answer {
 pub(super) fn module_check(world: &World, action: &SeenAction) -> Answer {
     let module = action.get("Module").unwrap_or_default();
     let module = module.strip_suffix(".so").unwrap_or(module);
+    if module == "cdr_manager" && world.config.cdr {
+        return Answer::one(response(action, "Success").header("Version", ""));
+    }
     let fax = ["res_fax", "res_fax_spandsp"].contains(&module) && world.config.fax;
     if fax
         || [

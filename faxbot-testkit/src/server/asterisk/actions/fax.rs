@@ -15,7 +15,7 @@ pub(super) fn fax_sessions(world: &World, action: &SeenAction) -> Answer {
             .header("Technology", "Spandsp")
             .header("SessionNumber", number.to_string())
             .header("SessionType", if session.t38 { "T.38" } else { "G.711" })
-            .header("Operation", "send")
+            .header("Operation", operation(session))
             .header("State", "Active")
             .header("Files", &session.file)
     });
@@ -26,6 +26,10 @@ pub(super) fn fax_sessions(world: &World, action: &SeenAction) -> Answer {
         items.collect(),
         ("FAXSessionsComplete", &["Total"]),
     )
+}
+
+const fn operation(session: &FaxSession) -> &'static str {
+    if session.receives { "receive" } else { "send" }
 }
 
 fn channel_name<'a>(state: &'a State, session: &FaxSession) -> &'a str {
@@ -40,9 +44,14 @@ pub(super) fn fax_session(world: &World, action: &SeenAction) -> Answer {
     let Some((number, session)) = number.and_then(|n| state.fax.get_key_value(&n)) else {
         return error(action, "Session not found");
     };
+    let (sent, received) = if session.receives {
+        (0, session.transmitted)
+    } else {
+        (session.transmitted, 0)
+    };
     let event = item("FAXSession", action)
         .header("SessionNumber", number.to_string())
-        .header("Operation", "send")
+        .header("Operation", operation(session))
         .header("State", "Active")
         .header(
             "ErrorCorrectionMode",
@@ -52,9 +61,9 @@ pub(super) fn fax_session(world: &World, action: &SeenAction) -> Answer {
         .header("ImageResolution", session.resolution)
         .header("PageNumber", session.page.to_string())
         .header("FileName", &session.file)
-        .header("PagesTransmitted", session.transmitted.to_string())
-        .header("PagesReceived", "0")
-        .header("TotalBadLines", "0");
+        .header("PagesTransmitted", sent.to_string())
+        .header("PagesReceived", received.to_string())
+        .header("TotalBadLines", session.bad_lines.to_string());
     let mut answer = success(action, "FAXSession event will follow");
     answer.messages.push(event);
     answer
@@ -67,7 +76,7 @@ pub(super) fn fax_stats(world: &World, action: &SeenAction) -> Answer {
         .header("CurrentSessions", state.fax.len().to_string())
         .header("ReservedSessions", "0")
         .header("TransmitAttempts", counters.attempts.to_string())
-        .header("ReceiveAttempts", "0")
+        .header("ReceiveAttempts", counters.receives.to_string())
         .header("CompletedFAXes", counters.completed.to_string())
         .header("FailedFAXes", counters.failed.to_string());
     let mut answer = success(action, "FAXStats event will follow");

@@ -1,11 +1,17 @@
 //! The actions that answer at once, in the words and header order of Asterisk 22.10
 //! (recordings `02_queries`, `02_errors`, `05_*`, `06_fax_t38_ok`, `11_fax_outcome_read_back`).
 
+mod agi;
 mod bridge;
 mod channels;
 mod confbridge;
 mod core;
+mod dtmf;
 mod fax;
+mod filter;
+mod message;
+mod presence;
+mod record;
 mod redirect;
 mod store;
 
@@ -16,7 +22,7 @@ use faxbot_sip::protocol::ami::server::MessageBuilder;
 use super::{
     account::Account,
     cli,
-    connection::{Answer, error, response, success, unknown},
+    connection::{Answer, error, response, unknown},
     record::SeenAction,
     world::World,
 };
@@ -51,8 +57,16 @@ pub(super) fn run(
         "bridgeinfo" => bridge::bridge_info(world, action),
         _ if name.starts_with("confbridge") => confbridge::run(world, name, action),
         // Incoming calls, recording, digits, messages, presence.
-        "playdtmf" => success(action, "DTMF successfully queued"),
-        "mixmonitor" | "stopmixmonitor" | "messagesend" => success(action, "Success"),
+        "agi" => agi::agi(world, action),
+        "playdtmf" => dtmf::play(world, action),
+        "mixmonitor" => record::start(world, action),
+        "stopmixmonitor" => record::stop(world, action),
+        "mixmonitormute" => record::mute(world, action),
+        "messagesend" => message::message_send(world, action),
+        "filter" => filter::filter(world, action),
+        "devicestatelist" => presence::device_state_list(world, action),
+        "extensionstatelist" => presence::extension_state_list(world, action),
+        "extensionstate" => presence::extension_state(world, action),
         // What is stored.
         "dbget" | "dbput" | "dbdel" | "dbdeltree" | "dbgettree" => {
             store::database(world, name, action)

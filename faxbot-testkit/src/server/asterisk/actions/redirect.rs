@@ -62,20 +62,20 @@ pub(super) fn redirect(world: &World, action: &SeenAction) -> Answer {
     success(action, "Dual Redirect successful")
 }
 
-/// Seconds with a fraction; 0 takes the limit away.
+/// Seconds with a fraction. It cannot be taken away: 0 is refused (seen on 16.28 and 22.10).
 pub(super) fn absolute_timeout(world: &World, action: &SeenAction) -> Answer {
     let Some(name) = given(action, "Channel") else {
         return error(action, "No channel specified");
     };
     let time = given(action, "Timeout").and_then(|text| text.parse::<f64>().ok());
-    let Some(time) = time.and_then(|time| Duration::try_from_secs_f64(time).ok()) else {
+    let time = time.and_then(|time| Duration::try_from_secs_f64(time).ok());
+    let Some(time) = time.filter(|time| !time.is_zero()) else {
         return error(action, "No timeout specified");
     };
     let state = world.lock();
     let Some(channel) = state.find(name) else {
         return error(action, "No such channel");
     };
-    let limit = (!time.is_zero()).then(|| Instant::now() + time);
-    channel.limit.send_replace(limit);
+    channel.limit.send_replace(Some(Instant::now() + time));
     success(action, "Timeout Set")
 }
