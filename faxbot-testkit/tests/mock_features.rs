@@ -324,7 +324,7 @@ async fn a_message_comes_in_as_an_event_of_the_snippet() {
     let mock = mock().await;
     let mut client = client(&mock).await;
     mock.message_in("sip:alice@127.0.0.1", "reply");
-    mock.message_in("Bob <sip:bob@127.0.0.1>", &"x".repeat(5000));
+    mock.message_in("Bob <sip:bob@127.0.0.1>", &"x".repeat(1024));
     let one = client.until_event("UserEvent").await;
     assert_eq!(text(&one, "UserEvent"), "FaxbotMessage");
     assert_eq!(text(&one, "Channel"), "Message/ast_msg_queue");

@@ -259,7 +259,7 @@ async fn a_caller_is_rejected_with_the_cause_of_the_hangup() {
 
 #[tokio::test(start_paused = true)]
 async fn a_caller_gives_up_while_nobody_decides() {
-    for (flavour, cause) in [(Flavour::V22, "127"), (Flavour::V16, "0")] {
+    for (flavour, tech) in [(Flavour::V22, Some("487")), (Flavour::V16, None)] {
         let mock = MockAsterisk::builder()
             .in_memory()
             .flavour(flavour)
@@ -271,7 +271,8 @@ async fn a_caller_gives_up_while_nobody_decides() {
         client.until_event("AsyncAGIStart").await;
         client.until_event("AsyncAGIEnd").await;
         let end = client.until_event("Hangup").await;
-        assert_eq!(text(&end, "Cause"), cause);
+        assert_eq!(text(&end, "Cause"), "127");
+        assert_eq!(end.get_str("TechCause").as_deref(), tech);
         assert!(!client.seen.iter().any(|m| m.is_event("HangupRequest")));
         assert!(matches!(
             mock.caller_saw(&id),
@@ -363,6 +364,13 @@ async fn a_call_can_be_put_through_to_another_party() {
         .into_iter()
         .find(|other| *other != id)
         .unwrap();
+    // Digits of the caller show again on the leg that they go to.
+    mock.far_end_presses(&id, "5");
+    for (channel, direction) in [(&id, "Received"), (&leg, "Sent")] {
+        let digit = client.until_event("DTMFEnd").await;
+        let said = (text(&digit, "Uniqueid"), text(&digit, "Direction"));
+        assert_eq!(said, (channel.clone(), direction.to_owned()));
+    }
     assert!(mock.far_end_hangs_up(&leg, 16));
     // The caller stays, and so does AGI.
     assert_eq!(result(&mut client).await.0, "200 result=-1");
@@ -497,4 +505,79 @@ async fn a_caller_hangs_up_in_the_middle_of_its_fax() {
     let errors: Vec<_> = errors.map(|m| text(m, "Value")).collect();
     assert!(errors.ends_with(&["HANGUP".into(), "The call dropped prematurely".into()]));
     assert!(spool.path().join("in.tif").exists());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_is_no_fax_leaves_no_file_and_no_event_of_a_fax() {
+    let spool = tempfile::tempdir().unwrap();
+    let mock = fax_mock(spool.path()).start().await.unwrap();
+    let mut client = client(&mock).await;
+    let id = mock.incoming(script().hangs_up_after(Duration::from_secs(25)));
+    client.until_event("AsyncAGIStart").await;
+    receive(&mut client, &id).await;
+    client.until_event("HangupRequest").await;
+    assert_eq!(result(&mut client).await.0, "200 result=-1");
+    client.until_event("Hangup").await;
+    let of_error = |m: &&Message| text(m, "Variable") == "FAXERROR";
+    let last = client.seen.iter().rfind(of_error);
+    assert_eq!(text(last.unwrap(), "Value"), "T38_NEG_ERROR");
+    assert!(!client.seen.iter().any(|m| m.is_event("ReceiveFAX")));
+    assert!(!spool.path().join("in.tif").exists());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fax_is_received_by_the_dialplan_that_a_call_is_sent_to() {
+    let spool = tempfile::tempdir().unwrap();
+    let mock = fax_mock(spool.path())
+        .extension("fx", "receive", 1, "Answer", "")
+        .extension("fx", "receive", 2, "ReceiveFAX", "${FILE},f")
+        .extension("fx", "receive", 3, "Hangup", "")
+        .start()
+        .await
+        .unwrap();
+    let mut client = client(&mock).await;
+    client.add_outcome_extension().await;
+    let id = mock.incoming(script().sends_fax(IncomingFax::new(2).over_audio()));
+    client.until_event("AsyncAGIStart").await;
+    for (variable, value) in [
+        ("CHANNEL(hangup_handler_push)", "faxbot-outcome,s,1"),
+        ("FILE", "/spool/two.tif"),
+    ] {
+        let action = format!(
+            "Action: Setvar\r\nChannel: {id}\r\nVariable: {variable}\r\nValue: {value}\r\n"
+        );
+        client.ask(&action).await;
+    }
+    let to = "Context: fx\r\nExten: receive\r\nPriority: 1\r\n";
+    client
+        .ask(&format!("Action: Redirect\r\nChannel: {id}\r\n{to}"))
+        .await;
+    client.until_event("AsyncAGIEnd").await;
+    client.until_event("ReceiveFAX").await;
+    client.until_event("Hangup").await;
+    let outcome = mock.db_get("faxbot", &id).unwrap();
+    assert_eq!(outcome, "SUCCESS||2|14400|SENDER|OK");
+    let mode = |m: &&Message| text(m, "Variable") == "FAXMODE";
+    let mode = client.seen.iter().rfind(mode).unwrap();
+    assert_eq!(text(mode, "Value"), "audio");
+    assert!(spool.path().join("two.tif").exists());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_normal_end_has_the_cause_of_its_version() {
+    for (flavour, cause) in [(Flavour::V22, "0"), (Flavour::V16, "16")] {
+        let mock = MockAsterisk::builder()
+            .in_memory()
+            .flavour(flavour)
+            .start()
+            .await
+            .unwrap();
+        let mut client = client(&mock).await;
+        let id = mock.incoming(script().hangs_up_after(Duration::from_secs(5)));
+        client.until_event("AsyncAGIStart").await;
+        agi(&mut client, &id, "ANSWER", "1").await;
+        let end = client.until_event("Hangup").await;
+        assert_eq!(text(&end, "Cause"), cause);
+        assert_eq!(mock.caller_saw(&id), Some(CallerSaw::Ended { cause: 16 }));
+    }
 }

@@ -30,16 +30,27 @@ impl MockAsterisk {
             if state.channel(id).is_none() {
                 return false;
             }
+            // In a bridge of two the other channel tells of each digit again.
+            let bridge = state.channel(id).and_then(|c| c.bridge.clone());
+            let two = bridge.filter(|id| state.bridges.get(id).is_some_and(|b| b.room.is_none()));
+            let mut all = vec![(id.to_owned(), "Received")];
+            let others = two.map_or_else(Vec::new, |bridge| state.members(&bridge));
+            let others = others.into_iter().filter(|other| other != id);
+            all.extend(others.map(|other| (other, "Sent")));
             for digit in digits.chars().filter(|c| is_digit(*c)) {
                 let digit = digit.to_string();
-                let begin = [("Digit", digit.as_str()), ("Direction", "Received")];
-                state.channel_event("DTMFBegin", "dtmf", id, &begin);
-                let end = [
-                    ("Digit", digit.as_str()),
-                    ("DurationMs", "200"),
-                    ("Direction", "Received"),
-                ];
-                state.channel_event("DTMFEnd", "dtmf", id, &end);
+                for (id, direction) in &all {
+                    let begin = [("Digit", digit.as_str()), ("Direction", direction)];
+                    state.channel_event("DTMFBegin", "dtmf", id, &begin);
+                }
+                for (id, direction) in &all {
+                    let end = [
+                        ("Digit", digit.as_str()),
+                        ("DurationMs", "200"),
+                        ("Direction", direction),
+                    ];
+                    state.channel_event("DTMFEnd", "dtmf", id, &end);
+                }
             }
             true
         })

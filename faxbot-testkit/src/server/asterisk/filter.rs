@@ -183,6 +183,15 @@ impl Entry {
 #[derive(Debug)]
 struct Pattern {
     branches: Vec<Vec<Piece>>,
+    /// Where a match can begin at all.
+    begins: Begins,
+}
+
+#[derive(Debug)]
+enum Begins {
+    Start,
+    With(u8),
+    Anywhere,
 }
 
 #[derive(Debug)]
@@ -194,10 +203,10 @@ struct Piece {
 
 #[derive(Debug)]
 enum Atom {
-    Char(char),
+    Byte(u8),
     Any,
     /// The ranges, and whether the others are meant.
-    Class(Vec<(char, char)>, bool),
+    Class(Vec<(u8, u8)>, bool),
     Group(Vec<Vec<Piece>>),
     Start,
     End,
@@ -208,64 +217,83 @@ impl Pattern {
         if text.len() > MAX_PATTERN {
             return None;
         }
-        let chars: Vec<char> = text.chars().collect();
+        let text = text.as_bytes();
         let mut at = 0;
-        let branches = branches(&chars, &mut at, 0)?;
-        (at == chars.len()).then_some(Self { branches })
+        let branches = branches(text, &mut at, 0)?;
+        let begins = match branches.as_slice() {
+            [branch] => match branch.first() {
+                Some(Piece { least: 0, .. }) | None => Begins::Anywhere,
+                Some(piece) => match piece.atom {
+                    Atom::Start => Begins::Start,
+                    Atom::Byte(byte) => Begins::With(byte),
+                    _ => Begins::Anywhere,
+                },
+            },
+            _ => Begins::Anywhere,
+        };
+        (at == text.len()).then_some(Self { branches, begins })
     }
 
     /// Whether it is found anywhere. `^` and `$` are the ends of the whole text.
     fn is_match(&self, text: &str) -> bool {
-        let text: Vec<char> = text.chars().collect();
+        let text = text.as_bytes();
         let mut steps = 0;
-        (0..=text.len()).any(|from| {
+        let mut at = |from: usize| {
             self.branches
                 .iter()
-                .any(|branch| sequence(branch, &text, from, &mut steps, &mut |_, _| true))
-        })
+                .any(|branch| sequence(branch, text, from, &mut steps, &mut |_, _| true))
+        };
+        match self.begins {
+            Begins::Start => at(0),
+            Begins::With(byte) => {
+                let mut all = text.iter().enumerate();
+                all.any(|(from, found)| *found == byte && at(from))
+            }
+            Begins::Anywhere => (0..=text.len()).any(at),
+        }
     }
 }
 
 /// Alternatives up to the end or a closing bracket.
-fn branches(chars: &[char], at: &mut usize, depth: u32) -> Option<Vec<Vec<Piece>>> {
+fn branches(bytes: &[u8], at: &mut usize, depth: u32) -> Option<Vec<Vec<Piece>>> {
     if depth > 32 {
         return None;
     }
     let mut all = vec![Vec::new()];
-    while let Some(&c) = chars.get(*at) {
+    while let Some(&c) = bytes.get(*at) {
         let atom = match c {
-            ')' if depth > 0 => break,
-            '|' => {
+            b')' if depth > 0 => break,
+            b'|' => {
                 *at += 1;
                 all.push(Vec::new());
                 continue;
             }
-            '(' => {
+            b'(' => {
                 *at += 1;
-                let inner = branches(chars, at, depth + 1)?;
-                if chars.get(*at) != Some(&')') {
+                let inner = branches(bytes, at, depth + 1)?;
+                if bytes.get(*at) != Some(&b')') {
                     return None;
                 }
                 Atom::Group(inner)
             }
-            '[' => class(chars, at)?,
-            '\\' => {
+            b'[' => class(bytes, at)?,
+            b'\\' => {
                 *at += 1;
-                Atom::Char(*chars.get(*at)?)
+                Atom::Byte(*bytes.get(*at)?)
             }
-            '.' => Atom::Any,
-            '^' => Atom::Start,
-            '$' => Atom::End,
-            '*' | '+' | '?' => return None,
+            b'.' => Atom::Any,
+            b'^' => Atom::Start,
+            b'$' => Atom::End,
+            b'*' | b'+' | b'?' => return None,
             // Counted repetition is beyond this subset.
-            '{' => return None,
-            c => Atom::Char(c),
+            b'{' => return None,
+            c => Atom::Byte(c),
         };
         *at += 1;
-        let (least, most) = match chars.get(*at) {
-            Some('*') => (0, u32::MAX),
-            Some('+') => (1, u32::MAX),
-            Some('?') => (0, 1),
+        let (least, most) = match bytes.get(*at) {
+            Some(b'*') => (0, u32::MAX),
+            Some(b'+') => (1, u32::MAX),
+            Some(b'?') => (0, 1),
             _ => (1, 1),
         };
         if (least, most) != (1, 1) {
@@ -277,23 +305,23 @@ fn branches(chars: &[char], at: &mut usize, depth: u32) -> Option<Vec<Vec<Piece>
 }
 
 /// `[..]`; leaves `at` on the closing bracket.
-fn class(chars: &[char], at: &mut usize) -> Option<Atom> {
+fn class(bytes: &[u8], at: &mut usize) -> Option<Atom> {
     *at += 1;
-    let others = chars.get(*at) == Some(&'^');
+    let others = bytes.get(*at) == Some(&b'^');
     if others {
         *at += 1;
     }
     let mut ranges = Vec::new();
     let first = *at;
     loop {
-        let from = *chars.get(*at)?;
-        if from == ']' && *at > first {
+        let from = *bytes.get(*at)?;
+        if from == b']' && *at > first {
             return Some(Atom::Class(ranges, others));
         }
         *at += 1;
-        let is_range = chars.get(*at) == Some(&'-') && chars.get(*at + 1) != Some(&']');
+        let is_range = bytes.get(*at) == Some(&b'-') && bytes.get(*at + 1) != Some(&b']');
         if is_range {
-            let to = *chars.get(*at + 1)?;
+            let to = *bytes.get(*at + 1)?;
             ranges.push((from, to));
             *at += 2;
         } else {
@@ -305,7 +333,7 @@ fn class(chars: &[char], at: &mut usize) -> Option<Atom> {
 type Next<'a> = &'a mut dyn FnMut(usize, &mut u32) -> bool;
 
 /// Whether the pieces match from `at` on and what follows agrees.
-fn sequence(pieces: &[Piece], text: &[char], at: usize, steps: &mut u32, next: Next<'_>) -> bool {
+fn sequence(pieces: &[Piece], text: &[u8], at: usize, steps: &mut u32, next: Next<'_>) -> bool {
     match pieces.split_first() {
         None => next(at, steps),
         Some((piece, rest)) => repeat(piece, rest, text, (at, 0), steps, next),
@@ -315,7 +343,7 @@ fn sequence(pieces: &[Piece], text: &[char], at: usize, steps: &mut u32, next: N
 fn repeat(
     piece: &Piece,
     rest: &[Piece],
-    text: &[char],
+    text: &[u8],
     (at, done): (usize, u32),
     steps: &mut u32,
     next: Next<'_>,
@@ -336,7 +364,7 @@ fn repeat(
     done >= piece.least && sequence(rest, text, at, steps, next)
 }
 
-fn one(atom: &Atom, text: &[char], at: usize, steps: &mut u32, next: Next<'_>) -> bool {
+fn one(atom: &Atom, text: &[u8], at: usize, steps: &mut u32, next: Next<'_>) -> bool {
     let took = match atom {
         Atom::Start => return at == 0 && next(at, steps),
         Atom::End => return at == text.len() && next(at, steps),
@@ -346,7 +374,7 @@ fn one(atom: &Atom, text: &[char], at: usize, steps: &mut u32, next: Next<'_>) -
                 .any(|branch| sequence(branch, text, at, steps, &mut *next));
         }
         Atom::Any => text.get(at).is_some(),
-        Atom::Char(want) => text.get(at) == Some(want),
+        Atom::Byte(want) => text.get(at) == Some(want),
         Atom::Class(ranges, others) => text.get(at).is_some_and(|c| {
             let inside = ranges.iter().any(|(from, to)| (from..=to).contains(&c));
             inside != *others

@@ -218,16 +218,18 @@ async fn patience(world: Arc<World>, id: String, script: IncomingScript) {
     world.lock().signal(&id, Signal::FarHangup { cause: 0 });
 }
 
-/// The caller is gone while nothing else than AGI has the channel. No `HangupRequest` tells of it,
-/// and a CANCEL has a cause of its own on Asterisk 22 (observed on 16.28 and 22.10).
+/// The caller is gone while AGI has the channel. No `HangupRequest` tells of it, and a CANCEL has a
+/// cause of its own (observed on Asterisk 16.28 and 22.10).
 pub(super) fn left(world: &World, state: &mut State, id: &str) {
     let Some(channel) = state.channel_mut(id) else {
         return;
     };
     channel.end_told = true;
-    if channel.answered.is_none() && !world.v16() {
+    if channel.answered.is_none() {
         channel.cause = 127;
-        channel.tech_cause = Some(487);
+        channel.tech_cause = Some(487).filter(|_| !world.v16());
+    } else if let Some(cause) = world.far_cause() {
+        channel.cause = cause;
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
 const KEPT: usize = 10_000;
 
 /// Longest body that arrives in the dialplan, in bytes; observed on Asterisk 16.28 and 22.10.
-const LONGEST_IN: usize = 3000;
+const LONGEST_IN: usize = 1023;
 
 /// The one channel on which all incoming messages are handled. It stays for ever.
 const QUEUE_CHANNEL: &str = "Message/ast_msg_queue";
@@ -70,8 +70,8 @@ impl MockAsterisk {
 
     /// A message comes in, and the dialplan tells of it with
     /// `UserEvent(FaxbotMessage,From: ..,To: ..,Body64: ..)`. `from` is a URI such as
-    /// `sip:alice@127.0.0.1`, or one with a name: `Alice <sip:alice@127.0.0.1>`. Of a body above
-    /// 3 kB only the event comes, empty, as a real server loses it.
+    /// `sip:alice@127.0.0.1`, or one with a name: `Alice <sip:alice@127.0.0.1>`. Of a body of
+    /// 1 KiB or more only the event comes, empty, as a real server loses it.
     pub fn message_in(&self, from: &str, body: &str) {
         self.message_to(from, "pjsip:faxbot@127.0.0.1", body);
     }

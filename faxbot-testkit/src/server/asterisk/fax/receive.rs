@@ -48,9 +48,17 @@ pub(in crate::server::asterisk) async fn receive(here: &mut Here<'_>, data: &str
     let Some(fax) = fax else {
         // A caller that is no fax: it listens until somebody hangs up.
         let stop = pause(here.signal, FOR_EVER).await;
-        return dropped(&run, 0, "", None, stop).await;
+        world.change(|state| {
+            state.fax_counters.failed += 1;
+            if stop.as_ref().is_some_and(Stop::is_far) {
+                state.hangup_request("HangupRequest", id, world.far_cause());
+            }
+        });
+        run.fail_early("T38_NEG_ERROR", "error negotiating T.38");
+        return stop.into();
     };
     if let Some(stop) = pause(here.signal, world.config.timings.negotiation).await {
+        world.change(|state| state.fax_counters.failed += 1);
         return dropped(&run, 0, "", Some((14400, "0x0")), Some(stop)).await;
     }
     if fax.t38 && !options.contains('F') {
