@@ -248,8 +248,8 @@ pub(super) async fn stay(
             Some(Stop::Far(cause) | Stop::Here(cause)) if *cause != 0 => *cause,
             _ => 16,
         };
-        if let (Some(Stop::Far(_) | Stop::Here(_)), Some(channel)) = (&stop, state.channel_mut(id))
-        {
+        let moves = matches!(stop, Some(Stop::Redirect { .. } | Stop::Bridge(_)));
+        if let Some(channel) = state.channel_mut(id).filter(|_| !moves) {
             channel.cause = cause;
         }
         if matches!(stop, Some(Stop::Far(_))) && !state.channel(id).is_some_and(|c| c.end_told) {

@@ -140,8 +140,10 @@ pub(super) async fn join(here: &mut Here<'_>, data: &str) -> Done {
         .get(&room)
         .is_some_and(|room| room.locked);
     if room.is_empty() || (locked && !admin) {
+        // The channel ends with cause 0, and no event tells of a conference (seen on 16.28 and
+        // 22.10).
         world.change(|state| state.set_var(here.id, "CONFBRIDGE_RESULT", "FAILED"));
-        return Done::Stopped(Stop::Ended(16));
+        return Done::Stopped(Stop::Ended(0));
     }
     let out = world.change(|state| {
         state.open_room(&room);
@@ -175,13 +177,21 @@ pub(super) async fn join(here: &mut Here<'_>, data: &str) -> Done {
 }
 
 /// The headers of `ConfbridgeList` before those of the channel.
-pub(super) fn listed(to: MessageBuilder, room: &str, user: &User, seconds: u64) -> MessageBuilder {
-    to.header("Conference", room)
+pub(super) fn listed(
+    to: MessageBuilder,
+    (room, user): (&str, &User),
+    seconds: u64,
+    v16: bool,
+) -> MessageBuilder {
+    let list = to
+        .header("Conference", room)
         .header("Admin", yes_no(user.admin))
         .header("MarkedUser", "No")
         .header("WaitMarked", "No")
-        .header("EndMarked", "No")
-        .header("EndMarkedAny", "No")
+        .header("EndMarked", "No");
+    // Asterisk 16.28 lacks it.
+    let any = (!v16).then_some("No");
+    list.maybe("EndMarkedAny", any)
         .header("Waiting", "No")
         .header("Muted", yes_no(user.muted))
         .header("Talking", "No")

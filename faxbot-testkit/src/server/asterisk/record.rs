@@ -134,8 +134,17 @@ pub(super) struct Expected {
 pub(super) struct Record {
     pub actions: Vec<SeenAction>,
     pub expected: Vec<Expected>,
-    lines: VecDeque<String>,
+    lines: VecDeque<Line>,
     dropped: usize,
+}
+
+/// A line of the transcript. What the server said is written out when somebody asks for it.
+enum Line {
+    Text(String),
+    Server {
+        message: Message,
+        connection: Option<u32>,
+    },
 }
 
 impl Record {
@@ -164,18 +173,11 @@ impl Record {
 
     /// `connection` is `None` for an event to all.
     pub(super) fn server(&mut self, message: &Message, connection: Option<u32>) {
-        let headers: Vec<_> = message
-            .headers()
-            .map(|(name, value)| {
-                (
-                    String::from_utf8_lossy(name),
-                    String::from_utf8_lossy(value),
-                )
-            })
-            .collect();
-        let shown = line(headers.iter().map(|(k, v)| (&**k, &**v)));
-        let to = connection.map_or("*".to_owned(), |connection| connection.to_string());
-        self.push(format!("{to} < {shown}"));
+        let message = message.clone();
+        self.keep(Line::Server {
+            message,
+            connection,
+        });
     }
 
     pub(super) fn note(&mut self, text: &str) {
@@ -183,6 +185,10 @@ impl Record {
     }
 
     fn push(&mut self, line: String) {
+        self.keep(Line::Text(line));
+    }
+
+    fn keep(&mut self, line: Line) {
         if self.lines.len() == KEPT_LINES {
             self.lines.pop_front();
             self.dropped += 1;
@@ -196,7 +202,13 @@ impl Record {
             let _infallible = writeln!(text, "({} earlier lines left out)", self.dropped);
         }
         for line in &self.lines {
-            text.push_str(line);
+            match line {
+                Line::Text(line) => text.push_str(line),
+                Line::Server {
+                    message,
+                    connection,
+                } => text.push_str(&server_line(message, *connection)),
+            }
             text.push('\n');
         }
         text
@@ -261,6 +273,21 @@ impl fmt::Debug for Unmet {
 }
 
 impl std::error::Error for Unmet {}
+
+fn server_line(message: &Message, connection: Option<u32>) -> String {
+    let headers: Vec<_> = message
+        .headers()
+        .map(|(name, value)| {
+            (
+                String::from_utf8_lossy(name),
+                String::from_utf8_lossy(value),
+            )
+        })
+        .collect();
+    let shown = line(headers.iter().map(|(k, v)| (&**k, &**v)));
+    let to = connection.map_or("*".to_owned(), |connection| connection.to_string());
+    format!("{to} < {shown}")
+}
 
 fn line<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let mut text = String::new();

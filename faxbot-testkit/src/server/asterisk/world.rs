@@ -226,8 +226,17 @@ impl State {
         self.channels.find(name)
     }
 
+    /// Whether anybody is there to hear of a class. Events that nobody gets are not made: most of
+    /// a busy server's are `VarSet`.
+    fn wanted(&self, class: &str) -> bool {
+        self.clients.values().any(|client| client.mask.has(class))
+    }
+
     /// Sends an event to every client that wants its class.
     pub(super) fn emit(&mut self, class: &'static str, event: MessageBuilder) {
+        if !self.wanted(class) {
+            return;
+        }
         let Ok(message) = event.build() else { return };
         self.record.server(&message, None);
         for client in self.clients.values() {
@@ -245,7 +254,7 @@ impl State {
         id: &str,
         headers: &[(&str, &str)],
     ) {
-        let Some(channel) = self.channel(id) else {
+        let Some(channel) = self.channel(id).filter(|_| self.wanted(class)) else {
             return;
         };
         let mut event = channel.snapshot(start(name, class), "");

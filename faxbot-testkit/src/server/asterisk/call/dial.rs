@@ -124,16 +124,8 @@ pub(in crate::server::asterisk) async fn dial(here: &mut Here<'_>, data: &str) -
     over(&world, here.id, talk.elapsed(), start.elapsed());
     match stop {
         Some(stop) => Done::Stopped(stop),
-        None => {
-            if let Some(channel) = world.lock().channel_mut(here.id) {
-                channel.cause = 16;
-            }
-            if options.go_on {
-                Done::Next
-            } else {
-                Done::Stopped(Stop::Ended(16))
-            }
-        }
+        None if options.go_on => Done::Next,
+        None => Done::Stopped(Stop::Ended(16)),
     }
 }
 

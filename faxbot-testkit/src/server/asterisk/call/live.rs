@@ -91,7 +91,7 @@ pub(in crate::server::asterisk) async fn live(
                 Place::Bridge { mut out, next } => {
                     match stay(world, id, &mut out, signal, |_| {}).await {
                         Some(stop) => Err(stop),
-                        None => after_bridge(world, id, next),
+                        None => after_bridge(world, next),
                     }
                 }
             };
@@ -109,6 +109,7 @@ pub(in crate::server::asterisk) async fn live(
                     priority,
                 } => {
                     calm(world, id);
+                    world.change(|state| state.stop_music(id));
                     place = Place::Extension {
                         context,
                         exten,
@@ -190,15 +191,8 @@ fn enter(world: &World, id: &str, bridge: &str) -> Option<Place> {
     })
 }
 
-fn after_bridge(
-    world: &World,
-    id: &str,
-    next: Option<(String, String, u32)>,
-) -> Result<Place, Stop> {
-    let mut state = world.lock();
-    if let Some(channel) = state.channel_mut(id) {
-        channel.cause = 16;
-    }
+fn after_bridge(world: &World, next: Option<(String, String, u32)>) -> Result<Place, Stop> {
+    let state = world.lock();
     match next {
         Some((context, exten, priority))
             if state.dialplan.step(&context, &exten, priority).is_some() =>
@@ -322,6 +316,9 @@ pub(super) async fn hang_up(world: &Arc<World>, legs: &Legs, stop: &Stop) {
         let fax = channel.application == "SendFAX";
         let told = channel.end_told;
         let local = channel.name.starts_with("Local/");
+        let pbx = channel.pbx;
+        // No event tells of a caller that gives up before the answer (seen on 16.28 and 22.10).
+        let told = told || channel.answered.is_none();
         channel.cause = match (stop.cause(), stop, world.far_cause()) {
             (0, Stop::Here(_) | Stop::Far(_), _) if channel.cause != 0 => channel.cause,
             (0, Stop::Far(_), Some(cause)) => cause,
@@ -336,6 +333,12 @@ pub(super) async fn hang_up(world: &Arc<World>, legs: &Legs, stop: &Stop) {
             // `SendFAX` has told of the far end's hang-up already.
             (Stop::Far(_), None) if !fax && !told => {
                 state.hangup_request("HangupRequest", &legs.id, world.far_cause());
+                if pbx {
+                    state.hangup_request("SoftHangupRequest", &legs.id, Some(16));
+                }
+            }
+            (Stop::Far(_), None) if !fax && pbx => {
+                state.hangup_request("SoftHangupRequest", &legs.id, Some(16));
             }
             (Stop::Here(cause), None) if !fax && *cause != 0 => {
                 state.hangup_request("SoftHangupRequest", &legs.id, Some(*cause));

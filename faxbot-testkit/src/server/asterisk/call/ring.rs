@@ -60,7 +60,11 @@ impl Failure {
 
     /// Something asked for its end.
     fn stopped(stop: &Stop) -> Self {
-        Self::here(stop.cause())
+        match stop {
+            // A channel that still rings cannot be moved: it ends (seen on 16.28 and 22.10).
+            Stop::Redirect { .. } | Stop::Bridge(_) => Self::here(16),
+            stop => Self::here(stop.cause()),
+        }
     }
 
     /// The dialplan behind a Local channel ended with this cause.
@@ -122,6 +126,17 @@ pub(super) async fn ring(
     signal: &mut watch::Receiver<Signal>,
 ) -> Result<(), Failure> {
     tokio::time::sleep(world.config.timings.setup).await;
+    // `TIMEOUT(absolute)` counts from the request on, and ends the ringing like its own time-out
+    // (seen on 16.28 and 22.10).
+    let limit = world
+        .lock()
+        .channel(&ringing.legs.id)
+        .and_then(|channel| *channel.limit.borrow())
+        .map(|limit| limit.saturating_duration_since(Instant::now()));
+    let ringing = &Ringing {
+        timeout: limit.unwrap_or(FOR_EVER).min(ringing.timeout),
+        ..*ringing
+    };
     if ringing.legs.walks {
         walk_local(world, ringing, script, signal).await
     } else {
