@@ -23,6 +23,10 @@ const KEEP_ENDED: Duration = Duration::from_secs(3600);
 /// How many records of ended calls are kept at most: about 10 MB.
 const MAX_ENDED: usize = 10_000;
 
+/// How many names of channels the record of one call has at most. A call that goes on for days may
+/// see any number of parties come and go.
+const MAX_NAMES: usize = 256;
+
 /// One moment on both clocks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Now {
@@ -49,6 +53,10 @@ pub(crate) struct Ending {
     pub(crate) by_us: bool,
     pub(crate) causes: Causes,
     pub(crate) fax: Option<FaxOutcome>,
+    /// When it ended, where that is not now.
+    pub(crate) at: Option<Timestamp>,
+    /// The word for the end of a call that was not answered, where the causes do not have it.
+    pub(crate) disposition: Option<Disposition>,
 }
 
 #[derive(Debug)]
@@ -66,6 +74,8 @@ pub(crate) struct Calls {
     by_native: HashMap<String, CallId>,
     ended: HashMap<CallId, CallRecord>,
     ended_order: VecDeque<(Instant, CallId)>,
+    /// How many records were dropped so far.
+    swept: u64,
 }
 
 impl Calls {
@@ -76,6 +86,7 @@ impl Calls {
             by_native: HashMap::new(),
             ended: HashMap::new(),
             ended_order: VecDeque::new(),
+            swept: 0,
         }
     }
 
@@ -113,8 +124,17 @@ impl Calls {
         let Some(live) = self.live.get_mut(&id) else {
             return;
         };
-        if self.by_native.insert(native.to_owned(), id) != Some(id) {
+        let known = self.by_native.insert(native.to_owned(), id) == Some(id);
+        if !known && live.record.channels.len() < MAX_NAMES {
             live.record.channels.push(Private::new(native.to_owned()));
+        }
+    }
+
+    /// A channel is gone while its call goes on: its name no longer leads to the call. The record
+    /// keeps it.
+    pub(crate) fn unname(&mut self, id: CallId, native: &str) {
+        if self.by_native.get(native) == Some(&id) {
+            self.by_native.remove(native);
         }
     }
 
@@ -154,8 +174,25 @@ impl Calls {
         }
     }
 
+    /// The records of ended calls, the last one first, each with its number: a later one has a
+    /// greater number, and keeps it.
+    pub(crate) fn ended(&self) -> impl Iterator<Item = (u64, &CallRecord)> {
+        let numbers = (self.swept..).zip(&self.ended_order);
+        let all: Vec<_> = numbers.collect();
+        let record =
+            |(number, (_, id)): (u64, &(Instant, CallId))| Some((number, self.ended.get(id)?));
+        all.into_iter().rev().filter_map(record)
+    }
+
     pub(crate) fn state(&self, id: CallId) -> Option<CallState> {
         self.live.get(&id).map(|live| live.state)
+    }
+
+    /// Whether the call was answered.
+    pub(crate) fn is_answered(&self, id: CallId) -> bool {
+        self.live
+            .get(&id)
+            .is_some_and(|live| live.record.answer.is_some())
     }
 
     pub(crate) fn status(&self, id: CallId) -> Option<CallStatus> {
@@ -166,7 +203,8 @@ impl Calls {
             live.record.direction,
             live.record.start,
         );
-        status.channels.clone_from(&live.record.channels);
+        let there = |name: &&Private| self.by_native.get(name.expose()) == Some(&id);
+        status.channels = live.record.channels.iter().filter(there).cloned().collect();
         status.answered_at = live.record.answer;
         Some(status)
     }
@@ -221,13 +259,16 @@ impl Calls {
     pub(crate) fn end(&mut self, id: CallId, ending: Ending, now: Now) -> Option<CallStateChanged> {
         let live = self.remove(id)?;
         let mut record = live.record;
-        record.close(now.wall);
+        // The clock of the wall may have been set back meanwhile.
+        record.close(ending.at.unwrap_or(now.wall).max(record.start));
         record.disposition = if record.answer.is_some() {
             Disposition::Answered
         } else if ending.by_us {
             Disposition::Cancelled
         } else {
-            disposition(&ending.causes)
+            ending
+                .disposition
+                .unwrap_or_else(|| disposition(&ending.causes))
         };
         record.causes = ending.causes;
         record.fax = ending.fax;
@@ -261,6 +302,7 @@ impl Calls {
             }
             self.ended_order.pop_front();
             self.ended.remove(&id);
+            self.swept = self.swept.saturating_add(1);
         }
     }
 
@@ -398,6 +440,50 @@ mod tests {
                 .record(&CallRef::native("PJSIP/peer-00000001"))
                 .is_some()
         );
+    }
+
+    #[test]
+    fn a_channel_that_left_leads_no_longer_to_the_call_and_stays_in_its_record() {
+        let (mut calls, id, start) = (calls(), CallId::new(), now());
+        let _updates = calls.open(dialing(id), start).unwrap();
+        calls.name(id, "PJSIP/own-00000001");
+        calls.name(id, "PJSIP/leg-00000002");
+        calls.unname(id, "PJSIP/leg-00000002");
+        assert_eq!(calls.find(&CallRef::native("PJSIP/leg-00000002")), None);
+        assert_eq!(calls.status(id).unwrap().channels.len(), 1);
+        let change = calls.end(id, Ending::default(), start).unwrap();
+        assert_eq!(change.record.unwrap().channels.len(), 2);
+    }
+
+    #[test]
+    fn the_names_in_a_record_are_bounded_and_none_is_left_behind() {
+        let (mut calls, id, start) = (calls(), CallId::new(), now());
+        let _updates = calls.open(dialing(id), start).unwrap();
+        for number in 0..2 * MAX_NAMES {
+            let name = format!("PJSIP/leg-{number:08x}");
+            calls.name(id, &name);
+            calls.unname(id, &name);
+        }
+        let change = calls.end(id, Ending::default(), start).unwrap();
+        assert_eq!(change.record.unwrap().channels.len(), MAX_NAMES);
+        assert!(calls.by_native.is_empty());
+    }
+
+    #[test]
+    fn an_end_that_was_earlier_than_now_has_its_own_time_and_never_lies_before_the_start() {
+        for (before, duration) in [(4, 6), (60, 0)] {
+            let (mut calls, id, start) = (calls(), CallId::new(), now());
+            let _updates = calls.open(dialing(id), start).unwrap();
+            let end = later(start, Duration::from_secs(10));
+            let ending = Ending {
+                at: Some(end.wall - Duration::from_secs(before)),
+                disposition: Some(Disposition::NoAnswer),
+                ..Ending::default()
+            };
+            let record = calls.end(id, ending, end).unwrap().record.unwrap();
+            assert_eq!(record.duration_seconds, Some(duration));
+            assert_eq!(record.disposition, Disposition::NoAnswer);
+        }
     }
 
     #[test]

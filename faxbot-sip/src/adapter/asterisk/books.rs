@@ -7,12 +7,12 @@ use std::{
 };
 
 use faxbot_core::{
-    Effect, Error, ErrorKind, Result,
+    Effect, Error, ErrorKind, Result, Timestamp,
     fax::{FaxPhase, FaxProgress, FaxUpdate},
     id::{CallId, CallRef},
     sip::{
         AdapterKind, CallRecord, CallState, CallStateChanged, CallStatus, CallUpdate, Direction,
-        IllegalEdge, Severity, SipEvent,
+        Disposition, IllegalEdge, Severity, SipEvent,
     },
 };
 use tokio::sync::watch;
@@ -21,7 +21,7 @@ use super::{
     conference::Conferences,
     fax::FaxRun,
     history::Cdrs,
-    line::{Line, LiveChannel, NewLine, lost},
+    line::{Line, LiveChannel, NewLine, lost, restart_causes},
     outcome::{Leg, Report, channel_id, peer_id},
 };
 use crate::{
@@ -216,16 +216,27 @@ impl Books {
         let events_tell = line.hangup.is_some() || line.reason.is_some();
         // The fate of a fax that was certainly there is unknown for ever; one that perhaps never was
         // is asked for with `lookup`, which may prove that.
-        let certain_fax = line.fax.is_some() && (line.taken || line.channel.is_some());
-        if report.is_none() && !events_tell && !certain_fax {
+        let certain = line.taken || line.channel.is_some();
+        let certain_fax = line.fax.is_some() && certain;
+        let restarted = line.restarted.filter(|_| certain);
+        let unseen = report.is_none() && !events_tell;
+        if unseen && !certain_fax && restarted.is_none() {
             // It is gone, and nobody saw how.
             return self.lose(id, lost(id));
         }
+        let answered = self.calls.is_answered(id) || report.is_some_and(|report| report.answered);
         let Some(mut line) = self.close_line(id) else {
             return Vec::new();
         };
-        let causes = line.causes(report);
         let by_us = line.hung_up_by_us;
+        let restarted = restarted.filter(|_| unseen);
+        let causes = if restarted.is_some() {
+            restart_causes()
+        } else if line.second_failed(answered, report) {
+            line.second_causes(report)
+        } else {
+            line.causes(report)
+        };
         let mut out: Vec<_> = line.recordings.ended(id).into_iter().collect();
         let fax = line
             .fax
@@ -238,7 +249,18 @@ impl Books {
             // The answer was missed; the record must have it.
             let _ = self.calls.jump(id, CallState::Connected, now);
         }
-        let ending = Ending { by_us, causes, fax };
+        let ending = Ending {
+            by_us,
+            // Its end was not seen; nor an answer that may have come in a gap.
+            disposition: if restarted.is_some() {
+                Some(Disposition::Unknown)
+            } else {
+                line.disposition(&causes)
+            },
+            at: restarted,
+            causes,
+            fax,
+        };
         let end = self.calls.end(id, ending, now);
         out.extend(end.map(SipEvent::CallStateChanged));
         out
@@ -307,6 +329,7 @@ impl Books {
     ) -> Vec<SipEvent> {
         let mut present = HashSet::new();
         let mut out = Vec::new();
+        self.partners_in(list, asked, now);
         for channel in list {
             if let Some(Leg::Own(id)) = self.leg(&channel.uniqueid)
                 && self.lines.contains_key(&id)
@@ -449,14 +472,36 @@ impl Books {
     }
 
     pub(super) fn advance(&mut self, id: CallId, next: CallState, now: Now) -> Vec<SipEvent> {
-        report(id, self.calls.advance(id, next, now))
+        let moved = self.calls.advance(id, next, now);
+        self.answered_by(id, next, now);
+        report(id, moved)
     }
 
     pub(super) fn jump(&mut self, id: CallId, seen: CallState, now: Now) -> Vec<SipEvent> {
-        match self.calls.jump(id, seen, now) {
+        let moved = self.calls.jump(id, seen, now);
+        self.answered_by(id, seen, now);
+        match moved {
             // A list shows a moment that our events may have overtaken.
             Err(_) => Vec::new(),
             moved => report(id, moved),
+        }
+    }
+
+    /// Asks for what begins with an answer, after a move and again while it has not begun.
+    fn answered_by(&mut self, id: CallId, next: CallState, now: Now) {
+        if next == CallState::Connected && self.calls.is_answered(id) {
+            self.is_answered(id, now);
+        }
+    }
+
+    /// Another run of the server answers: the channels of the one before are gone, without a handler
+    /// having run. `at` is when the link to it was lost.
+    pub(super) fn restarted(&mut self, at: Timestamp) {
+        for line in self.lines.values_mut() {
+            // What was not requested yet will be requested from the new run.
+            if line.requested.is_some() && line.hangup.is_none() {
+                line.restarted.get_or_insert(at);
+            }
         }
     }
 }

@@ -54,7 +54,10 @@ impl Books {
         match leg {
             Leg::Own(id) if self.lines.contains_key(&id) => self.own_event(id, event, now),
             Leg::Peer(id) => {
-                if event.is_event("Hangup")
+                if name == b"newchannel" {
+                    let channel = event.get_str("Channel").unwrap_or_default();
+                    self.calls.name(id, &channel);
+                } else if name == b"hangup"
                     && let Some(line) = self.lines.get_mut(&id)
                 {
                     line.peer = Some(hangup_causes(event));
@@ -82,6 +85,9 @@ impl Books {
                 Vec::new()
             }
             Some(b"newstate") => self.channel_state(id, &text("ChannelStateDesc"), false, now),
+            Some(b"varset") if text("Variable") == "DIALSTATUS" => {
+                self.dial_ended(id, &text("Value"), now)
+            }
             Some(b"varset") => {
                 if let Some(fax) = self.lines.get_mut(&id).and_then(|line| line.fax.as_mut()) {
                     fax.variable(&text("Variable"), &text("Value"));
@@ -187,15 +193,17 @@ impl Books {
     ) -> Vec<SipEvent> {
         let next = match word {
             "Ringing" | "Ring" => CallState::Ringing,
-            "Up" => CallState::Connected,
+            "Up" => {
+                if let Some(line) = self.lines.get_mut(&id) {
+                    line.check_at = Some(now.instant + RECHECK);
+                }
+                // Only a list knows of a bridge without the events.
+                let bridged = seen && self.lines.get(&id).is_some_and(|it| it.bridge.is_some());
+                self.up_means(id, bridged)
+            }
             "Down" | "Dialing" | "Rsrvd" => CallState::Dialing,
             _ => return Vec::new(),
         };
-        if next == CallState::Connected
-            && let Some(line) = self.lines.get_mut(&id)
-        {
-            line.check_at = Some(now.instant + RECHECK);
-        }
         let phase = match next {
             CallState::Ringing => FaxPhase::Ringing,
             CallState::Connected => FaxPhase::Negotiating,

@@ -13,8 +13,9 @@ use tokio::sync::watch;
 
 use super::{
     super::{
+        answer::OnceAnswered,
         books::{OVERDUE, UNSURE},
-        legs::{OnceAnswered, Plan},
+        legs::Plan,
         line::{LiveChannel, NewLine},
         outcome::{Report, channel_id, peer_id},
     },
@@ -474,3 +475,6 @@ fn progress_goes_forward_only() {
 
 #[path = "books_tests.rs"]
 mod books;
+
+#[path = "legs_tests.rs"]
+mod legs;

@@ -2,14 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use faxbot_core::{Error, ErrorKind, Private, id::CallId, sip::Causes};
+use faxbot_core::{Error, ErrorKind, Private, Timestamp, id::CallId, sip::Causes};
 
 use super::{
+    answer::OnceAnswered,
     books::UNSURE,
     fax::FaxRun,
     hold::Hold,
     incoming::Waiting,
-    legs::{OnceAnswered, Partner, Plan},
+    legs::{Partner, Plan, Second},
     outcome::Report,
     record::Recordings,
 };
@@ -24,6 +25,11 @@ pub(super) struct Line {
     pub(super) on_answer: OnceAnswered,
     /// Channels that the server made for the call.
     pub(super) partners: Vec<Partner>,
+    pub(super) second: Second,
+    /// The bridge that our leg is in.
+    pub(super) bridge: Option<String>,
+    /// The server was restarted while the call was up. When it was last known to be.
+    pub(super) restarted: Option<Timestamp>,
     pub(super) incoming: Option<Waiting>,
     pub(super) hold: Hold,
     pub(super) recordings: Recordings,
@@ -80,7 +86,8 @@ impl Line {
     /// that is not written.
     pub(super) fn may_still_come(&self, now: Instant) -> Option<bool> {
         let age = now.saturating_duration_since(self.requested?);
-        Some(self.channel.is_none() && self.reason.is_none() && age < UNSURE)
+        let of_this_run = self.restarted.is_none();
+        Some(of_this_run && self.channel.is_none() && self.reason.is_none() && age < UNSURE)
     }
 
     /// When the server is asked for it; never again once its end is being read.
@@ -90,6 +97,10 @@ impl Line {
 
     /// Whether nothing that is on its way can say more about a call that was not answered.
     pub(super) fn tells_why(&self) -> bool {
+        if self.second.first_up {
+            // The Originate is over, and what the dial of the second party came to was told before.
+            return true;
+        }
         let said = [self.hangup.as_ref(), self.peer.as_ref()];
         said.into_iter().flatten().any(tells)
             || match self.reason {
@@ -120,6 +131,14 @@ impl Line {
             _ => self.hangup.clone().unwrap_or_default(),
         }
     }
+}
+
+/// Why a call ended that was up when the server was restarted: the class of a failure of the
+/// network that passes (Q.850, 41: temporary failure), in words of ours.
+pub(super) fn restart_causes() -> Causes {
+    Causes::new()
+        .with_q850(41)
+        .with_native("the server was restarted")
 }
 
 /// 0 says nothing: a normal hang-up is often 0 on the wire.

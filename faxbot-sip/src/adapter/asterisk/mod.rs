@@ -39,6 +39,7 @@
 //! ```
 
 mod abilities;
+mod answer;
 mod books;
 mod conference;
 mod config;

@@ -15,7 +15,7 @@ use faxbot_core::{
 };
 use uuid::Uuid;
 
-use super::config::DialplanContext;
+use super::{config::DialplanContext, legs::DialStatus};
 
 /// Marks the layout of the value; another version's values are left alone.
 const VERSION: &str = "2";
@@ -38,6 +38,9 @@ pub(super) const KIND_FAX: &str = "fax";
 
 /// Its value for a call that counts as answered when its second party answers.
 pub(super) const KIND_CONNECT: &str = "connect";
+
+/// Its value for a call that is bridged to a second party on answer.
+pub(super) const KIND_BRIDGE: &str = "bridge";
 
 /// The variable that has the key of the outcome: `faxbot-` and the id of the call.
 pub(super) const KEY: &str = "FAXBOT_ID";
@@ -157,6 +160,8 @@ pub(super) struct Report {
     pub(super) answered: bool,
     pub(super) is_fax: bool,
     pub(super) cause: Option<u16>,
+    /// What the dial of the second party came to, where we asked for one.
+    pub(super) dial: Option<DialStatus>,
     pub(super) fax: FaxVariables,
 }
 
@@ -191,15 +196,24 @@ impl Report {
             answered: state == "Up" && (kind != KIND_CONNECT || dial_status == "ANSWER"),
             is_fax: kind == KIND_FAX,
             cause,
+            dial: DialStatus::parse(dial_status)
+                .filter(|_| kind == KIND_CONNECT || kind == KIND_BRIDGE),
             fax,
         })
     }
 
-    /// The cause of the channel; 0 says nothing (a normal hang-up is often 0 on the wire).
+    /// The cause of the channel; 0 says nothing (a normal hang-up is often 0 on the wire). Of a
+    /// second party that was not reached `Dial` may know more.
     pub(super) fn causes(&self) -> Causes {
-        match self.cause {
+        let said = match self.cause {
             Some(cause) if cause != 0 => Causes::new().with_q850(cause),
             _ => Causes::new(),
+        };
+        match self.dial {
+            Some(status) if said.class().is_none() && !status.causes().is_empty() => {
+                status.causes()
+            }
+            _ => said,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use faxbot_core::{
     Effect, Error, ErrorKind, Private, Result,
+    address::Address,
     fax::{FaxCall, FaxRequest},
     id::{CallId, CallRef},
     plugin::CancelOutcome,
@@ -12,16 +13,8 @@ use faxbot_core::{
 };
 
 use super::{
-    AsteriskAdapter,
-    core::Core,
-    legs::{OnceAnswered, Plan},
-    line::NewLine,
-    outcome::channel_id,
-    request,
-    run::clear_spool,
-    server::Server,
-    server_of,
-    spool::Pages,
+    AsteriskAdapter, answer::OnceAnswered, core::Core, legs::Plan, line::NewLine,
+    outcome::channel_id, request, run::clear_spool, server::Server, server_of, spool::Pages,
 };
 use crate::protocol::ami::{Action, Reply};
 
@@ -29,17 +22,22 @@ impl AsteriskAdapter {
     pub(super) async fn place_call(&self, request: CallRequest) -> Result<Call> {
         const OPERATION: &str = "make_call";
         self.require(&request.capabilities(), OPERATION)?;
-        let action = request::make_call(&self.core.config, &self.core.store, &request)?;
+        let control = self.core.state().abilities.control;
+        let action = request::make_call(&self.core.config, &self.core.store, control, &request)?;
         let server = self.server(OPERATION)?;
         let id = request.id;
         let caller = request.options.caller_id.as_ref();
+        let name = |address: &Address| Private::new(address.expose().into_owned());
+        let caller = caller.map(|number| Private::new(number.expose().to_owned()));
+        let (from, to) = match &request.plan {
+            CallPlan::Dial { to, .. } => (caller, name(to)),
+            CallPlan::Connect { from, to } => (Some(name(from)), name(to)),
+            _ => return Err(Error::unsupported(OPERATION)),
+        };
         let new = NewLine {
             id,
-            to: match &request.plan {
-                CallPlan::Dial { to, .. } => Private::new(to.expose().into_owned()),
-                _ => Private::default(),
-            },
-            from: caller.map(|number| Private::new(number.expose().to_owned())),
+            to,
+            from,
             ring_timeout: request.options.timeout,
             plan: Plan::of(&request),
             on_answer: OnceAnswered::of(&request.options),

@@ -1,6 +1,6 @@
 //! Requests of the contract as actions of the manager.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use faxbot_core::{
     Error, ErrorKind, Result,
@@ -12,10 +12,44 @@ use faxbot_core::{
 
 use super::{
     config::AsteriskConfig,
-    dialplan::PARK_SECONDS,
-    outcome::{KEY, KIND, KIND_FAX, OutcomeStore, channel_id, peer_id},
+    dialplan::{DIAL, DIAL_RING, DIAL_TO, PARK_SECONDS},
+    outcome::{KEY, KIND, KIND_BRIDGE, KIND_CONNECT, KIND_FAX, OutcomeStore, channel_id, peer_id},
 };
 use crate::protocol::ami::{Action, ActionError};
+
+/// What a call may take beside its ring time and its duration before Asterisk itself ends the channel:
+/// the limit that is set on answer comes first.
+const LIMIT_GRACE: Duration = Duration::from_secs(30);
+
+/// Headers that the SIP stack writes itself: a second one would make the request another, or none
+/// (RFC 3261 section 20).
+const OWN_HEADERS: &[&str] = &[
+    "via",
+    "v",
+    "from",
+    "f",
+    "to",
+    "t",
+    "call-id",
+    "i",
+    "cseq",
+    "contact",
+    "m",
+    "max-forwards",
+    "route",
+    "record-route",
+    "require",
+    "proxy-require",
+    "content-length",
+    "l",
+    "content-type",
+    "c",
+    "content-encoding",
+    "e",
+    "content-disposition",
+    "authorization",
+    "proxy-authorization",
+];
 
 /// What a fax may take beside its ring time-out before Asterisk itself ends the channel.
 const ABSOLUTE_GRACE: Duration = Duration::from_secs(30);
@@ -24,26 +58,42 @@ const ABSOLUTE_GRACE: Duration = Duration::from_secs(30);
 pub(super) fn make_call(
     config: &AsteriskConfig,
     store: &OutcomeStore,
+    control: bool,
     request: &CallRequest,
 ) -> Result<Action> {
     const OPERATION: &str = "make_call";
-    let CallPlan::Dial { to, on_answer } = &request.plan else {
-        return Err(Error::unsupported(OPERATION));
-    };
     let options = &request.options;
-    let channel = dial_string(config, to, OPERATION)?;
+    let first = match &request.plan {
+        CallPlan::Dial { to, .. } => to,
+        CallPlan::Connect { from, .. } => from,
+        _ => return Err(Error::unsupported(OPERATION)),
+    };
+    let channel = dial_string(config, first, OPERATION)?;
     let mut action = originate(&channel, request.id, options.timeout, OPERATION)?;
-    action = match on_answer {
-        OnAnswer::Park => application(action, "Wait", PARK_SECONDS),
-        OnAnswer::Extension { extension, context } => action
-            .header("Exten", extension)
-            .and_then(|action| {
-                action.header("Context", context.as_ref().unwrap_or(&config.context))
-            })
-            // Without a priority an Async Originate is accepted and the channel stays in nowhere
-            // (`03_originate_nonexistent_exten`).
-            .and_then(|action| action.header("Priority", "1")),
-        OnAnswer::Application { name, data } => application(action, name, data),
+    let second = |to: &Address, kind| -> Result<Second> {
+        Ok(Second {
+            dial: second_party(config, to, OPERATION)?,
+            ring: options.timeout,
+            context: store.context().filter(|_| control),
+            kind,
+        })
+    };
+    action = match &request.plan {
+        CallPlan::Connect { to, .. } => second(to, KIND_CONNECT)?.add_to(action),
+        CallPlan::Dial { on_answer, .. } => match on_answer {
+            OnAnswer::Park => application(action, "Wait", PARK_SECONDS),
+            OnAnswer::Extension { extension, context } => action
+                .header("Exten", extension)
+                .and_then(|action| {
+                    action.header("Context", context.as_ref().unwrap_or(&config.context))
+                })
+                // Without a priority an Async Originate is accepted and the channel stays in nowhere
+                // (`03_originate_nonexistent_exten`).
+                .and_then(|action| action.header("Priority", "1")),
+            OnAnswer::Application { name, data } => application(action, name, data),
+            OnAnswer::Bridge(to) => second(to, KIND_BRIDGE)?.add_to(action),
+            _ => return Err(Error::unsupported(OPERATION)),
+        },
         _ => return Err(Error::unsupported(OPERATION)),
     }
     .map_err(|error| refused(OPERATION, error))?;
@@ -65,7 +115,119 @@ pub(super) fn make_call(
             .variable(name, value)
             .map_err(|error| refused(OPERATION, error))?;
     }
+    action = sip_headers(action, &channel, &options.headers, OPERATION)?;
+    if let Some(limit) = options.max_duration {
+        // It counts from the Originate, with the ringing (observed on Asterisk 16.28 and 22.10), and
+        // holds if the link is lost before the answer.
+        let rings = 1 + u32::from(matches!(request.plan, CallPlan::Connect { .. }));
+        let net = options
+            .timeout
+            .saturating_mul(rings)
+            .saturating_add(limit)
+            .saturating_add(LIMIT_GRACE);
+        action = action
+            .variable("TIMEOUT(absolute)", &whole_seconds(net))
+            .map_err(|error| refused(OPERATION, error))?;
+    }
     Ok(action)
+}
+
+/// A second party, called when the first has answered.
+struct Second<'a> {
+    dial: String,
+    ring: Duration,
+    /// Our context, where it is there. A channel that `Application: Dial` runs on cannot be sent
+    /// anywhere while it is bridged: it is hung up (observed on Asterisk 16.28 and 22.10).
+    context: Option<&'a str>,
+    kind: &'static str,
+}
+
+impl Second<'_> {
+    fn add_to(self, action: Action) -> std::result::Result<Action, ActionError> {
+        let ring = whole_seconds(self.ring);
+        let action = action.variable(KIND, self.kind)?;
+        match self.context {
+            Some(context) => action
+                .header("Exten", DIAL)?
+                .header("Context", context)?
+                .header("Priority", "1")?
+                .variable(DIAL_TO, &self.dial)?
+                .variable(DIAL_RING, &ring),
+            None => application(action, "Dial", &format!("{},{ring}", self.dial)),
+        }
+    }
+}
+
+/// The dial string of a party that `Dial` calls: a comma would end it, and the rest be taken for
+/// options.
+pub(super) fn second_party(
+    config: &AsteriskConfig,
+    to: &Address,
+    operation: &'static str,
+) -> Result<String> {
+    let dial = dial_string(config, to, operation)?;
+    if dial.is_empty() || dial.contains([',', '"', '\\']) || dial.contains("${") {
+        return Err(invalid(
+            operation,
+            "the dial string of a second party cannot hold commas, quotes, backslashes or ${",
+        ));
+    }
+    Ok(dial)
+}
+
+/// Rounded up: a ring time-out of 0 is none.
+pub(super) fn whole_seconds(time: Duration) -> String {
+    let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    seconds.clamp(1, i32::MAX.unsigned_abs().into()).to_string()
+}
+
+/// Headers of the INVITE of our own channel, by a function of `chan_pjsip` (observed on Asterisk
+/// 16.28 and 22.10).
+fn sip_headers(
+    mut action: Action,
+    channel: &str,
+    headers: &BTreeMap<String, String>,
+    operation: &'static str,
+) -> Result<Action> {
+    let is_pjsip = channel
+        .get(..6)
+        .is_some_and(|start| start.eq_ignore_ascii_case("PJSIP/"));
+    if !headers.is_empty() && !is_pjsip {
+        return Err(invalid(
+            operation,
+            "SIP headers can be set on PJSIP channels only",
+        ));
+    }
+    for (name, value) in headers {
+        if !is_token(name) {
+            return Err(invalid(
+                operation,
+                "the name of a SIP header is a token of RFC 3261",
+            ));
+        }
+        if OWN_HEADERS.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+            return Err(invalid(
+                operation,
+                "this SIP header is written by the server; use one that starts with X-",
+            ));
+        }
+        if value.chars().any(char::is_control) {
+            return Err(invalid(
+                operation,
+                "the value of a SIP header cannot hold control characters",
+            ));
+        }
+        action = action
+            .variable(&format!("PJSIP_HEADER(add,{name})"), value)
+            .map_err(|error| refused(operation, error))?;
+    }
+    Ok(action)
+}
+
+/// RFC 3261 section 25.1.
+fn is_token(name: &str) -> bool {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte);
+    !name.is_empty() && name.bytes().all(token)
 }
 
 /// The `Originate` of a fax: no dialplan is needed, `SendFAX` runs on the answered channel

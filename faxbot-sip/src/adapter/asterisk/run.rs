@@ -19,9 +19,10 @@ use tracing::Instrument as _;
 
 use super::{
     abilities::Abilities,
+    answer,
     books::Todo,
     core::Core,
-    history, incoming, legs,
+    history, incoming,
     line::LiveChannel,
     outcome::{Leg, Report},
     server::Server,
@@ -171,7 +172,7 @@ impl Worker {
                     Vec::new()
                 });
             }
-            Todo::Answered(id) => legs::once_answered(core, server, id).await,
+            Todo::Answered(id) => answer::once_answered(core, server, id).await,
             Todo::Announce(id) => incoming::announce(core, server, id).await,
             Todo::Overdue(id) => incoming::overdue(core, server, id).await,
             Todo::Reloaded => {
@@ -297,12 +298,17 @@ async fn set_up(core: &Core, setup: Setup<AmiSession>) -> bool {
 
 async fn prepare(core: &Core, server: &Server) -> Result<()> {
     let startup = server.startup().await?;
-    let before = core.state().startup.replace(startup.clone());
-    if before.is_some_and(|before| before != startup) {
-        // Its channels are gone without a handler having run. What was written before is in AstDB,
-        // and is read when the list below shows that a call is gone.
-        tracing::warn!("asterisk: the server was restarted");
-    }
+    core.change(|state, now| {
+        let before = state.startup.replace(startup.clone());
+        if before.is_some_and(|before| before != startup) {
+            // What handlers wrote before is in AstDB, and is read when the list below shows that a
+            // call is gone.
+            tracing::warn!("asterisk: the server was restarted");
+            let at = state.lost_at.unwrap_or(now.wall);
+            state.books.restarted(at);
+        }
+        ((), Vec::new())
+    });
     if let Err(why) = learn(core, server).await? {
         core.trouble(Severity::Warning, why);
     }
