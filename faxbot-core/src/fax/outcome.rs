@@ -69,6 +69,10 @@ pub struct FaxOutcome {
     /// Whether error correction was used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ecm: Option<bool>,
+    /// Rows of a received fax that were damaged on the line, as far as the server told while it came
+    /// in: at least so many. With error correction there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bad_lines: Option<u32>,
     /// T.38 or audio.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transport: Option<FaxTransport>,
@@ -147,6 +151,7 @@ impl FaxOutcome {
             bit_rate: None,
             resolution: None,
             ecm: None,
+            bad_lines: None,
             transport: None,
             duration_seconds: None,
             failure: None,
@@ -187,6 +192,13 @@ impl FaxOutcome {
     #[must_use]
     pub fn with_ecm(mut self, ecm: bool) -> Self {
         self.ecm = Some(ecm);
+        self
+    }
+
+    /// Sets how many rows of a received fax were damaged, as far as it is known.
+    #[must_use]
+    pub fn with_bad_lines(mut self, rows: u32) -> Self {
+        self.bad_lines = Some(rows);
         self
     }
 
@@ -296,6 +308,7 @@ impl fmt::Debug for FaxOutcome {
             .field("bit_rate", &self.bit_rate)
             .field("resolution", &self.resolution)
             .field("ecm", &self.ecm)
+            .field("bad_lines", &self.bad_lines)
             .field("transport", &self.transport)
             .field("duration_seconds", &self.duration_seconds)
             .field("failure", &self.failure)
