@@ -13,7 +13,7 @@ use faxbot_sip::protocol::{
 };
 use faxbot_testkit::{
     replay::Recording,
-    server::asterisk::{Flavour, MockAsterisk},
+    server::asterisk::{CallerSaw, Flavour, IncomingScript, MockAsterisk},
 };
 use tokio::{io::DuplexStream, time::Instant};
 
@@ -482,4 +482,41 @@ async fn records_of_calls_come_only_where_the_server_sends_them() {
         client.until_event("Hangup").await;
         assert_eq!(client.seen.iter().any(|m| m.is_event("Cdr")), sends);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_by_the_operator_ends_every_call_before_its_goodbye() {
+    let mock = mock().await;
+    let mut client = client(&mock).await;
+    client.add_outcome_extension().await;
+    for number in 0..3 {
+        let handler = "Variable: CHANNEL(hangup_handler_push)=\"faxbot-outcome,s,1\"\r\n";
+        let headers =
+            format!("ChannelId: own{number}\r\n{handler}Application: Wait\r\nData: 3600\r\n");
+        client.originate("PJSIP/1@trunk", &headers).await;
+        client.until_event("OriginateResponse").await;
+    }
+    let waiting = mock.incoming(IncomingScript::new("1", "2"));
+    client.until_event("AsyncAGIStart").await;
+    mock.restart_now(Duration::from_secs(5));
+    client.until_event("Shutdown").await;
+    client.until_end().await;
+    let requests = client
+        .seen
+        .iter()
+        .filter(|m| m.is_event("SoftHangupRequest"));
+    assert_eq!(requests.filter(|m| text(m, "Cause") == "4").count(), 4);
+    let ends = client.seen.iter().filter(|m| m.is_event("Hangup"));
+    assert_eq!(ends.filter(|m| text(m, "Cause") == "0").count(), 4);
+    for number in 0..3 {
+        assert!(mock.db_get("faxbot", &format!("own{number}")).is_some());
+    }
+    assert_eq!(
+        mock.caller_saw(&waiting),
+        Some(CallerSaw::Ended { cause: 0 })
+    );
+    let again = async |mock: &MockAsterisk| Client::over(mock.connect_duplex()).try_login().await;
+    assert!(!again(&mock).await);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert!(again(&mock).await);
 }

@@ -581,3 +581,46 @@ async fn a_normal_end_has_the_cause_of_its_version() {
         assert_eq!(mock.caller_saw(&id), Some(CallerSaw::Ended { cause: 16 }));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_callers_at_once_are_each_decided() {
+    const CALLS: usize = 1000;
+    let mock = mock().await;
+    let mut client = client(&mock).await;
+    client.until_event("SuccessfulAuth").await;
+    client
+        .ask("Action: Events\r\nEventMask: agi,call\r\n")
+        .await;
+    for filter in ["!^Event: (VarSet|Newexten|RTCPSent)", "!Event: AGIExec"] {
+        let action = format!("Action: Filter\r\nOperation: Add\r\nFilter: {filter}\r\n");
+        client.ask(&action).await;
+    }
+    let ids: Vec<String> = (0..CALLS).map(|_| mock.incoming(script())).collect();
+    for _ in &ids {
+        client.until_event("AsyncAGIStart").await;
+    }
+    for (number, id) in ids.iter().enumerate() {
+        if number % 2 == 0 {
+            agi(&mut client, id, "ANSWER", "1").await;
+        } else {
+            let action = format!("Action: Hangup\r\nChannel: {id}\r\nCause: 17\r\n");
+            client.ask(&action).await;
+        }
+    }
+    let decided = |mock: &MockAsterisk| {
+        let open = ids
+            .iter()
+            .any(|id| mock.caller_saw(id) == Some(CallerSaw::Ringing));
+        (!open).then_some(())
+    };
+    let all = mock.wait_until(Duration::from_secs(60), decided).await;
+    assert!(all.is_some());
+    for (number, id) in ids.iter().enumerate() {
+        let want = match number % 2 {
+            0 => CallerSaw::Answered,
+            _ => CallerSaw::Ended { cause: 17 },
+        };
+        assert_eq!(mock.caller_saw(id), Some(want));
+    }
+    assert!(!client.seen.iter().any(|m| m.is_event("AGIExecStart")));
+}
