@@ -612,6 +612,48 @@ async fn a_conference_is_joined_listed_muted_recorded_locked_and_ended() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_recording_of_a_conference_is_a_file_with_the_time_in_its_name_or_not() {
+    let spool = tempfile::tempdir().unwrap();
+    for stamped in [true, false] {
+        let mut builder = builder().map_path("/rec", spool.path());
+        if !stamped {
+            builder = builder
+                .extension(
+                    "fx",
+                    "named",
+                    1,
+                    "Set",
+                    "CONFBRIDGE(bridge,record_file_timestamp)=no",
+                )
+                .extension(
+                    "fx",
+                    "named",
+                    2,
+                    "Set",
+                    "CONFBRIDGE(user,talk_detection_events)=yes",
+                )
+                .extension("fx", "named", 3, "ConfBridge", "${ROOM}");
+        }
+        let mut desk = Desk::new(builder).await;
+        let exten = if stamped { "conference" } else { "named" };
+        desk.call("a", "PJSIP/1@trunk", exten, &["ROOM=r"]).await;
+        desk.event("ConfbridgeJoin", &[]).await;
+        assert_eq!(desk.mock.far_end_talks("a", true), !stamped);
+        desk.ok("Action: ConfbridgeStartRecord\r\nConference: r\r\nRecordFile: /rec/c.wav\r\n")
+            .await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        desk.mock.far_end_hangs_up("a", 0);
+        desk.event("ConfbridgeEnd", &[]).await;
+        desk.settle().await;
+        let mut files = std::fs::read_dir(spool.path()).unwrap();
+        let file = files.next().unwrap().unwrap();
+        assert_eq!(file.metadata().unwrap().len(), 44 + 2 * 16_000);
+        assert_eq!(file.file_name() == "c.wav", !stamped);
+        std::fs::remove_file(file.path()).unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_time_limit_ends_the_channel_wherever_it_is() {
     // In `Wait` the cause is 0, in a bridge 16.
     let mut desk = Desk::new(builder()).await;

@@ -1,11 +1,13 @@
 //! `ConfBridge`: rooms, who is in them, and their events (recording `05_confbridge`).
 
+use faxbot_core::Timestamp;
 use faxbot_sip::protocol::ami::server::MessageBuilder;
 
 use super::{
     application::{Done, Here},
     bridge::stay,
     call::Stop,
+    recording::leave_file,
     world::{State, start},
 };
 
@@ -14,7 +16,10 @@ use super::{
 pub(super) struct Room {
     pub bridge: String,
     pub locked: bool,
-    pub recording: bool,
+    /// The file that it is recorded to, and since when.
+    pub recording: Option<(String, Timestamp)>,
+    /// Whether the file's name gets the time (`record_file_timestamp` of the bridge profile).
+    pub stamps_file: bool,
     pub users: Vec<User>,
 }
 
@@ -72,7 +77,7 @@ impl State {
         let Some(found) = self.rooms.get(room) else {
             return;
         };
-        let helpers = 1 + usize::from(found.recording);
+        let helpers = 1 + usize::from(found.recording.is_some());
         if let Some(bridge) = self.bridges.get_mut(&found.bridge) {
             bridge.helpers = helpers;
         }
@@ -86,15 +91,17 @@ impl State {
     }
 
     /// Makes the room when it is not there.
-    fn open_room(&mut self, room: &str) {
+    fn open_room(&mut self, room: &str, by: &str) {
         if self.rooms.contains_key(room) {
             return;
         }
+        let stamp = self.profile(by, "bridge,record_file_timestamp");
         let bridge = self.create_bridge(Some(room));
         let opened = Room {
             bridge,
             locked: false,
-            recording: false,
+            recording: None,
+            stamps_file: stamp.is_none_or(|value| value != "no"),
             users: Vec::new(),
         };
         self.rooms.insert(room.to_owned(), opened);
@@ -103,25 +110,53 @@ impl State {
         self.room_device(room, "INUSE");
     }
 
-    /// The last user takes the room along.
-    fn close_room(&mut self, room: &str) {
+    /// What the dialplan set on a channel by `CONFBRIDGE(..)` before it joins.
+    fn profile(&self, channel: &str, option: &str) -> Option<String> {
+        let vars = &self.channel(channel)?.vars;
+        vars.get(&format!("CONFBRIDGE({option})")).cloned()
+    }
+
+    /// A user talks or falls silent: told only where the user's profile asks for it
+    /// (`talk_detection_events`; headers as in `apps/confbridge/confbridge_manager.c`).
+    pub(super) fn talks(&mut self, id: &str, on: bool) -> bool {
+        let wanted = self.profile(id, "user,talk_detection_events");
+        let room = self.rooms.iter().find_map(|(name, room)| {
+            let user = room.users.iter().find(|user| user.channel == id)?;
+            Some((name.clone(), room.bridge.clone(), user.admin))
+        });
+        let Some((room, bridge, admin)) = room.filter(|_| wanted.is_some_and(|on| on == "yes"))
+        else {
+            return false;
+        };
+        if let (Some(bridge), Some(channel)) = (self.bridges.get(&bridge), self.channel(id)) {
+            let event = start("ConfbridgeTalking", "call").header("Conference", room);
+            let event = channel
+                .snapshot(bridge.headers(event), "")
+                .header("TalkingStatus", if on { "on" } else { "off" })
+                .header("Admin", yes_no(admin));
+            self.emit("call", event);
+        }
+        true
+    }
+
+    /// The last user takes the room along. The answer is the recording that ends with it.
+    fn close_room(&mut self, room: &str) -> Option<(String, Timestamp)> {
         if self
             .rooms
             .get(room)
             .is_none_or(|room| !room.users.is_empty())
         {
-            return;
+            return None;
         }
         self.room_device(room, "NOT_INUSE");
         self.room_event("ConfbridgeEnd", room, None, false);
-        let Some(closed) = self.rooms.remove(room) else {
-            return;
-        };
+        let closed = self.rooms.remove(room)?;
         if let Some(bridge) = self.bridges.get_mut(&closed.bridge) {
             bridge.helpers = 0;
         }
         self.bridge_event("BridgeDestroy", &closed.bridge);
         self.bridges.remove(&closed.bridge);
+        closed.recording
     }
 }
 
@@ -146,7 +181,7 @@ pub(super) async fn join(here: &mut Here<'_>, data: &str) -> Done {
         return Done::Stopped(Stop::Ended(0));
     }
     let out = world.change(|state| {
-        state.open_room(&room);
+        state.open_room(&room, here.id);
         let found = state.rooms.get_mut(&room)?;
         let bridge = found.bridge.clone();
         found.users.push(User {
@@ -172,7 +207,9 @@ pub(super) async fn join(here: &mut Here<'_>, data: &str) -> Done {
         }
     })
     .await;
-    world.change(|state| state.close_room(&room));
+    if let Some((file, since)) = world.change(|state| state.close_room(&room)) {
+        leave_file(world, &file, since);
+    }
     stop.into()
 }
 

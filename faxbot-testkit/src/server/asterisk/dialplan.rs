@@ -160,7 +160,7 @@ pub(super) fn assign(world: &World, id: &str, name: &str, value: &str) {
             }
             state.channel_event("HangupHandlerPush", "dialplan", id, &[("Handler", value)]);
         }
-        "CHANNEL" | "CALLERID" | "TIMEOUT" => {
+        "CHANNEL" | "CALLERID" | "TIMEOUT" | "CONFBRIDGE" => {
             if let Some(channel) = state.channel_mut(id) {
                 match (name, &mut channel.caller) {
                     ("CALLERID(num)", Some(party)) => value.clone_into(&mut party.number),

@@ -39,6 +39,12 @@ impl MockAsterisk {
         })
     }
 
+    /// The far end of a channel in a conference talks, or falls silent: `ConfbridgeTalking`. False
+    /// when it is in none, or its dialplan did not `Set(CONFBRIDGE(user,talk_detection_events)=yes)`.
+    pub fn far_end_talks(&self, id: &str, talks: bool) -> bool {
+        self.world.change(|state| state.talks(id, talks))
+    }
+
     /// `Uniqueid` of each channel that is in a bridge with this one.
     pub fn bridged_with(&self, id: &str) -> Vec<String> {
         let state = self.world.lock();

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Where a file without a directory goes.
-const MONITOR_DIR: &str = "/var/spool/asterisk/monitor";
+pub(super) const MONITOR_DIR: &str = "/var/spool/asterisk/monitor";
 
 /// Samples of a second: telephone sound in 16 bits.
 const RATE: u32 = 8000;
@@ -96,14 +96,19 @@ pub(super) fn stop(world: &World, channel: &str, id: Option<&str>, tell: bool) -
         Some(state.features.recordings.swap_remove(at))
     });
     let Some(recording) = found else { return false };
-    let length = world.now().duration_since(recording.since);
+    leave_file(world, &recording.file, recording.since);
+    true
+}
+
+/// Leaves the file of a recording that began then.
+pub(super) fn leave_file(world: &World, file: &str, since: Timestamp) {
+    let length = world.now().duration_since(since);
     let samples = u64::try_from(length.as_millis()).unwrap_or(0) * u64::from(RATE) / 1000;
     let most = RATE.saturating_mul(MAX_SECONDS);
     let samples = u32::try_from(samples).unwrap_or(most).min(most);
     // Asterisk only logs a file that it cannot write.
-    let _unwritable = write(world, &recording.file, samples);
+    let _unwritable = write(world, file, samples);
     world.changed.notify_waiters();
-    true
 }
 
 /// Mutes or unmutes; the answer is how many recordings that changed.

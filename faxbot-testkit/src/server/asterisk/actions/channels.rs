@@ -69,7 +69,11 @@ pub(super) fn setvar(world: &World, action: &SeenAction) -> Answer {
     let Some(id) = id else {
         return error(action, "No such channel");
     };
-    if variable.starts_with("SHELL(") {
+    // `CONFBRIDGE` is for the dialplan alone (seen on 16.28 and 22.10).
+    if ["SHELL(", "CONFBRIDGE("]
+        .iter()
+        .any(|name| variable.starts_with(name))
+    {
         return error(action, "Variable not set");
     }
     assign(world, &id, variable, value);

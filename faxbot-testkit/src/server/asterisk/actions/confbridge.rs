@@ -6,6 +6,7 @@ use super::{
         confbridge::{listed, yes_no},
         connection::{Answer, error, success},
         record::SeenAction,
+        recording::{MONITOR_DIR, leave_file},
         world::{State, World},
     },
     given, item, list,
@@ -37,8 +38,8 @@ pub(super) fn run(world: &World, name: &str, action: &SeenAction) -> Answer {
             "confbridgekick" => of_users(state, room, action, Of::Kick),
             "confbridgelock" => lock(state, room, action, true),
             "confbridgeunlock" => lock(state, room, action, false),
-            "confbridgestartrecord" => record(state, room, action, true),
-            _ => record(state, room, action, false),
+            "confbridgestartrecord" => start_record(world, state, room, action),
+            _ => stop_record(world, state, room, action),
         }
     })
 }
@@ -149,25 +150,42 @@ fn lock(state: &mut State, room: &str, action: &SeenAction, locked: bool) -> Ans
     success(action, text)
 }
 
-fn record(state: &mut State, room: &str, action: &SeenAction, on: bool) -> Answer {
+/// The file gets the time into its name, unless the first user's dialplan said otherwise
+/// (`record_file_timestamp`). No event names it.
+fn start_record(world: &World, state: &mut State, room: &str, action: &SeenAction) -> Answer {
+    let now = world.now();
     let Some(found) = state.rooms.get_mut(room) else {
         return error(action, NO_ROOM);
     };
-    match (found.recording, on) {
-        (true, true) => return error(action, "Conference is already being recorded."),
-        (false, false) => {
-            return error(action, "Internal error while stopping recording.");
+    if found.recording.is_some() {
+        return error(action, "Conference is already being recorded.");
+    }
+    let file = match given(action, "RecordFile") {
+        Some(file) if file.starts_with('/') => file.to_owned(),
+        Some(file) => format!("{MONITOR_DIR}/{file}"),
+        None => format!("{MONITOR_DIR}/confbridge-{room}.wav"),
+    };
+    let file = match file.rsplit_once('.') {
+        Some((name, ending)) if found.stamps_file => {
+            format!("{name}-{}.{ending}", now.as_second())
         }
-        _ => found.recording = on,
-    }
+        _ => file,
+    };
+    leave_file(world, &file, now);
+    found.recording = Some((file, now));
     // Both events count the channel that records (recording `05_confbridge`).
-    if on {
-        state.count_helpers(room);
-        state.room_event("ConfbridgeRecord", room, None, false);
-        success(action, "Conference Recording Started.")
-    } else {
-        state.room_event("ConfbridgeStopRecord", room, None, false);
-        state.count_helpers(room);
-        success(action, "Conference Recording Stopped.")
-    }
+    state.count_helpers(room);
+    state.room_event("ConfbridgeRecord", room, None, false);
+    success(action, "Conference Recording Started.")
+}
+
+fn stop_record(world: &World, state: &mut State, room: &str, action: &SeenAction) -> Answer {
+    let recording = state.rooms.get_mut(room).and_then(|r| r.recording.take());
+    let Some((file, since)) = recording else {
+        return error(action, "Internal error while stopping recording.");
+    };
+    leave_file(world, &file, since);
+    state.room_event("ConfbridgeStopRecord", room, None, false);
+    state.count_helpers(room);
+    success(action, "Conference Recording Stopped.")
 }
