@@ -15,17 +15,21 @@ use bytes::Bytes;
 use faxbot_core::{
     address::Address,
     document::FaxImage,
-    sip::{Capabilities, Capability, SipAdapter},
+    sip::{CallStatus, Capabilities, Capability, SipAdapter},
 };
 use faxbot_sip::adapter::asterisk::{AsteriskAdapter, AsteriskConfig};
 use faxbot_testkit::{
     conformance::{
         self, Failure, samples,
         sip_adapter::{
-            self, BadConfig, Disturbance, Fate, Need, SeenRequest, SipAdapterEnv, SipAdapterSetup,
+            self, BadConfig, Caller, CallerSees, Disturbance, FarEnd, Fate, Need, SeenRequest,
+            SipAdapterEnv, SipAdapterSetup, StagedCaller,
         },
     },
-    server::asterisk::{CallScript, Flavour, MockAsterisk, ReplyFault, Timings},
+    server::asterisk::{
+        CallScript, CallerSaw, Flavour, IncomingFax, IncomingScript, MockAsterisk, ReplyFault,
+        Timings,
+    },
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -50,18 +54,8 @@ impl SipAdapterEnv for Env {
     }
 
     fn capabilities(&self) -> Capabilities {
-        [
-            Capability::Dial,
-            Capability::OnAnswerPark,
-            Capability::OnAnswerExtension,
-            Capability::OnAnswerApplication,
-            Capability::Variables,
-            Capability::Hangup,
-            Capability::LookupEnded,
-            Capability::SendFax,
-        ]
-        .into_iter()
-        .collect()
+        // The mock has every module and its account every right.
+        Capability::ALL.iter().copied().collect()
     }
 
     fn lacks(&self, _need: &Need) -> Option<String> {
@@ -112,18 +106,57 @@ impl SipAdapterEnv for Env {
         let mock = MockAsterisk::builder()
             .flavour(self.flavour)
             .timings(timings)
+            .cdr(true)
             .start()
             .await?;
         Ok(Box::new(Setup {
-            mock,
+            mock: Arc::new(mock),
             spool,
             next: AtomicU32::new(0),
         }))
     }
 }
 
+/// Who calls us, and whom.
+const CALLER: &str = "+493055501";
+const CALLED: &str = "7001";
+
+/// Our own leg of a call.
+fn channel_of(call: &CallStatus) -> Result<String, Failure> {
+    let id = call
+        .id
+        .ok_or_else(|| Failure::new("a call without an id"))?;
+    Ok(format!("faxbot-{}", id.as_uuid()))
+}
+
+struct Calling {
+    mock: Arc<MockAsterisk>,
+    id: String,
+}
+
+impl StagedCaller for Calling {
+    fn number(&self) -> String {
+        CALLER.to_owned()
+    }
+
+    fn called(&self) -> String {
+        CALLED.to_owned()
+    }
+
+    fn sees(&self) -> CallerSees {
+        match self.mock.caller_saw(&self.id) {
+            Some(CallerSaw::Answered) => CallerSees::Answered,
+            Some(CallerSaw::Ended { cause }) => {
+                let cause = u16::try_from(cause).ok();
+                CallerSees::Ended(cause.filter(|&cause| cause != 0))
+            }
+            _ => CallerSees::Waiting,
+        }
+    }
+}
+
 struct Setup {
-    mock: MockAsterisk,
+    mock: Arc<MockAsterisk>,
     spool: TempDir,
     next: AtomicU32,
 }
@@ -137,6 +170,7 @@ impl Setup {
         let mut config =
             AsteriskConfig::from_url(&self.mock.url())?.with_spool(path, path.to_string_lossy());
         config.fax_poll = Duration::from_millis(20);
+        config.incoming_context = Some("incoming".to_owned());
         change(&mut config);
         Ok(Arc::new(AsteriskAdapter::new(config)))
     }
@@ -153,7 +187,10 @@ impl SipAdapterSetup for Setup {
     }
 
     async fn with_short_timeouts(&self) -> Result<Arc<dyn SipAdapter>, Failure> {
-        self.make(|config| config.request_timeout = Duration::from_secs(1))
+        self.make(|config| {
+            config.request_timeout = Duration::from_secs(1);
+            config.incoming_deadline = Duration::from_secs(1);
+        })
     }
 
     async fn target(&self, fate: Fate) -> Result<Address, Failure> {
@@ -183,6 +220,44 @@ impl SipAdapterSetup for Setup {
         };
         self.mock.on_dial(&number, script);
         Ok(number.parse()?)
+    }
+
+    async fn far_end(&self, call: &CallStatus, does: FarEnd) -> Result<(), Failure> {
+        let channel = channel_of(call)?;
+        let done = match &does {
+            FarEnd::HangsUp => self.mock.far_end_hangs_up(&channel, 16),
+            FarEnd::Holds => self.mock.far_end_holds(&channel, true),
+            FarEnd::Resumes => self.mock.far_end_holds(&channel, false),
+            FarEnd::Presses(digits) => self.mock.far_end_presses(&channel, digits),
+            other => return Err(Failure::new(format!("no way to stage {other:?}"))),
+        };
+        if done {
+            Ok(())
+        } else {
+            Err(Failure::new("the call has no channel"))
+        }
+    }
+
+    async fn heard(&self, call: &CallStatus) -> Result<String, Failure> {
+        Ok(self.mock.dtmf_sent(&channel_of(call)?))
+    }
+
+    async fn caller(&self, caller: Caller) -> Result<Box<dyn StagedCaller>, Failure> {
+        let script = IncomingScript::new(CALLER, CALLED).name("Anna");
+        let script = match caller {
+            Caller::Waits => script,
+            Caller::GivesUpAfter(time) => script.gives_up_after(time),
+            Caller::SendsFax(pages) => script.sends_fax(IncomingFax::new(pages)),
+            other => return Err(Failure::new(format!("no caller that {other:?}"))),
+        };
+        let id = self.mock.incoming(script);
+        let mock = Arc::clone(&self.mock);
+        Ok(Box::new(Calling { mock, id }))
+    }
+
+    async fn message_in(&self, from: &str, text: &str) -> Result<(), Failure> {
+        self.mock.message_in(from, text);
+        Ok(())
     }
 
     async fn disturb(&self, what: Disturbance) -> Result<(), Failure> {

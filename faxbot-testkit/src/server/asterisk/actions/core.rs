@@ -107,6 +107,7 @@ pub(super) fn module_check(world: &World, action: &SeenAction) -> Answer {
         || [
             "chan_pjsip",
             "pbx_config",
+            "res_pjsip_header_funcs",
             "func_env",
             "func_db",
             "app_stack",
