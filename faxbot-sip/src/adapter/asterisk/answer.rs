@@ -45,8 +45,8 @@ impl OnceAnswered {
 struct Due {
     channel: String,
     record: bool,
-    /// How long it may go on.
-    left: Option<Duration>,
+    /// How long it may go on, and for how long from now.
+    limit: Option<(Duration, Duration)>,
 }
 
 impl Books {
@@ -70,21 +70,18 @@ impl Books {
         Some(Due {
             channel: line.uniqueid.clone(),
             record: std::mem::take(&mut asked.record),
-            left: asked
+            limit: asked
                 .max_duration
                 .take()
-                .map(|limit| limit.saturating_sub(passed)),
+                .map(|limit| (limit, limit.saturating_sub(passed))),
         })
     }
 
     /// Puts back what could not be asked for; the next list of channels asks for it again.
-    fn put_back(&mut self, id: CallId, record: bool, left: Option<Duration>, now: Now) {
+    fn put_back(&mut self, id: CallId, record: bool, limit: Option<Duration>, now: Now) {
         if let Some(line) = self.lines.get_mut(&id) {
             line.on_answer.record |= record;
-            if left.is_some() {
-                line.on_answer.max_duration = left;
-                line.on_answer.at = Some(now.instant);
-            }
+            line.on_answer.max_duration = line.on_answer.max_duration.or(limit);
         }
         self.unsure(id, now);
     }
@@ -95,10 +92,10 @@ impl Books {
 pub(super) async fn once_answered(core: &Core, server: &Server, id: CallId) {
     let due = core.change(|state, now| (state.books.take_answered(id, now), Vec::new()));
     let Some(due) = due else { return };
-    if let Some(left) = due.left {
+    if let Some((all, left)) = due.limit {
         match limit(server, &due.channel, left).await {
             // To set it twice does no harm.
-            Err(error) if is_passing(&error) => again(core, id, false, Some(left)),
+            Err(error) if is_passing(&error) => again(core, id, false, Some(all)),
             done => tell(core, id, done),
         }
     }
@@ -139,9 +136,9 @@ fn is_passing(error: &Error) -> bool {
     )
 }
 
-fn again(core: &Core, id: CallId, record: bool, left: Option<Duration>) {
+fn again(core: &Core, id: CallId, record: bool, limit: Option<Duration>) {
     core.events(|state, now| {
-        state.books.put_back(id, record, left, now);
+        state.books.put_back(id, record, limit, now);
         Vec::new()
     });
     core.wake.notify_one();

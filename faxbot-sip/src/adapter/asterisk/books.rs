@@ -21,7 +21,7 @@ use super::{
     conference::Conferences,
     fax::FaxRun,
     history::Cdrs,
-    line::{Line, LiveChannel, NewLine, lost, restart_causes},
+    line::{Line, LiveChannel, NewLine, lost, shutdown_causes},
     outcome::{Leg, Report, channel_id, peer_id},
 };
 use crate::{
@@ -230,12 +230,9 @@ impl Books {
         };
         let by_us = line.hung_up_by_us;
         let restarted = restarted.filter(|_| unseen);
-        let causes = if restarted.is_some() {
-            restart_causes()
-        } else if line.second_failed(answered, report) {
-            line.second_causes(report)
-        } else {
-            line.causes(report)
+        let causes = match restarted {
+            Some(_) => shutdown_causes(),
+            None => line.final_causes(answered, report),
         };
         let mut out: Vec<_> = line.recordings.ended(id).into_iter().collect();
         let fax = line
@@ -287,6 +284,8 @@ impl Books {
         self.by_uniqueid.remove(&line.uniqueid);
         for partner in &line.partners {
             self.by_uniqueid.remove(&partner.uniqueid);
+            self.calls.unname(id, &partner.uniqueid);
+            self.calls.unname(id, &partner.channel);
         }
         Some(line)
     }

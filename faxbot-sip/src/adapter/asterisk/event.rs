@@ -115,6 +115,14 @@ impl Books {
                 false
             }),
             Some(b"originateresponse") => self.originate_response(id, event, now),
+            // `AST_SOFTHANGUP_SHUTDOWN`: the server goes down. The `Hangup` that follows has no cause
+            // of its own (observed on Asterisk 16.28 and 22.10).
+            Some(b"softhanguprequest") if text("Cause") == "4" => {
+                if let Some(line) = self.lines.get_mut(&id) {
+                    line.shut_down = true;
+                }
+                Vec::new()
+            }
             Some(b"hangup") => {
                 if let Some(line) = self.lines.get_mut(&id) {
                     line.hangup = Some(hangup_causes(event));

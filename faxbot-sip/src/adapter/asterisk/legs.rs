@@ -11,13 +11,13 @@ use faxbot_core::{
 use super::{
     books::{Books, UNSURE},
     dtmf, hold,
-    line::{Line, LiveChannel, hangup_causes},
+    line::{Line, LiveChannel, hangup_causes, shutdown_causes},
     outcome::{Leg, Report},
 };
 use crate::{adapter::calls::Now, protocol::ami::Message};
 
 /// How many channels beside our own a call has at most at one time. More are not followed.
-const MAX_PARTNERS: usize = 64;
+pub(super) const MAX_PARTNERS: usize = 64;
 
 /// What a call was placed as, as far as it decides when it counts as answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -118,7 +118,7 @@ impl Line {
     /// Why the second party was not reached: by its own `Hangup`, by ours, which carries the same
     /// cause, by the handler, and by the word of `Dial`, which alone tells of a ring time-out (observed
     /// on Asterisk 16.28 and 22.10).
-    pub(super) fn second_causes(&self, report: Option<&Report>) -> Causes {
+    fn second_causes(&self, report: Option<&Report>) -> Causes {
         let stored = report.map(Report::causes);
         let said = [
             self.second.causes.as_ref(),
@@ -141,8 +141,21 @@ impl Line {
         }
     }
 
+    /// Why the call ended, by all that was told of it.
+    pub(super) fn final_causes(&self, answered: bool, report: Option<&Report>) -> Causes {
+        if self.second_failed(answered, report) && !self.shut_down {
+            return self.second_causes(report);
+        }
+        let causes = self.causes(report);
+        if self.shut_down && causes.class().is_none() {
+            shutdown_causes()
+        } else {
+            causes
+        }
+    }
+
     /// Whether a second party was called for the call, and was not reached.
-    pub(super) fn second_failed(&self, answered: bool, report: Option<&Report>) -> bool {
+    fn second_failed(&self, answered: bool, report: Option<&Report>) -> bool {
         let reached = self.second.answered
             || report.is_some_and(|report| report.dial == Some(DialStatus::Answer));
         match self.plan {

@@ -405,6 +405,29 @@ fn a_restart_of_the_server_ends_what_was_up_with_a_cause_and_nothing_else() {
 }
 
 #[test]
+fn a_call_that_a_server_hangs_up_as_it_goes_down_says_so() {
+    for (answered, disposition) in [
+        (true, Disposition::Answered),
+        (false, Disposition::Congestion),
+    ] {
+        let mut desk = Desk::new();
+        let (id, _updates) = desk.call();
+        if answered {
+            answer(&mut desk, id);
+        }
+        desk.event(id, "SoftHangupRequest", &["Cause: 4"]);
+        desk.event(id, "SoftHangupRequest", &["Cause: 16"]);
+        desk.event(id, "Hangup", &["Cause: 0", "Cause-txt: Unknown"]);
+        assert_eq!(desk.books.take_todo(), [Todo::Settle(id)]);
+        let state = if answered { "Up" } else { "Ringing" };
+        desk.finish(id, Some(&format!("2|1795248360|{state}||0|||||||||")));
+        let record = desk.record(id);
+        assert_eq!(record.disposition, disposition);
+        assert_eq!(record.causes.q850, Some(41));
+    }
+}
+
+#[test]
 fn an_end_before_the_restart_is_the_one_that_counts() {
     for by_event in [true, false] {
         let mut desk = Desk::new();

@@ -28,6 +28,8 @@ pub(super) struct Line {
     pub(super) second: Second,
     /// The bridge that our leg is in.
     pub(super) bridge: Option<String>,
+    /// The server hung it up because it goes down.
+    pub(super) shut_down: bool,
     /// The server was restarted while the call was up. When it was last known to be.
     pub(super) restarted: Option<Timestamp>,
     pub(super) incoming: Option<Waiting>,
@@ -67,7 +69,7 @@ pub(super) struct NewLine {
 }
 
 /// A live channel of the server's list.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct LiveChannel {
     pub(super) name: String,
     pub(super) uniqueid: String,
@@ -97,7 +99,7 @@ impl Line {
 
     /// Whether nothing that is on its way can say more about a call that was not answered.
     pub(super) fn tells_why(&self) -> bool {
-        if self.second.first_up {
+        if self.second.first_up || self.shut_down {
             // The Originate is over, and what the dial of the second party came to was told before.
             return true;
         }
@@ -133,12 +135,12 @@ impl Line {
     }
 }
 
-/// Why a call ended that was up when the server was restarted: the class of a failure of the
+/// Why a call ended that was up when the server went down: the class of a failure of the
 /// network that passes (Q.850, 41: temporary failure), in words of ours.
-pub(super) fn restart_causes() -> Causes {
+pub(super) fn shutdown_causes() -> Causes {
     Causes::new()
         .with_q850(41)
-        .with_native("the server was restarted")
+        .with_native("the server was shut down")
 }
 
 /// 0 says nothing: a normal hang-up is often 0 on the wire.

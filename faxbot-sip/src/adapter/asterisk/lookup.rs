@@ -15,8 +15,10 @@ use crate::adapter::calls::disposition;
 
 use super::{
     core::Core,
+    legs::MAX_PARTNERS,
     line::LiveChannel,
-    outcome::{FaxContext, Leg, Report},
+    outcome::{FaxContext, KIND, KIND_CONNECT, Leg, Report},
+    request::action,
     server::{Presence, Server},
 };
 
@@ -63,12 +65,16 @@ pub(super) async fn lookup(core: &Core, server: Result<Server>, call: &CallRef) 
         .iter()
         .find(|channel| Leg::of(&channel.uniqueid) == Some(Leg::Own(id)))
     {
-        return Ok(Lookup::Live(live(
-            core,
-            Some(id),
-            channel,
-            call.requested_at,
-        )));
+        let mut status = live(core, Some(id), channel, call.requested_at);
+        let parties = list.iter().filter(|it| {
+            it.linkedid == channel.uniqueid && Leg::of(&it.uniqueid).is_none() && *it != channel
+        });
+        let names = parties.map(|party| party.name.clone().into());
+        status.channels.extend(names.take(MAX_PARTNERS));
+        if waits_for_second(&server, channel).await? {
+            status.state = CallState::Ringing;
+        }
+        return Ok(Lookup::Live(status));
     }
     if core.store.is_off() {
         return Ok(Lookup::Unknown(UnknownReason::NotKept));
@@ -86,6 +92,20 @@ pub(super) async fn lookup(core: &Core, server: Result<Server>, call: &CallRef) 
         }
         Err(error) => Err(error),
     }
+}
+
+/// Whether only the first party of a connected call picked up. Its channel is up then, and so is one
+/// that was answered and calls its second party; the kind tells them apart.
+async fn waits_for_second(server: &Server, channel: &LiveChannel) -> Result<bool> {
+    let calls = channel.application.eq_ignore_ascii_case("Dial");
+    if channel.state != "Up" || !channel.bridge.is_empty() || !calls {
+        return Ok(false);
+    }
+    let headers = [("Channel", channel.uniqueid.as_str()), ("Variable", KIND)];
+    let reply = server
+        .ask(action("Getvar", &headers, "lookup")?, "lookup")
+        .await?;
+    Ok(reply.response.get_str("Value").as_deref() == Some(KIND_CONNECT))
 }
 
 fn in_books(core: &Core, call: &CallRef) -> Option<Lookup> {
