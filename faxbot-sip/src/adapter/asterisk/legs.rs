@@ -118,7 +118,7 @@ impl Line {
     /// Why the second party was not reached: by its own `Hangup`, by ours, which carries the same
     /// cause, by the handler, and by the word of `Dial`, which alone tells of a ring time-out (observed
     /// on Asterisk 16.28 and 22.10).
-    fn second_causes(&self, report: Option<&Report>) -> Causes {
+    pub(super) fn second_causes(&self, report: Option<&Report>) -> Causes {
         let stored = report.map(Report::causes);
         let said = [
             self.second.causes.as_ref(),
