@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use super::{
     conference::Conferences,
+    dtmf::Senders,
     fax::FaxRun,
     history::Cdrs,
     line::{Line, LiveChannel, NewLine, lost, shutdown_causes},
@@ -69,6 +70,8 @@ pub(super) struct Books {
     pub(super) by_uniqueid: HashMap<String, Leg>,
     pub(super) conferences: Conferences,
     pub(super) cdrs: Cdrs,
+    /// Channels that send digits now.
+    pub(super) senders: Senders,
     pub(super) todo: Vec<Todo>,
 }
 
@@ -80,6 +83,7 @@ impl Books {
             by_uniqueid: HashMap::new(),
             conferences: Conferences::default(),
             cdrs: Cdrs::default(),
+            senders: Senders::default(),
             todo: Vec::new(),
         }
     }

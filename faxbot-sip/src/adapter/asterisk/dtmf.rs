@@ -1,36 +1,220 @@
 //! Digits in both directions.
+//!
+//! `PlayDTMF` takes one digit and silences the whole connection while it lasts (observed on Asterisk
+//! 16.28 and 22.10, recording `05_dtmf`). So the digits are sent by `SendDTMF` in a dialplan of ours,
+//! on a channel of its own that names the call's. That channel is never answered: its
+//! `OriginateResponse` is a failure in any case, and comes when the last digit is through.
 
-use std::time::Duration;
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use faxbot_core::{
-    Error, Result,
-    id::CallId,
-    sip::{DtmfRequest, SipEvent},
+    Effect, Error, ErrorKind, Result,
+    id::{CallId, RequestId},
+    sip::{CallState, DtmfRequest, SipEvent},
 };
+use tokio::sync::Mutex;
 
-use super::{core::Core, server::Server};
-use crate::protocol::ami::Message;
+use super::{
+    core::Core,
+    dialplan::{DTMF, DTMF_CHANNEL, DTMF_DIGITS, DTMF_GAP, DTMF_LENGTH},
+    request::{action, refused},
+    server::Server,
+};
+use crate::protocol::ami::{Action, ActionError, Message};
 
-/// A digit came in (`05_dtmf`); those that we send have `Direction: Sent`.
+const OPERATION: &str = "send_dtmf";
+
+/// Digits of one request: more than any card number, and a bounded time.
+const MAX_DIGITS: usize = 100;
+
+/// How short a digit may be asked for, and how long. Asterisk makes shorter ones than 100 ms as long
+/// as that (`AST_DEFAULT_EMULATE_DTMF_DURATION` in `main/channel.c`).
+const DURATIONS: (Duration, Duration) = (Duration::from_millis(40), Duration::from_secs(10));
+const SHORTEST_SENT: Duration = Duration::from_millis(100);
+
+/// Silence behind each digit.
+const GAP: Duration = Duration::from_millis(100);
+
+/// What sends digits now, by the `Uniqueid` of its channel.
+pub(super) type Senders = HashSet<String>;
+
+/// Whose turn it is to send digits into a call, and until when those of a request that nobody waits
+/// for any longer go on.
+pub(super) type Turn = Arc<Mutex<Option<std::time::Instant>>>;
+
+/// A digit came in (`05_dtmf`). Those that we send have no event, and one that goes on to the other
+/// party of the call has `Direction: Sent` there: each digit is told once.
 pub(super) fn received(id: CallId, event: &Message) -> Vec<SipEvent> {
     if event.get_str("Direction").as_deref() != Some("Received") {
         return Vec::new();
     }
-    let digit = event
-        .get_str("Digit")
-        .and_then(|digit| digit.chars().next());
     let duration = event
         .get_str("DurationMs")
         .and_then(|duration| duration.parse().ok())
         .map(Duration::from_millis);
-    let event = digit.map(|digit| SipEvent::DtmfReceived {
-        id: Some(id),
-        digit,
-        duration,
-    });
+    let digit = event.get_str("Digit");
+    let digit = digit.as_deref().and_then(|digit| digit.chars().next());
+    let event = digit
+        .map(|digit| digit.to_ascii_uppercase())
+        .filter(|&digit| is_digit(digit))
+        .map(|digit| SipEvent::DtmfReceived {
+            id: Some(id),
+            digit,
+            duration,
+        });
     event.into_iter().collect()
 }
 
-pub(super) async fn send(_core: &Core, _server: Server, _request: DtmfRequest) -> Result<()> {
-    Err(Error::unsupported("send_dtmf"))
+fn is_digit(digit: char) -> bool {
+    matches!(digit, '0'..='9' | 'A'..='D' | '*' | '#')
+}
+
+/// Sends digits into a call and waits until the last one is through.
+pub(super) async fn send(core: &Core, server: Server, request: DtmfRequest) -> Result<()> {
+    check(&request)?;
+    let (id, turn) = {
+        let state = core.state();
+        let found = state.books.find(&request.call);
+        let line = found.and_then(|id| Some((id, state.books.lines.get(&id)?)));
+        let Some((id, line)) = line else {
+            return Err(gone());
+        };
+        if state.books.calls.state(id) != Some(CallState::Connected) {
+            let message = "the call is not answered";
+            return Err(Error::new(ErrorKind::InvalidState, OPERATION, message).with_call_id(id));
+        }
+        (id, Arc::clone(&line.dtmf))
+    };
+    let mut turn = turn.lock().await;
+    if let Some(until) = turn.take() {
+        core.clock.sleep_until(until).await;
+    }
+    let done = send_now(core, &server, id, &request, &mut turn).await;
+    // Not reached by a future that was dropped: its digits go on.
+    *turn = None;
+    done.map_err(|error| error.with_call_id(id))
+}
+
+fn check(request: &DtmfRequest) -> Result<()> {
+    let refuse = |message: &str| Err(Error::new(ErrorKind::InvalidRequest, OPERATION, message));
+    let digits = &request.digits;
+    if digits.is_empty() || digits.len() > MAX_DIGITS || !digits.chars().all(is_digit) {
+        return refuse("give 1 to 100 digits of 0-9, A-D, * and #");
+    }
+    if request.duration < DURATIONS.0 || request.duration > DURATIONS.1 {
+        return refuse("a digit lasts 40 ms to 10 s");
+    }
+    Ok(())
+}
+
+async fn send_now(
+    core: &Core,
+    server: &Server,
+    id: CallId,
+    request: &DtmfRequest,
+    busy: &mut Option<std::time::Instant>,
+) -> Result<()> {
+    // A dialplan reload takes the extension away.
+    core.keep_extension(server, OPERATION).await?;
+    let count = u32::try_from(request.digits.len()).unwrap_or(u32::MAX);
+    let takes = (request.duration.max(SHORTEST_SENT) + GAP).saturating_mul(count);
+    let sender = Sender::new(core);
+    // Looked up after the turn came: the call may be gone.
+    let Some(channel) = core.state().books.own_channel(id) else {
+        return Err(gone());
+    };
+    let order = originate(core, &sender, &channel, request, takes)?;
+    let began = core.clock.now();
+    *busy = Some(began + takes);
+    server.order(order, OPERATION).await?;
+    let limit = takes + core.config.request_timeout;
+    let over = core.until(limit, |state| {
+        (!state.books.senders.contains(&sender.channel)).then_some(())
+    });
+    if over.await.is_none() {
+        let message = "the server did not say that the digits were sent";
+        return Err(
+            Error::new(ErrorKind::OutcomeUnknown, OPERATION, message).with_effect(Effect::Unknown)
+        );
+    }
+    // The end says nothing of a channel that was not there or went in between: then it comes early.
+    // A tenth is for a server whose clock runs faster than ours.
+    if core.clock.now().saturating_duration_since(began) + takes / 10 >= takes {
+        return Ok(());
+    }
+    let question = [
+        ("Channel", channel.as_str()),
+        ("Variable", "CHANNEL(state)"),
+    ];
+    match server
+        .order(action("Getvar", &question, OPERATION)?, OPERATION)
+        .await
+    {
+        Ok(_) => Err(Error::new(
+            ErrorKind::Rejected,
+            OPERATION,
+            "the server did not send the digits; is app_senddtmf loaded?",
+        )),
+        Err(error) => Err(error),
+    }
+}
+
+fn originate(
+    core: &Core,
+    sender: &Sender<'_>,
+    channel: &str,
+    request: &DtmfRequest,
+    takes: Duration,
+) -> Result<Action> {
+    let Some(context) = core.store.context() else {
+        return Err(Error::unsupported(OPERATION));
+    };
+    let millis = |time: Duration| time.as_millis().to_string();
+    let build = || -> std::result::Result<Action, ActionError> {
+        Action::new("Originate")?
+            .header("Channel", &format!("Local/{DTMF}@{context}/n"))?
+            .header("Async", "true")?
+            .header("ChannelId", &sender.channel)?
+            .header("OtherChannelId", &sender.other)?
+            .header("Timeout", &millis(takes + core.config.request_timeout))?
+            // Never run: nobody answers.
+            .header("Application", "Wait")?
+            .header("Data", "1")?
+            .variable(&format!("__{DTMF_DIGITS}"), &request.digits)?
+            .variable(&format!("__{DTMF_GAP}"), &millis(GAP))?
+            .variable(&format!("__{DTMF_LENGTH}"), &millis(request.duration))?
+            .variable(&format!("__{DTMF_CHANNEL}"), channel)
+    };
+    build().map_err(|error| refused(OPERATION, error))
+}
+
+/// A channel that sends digits, as long as somebody waits for it. Its names have the length of all
+/// others of ours: the server compares as many characters as a new one has.
+struct Sender<'a> {
+    core: &'a Core,
+    channel: String,
+    other: String,
+}
+
+impl<'a> Sender<'a> {
+    fn new(core: &'a Core) -> Self {
+        let id = RequestId::new().as_uuid();
+        let channel = format!("fxdtmf-{id}");
+        core.state().books.senders.insert(channel.clone());
+        Self {
+            core,
+            channel,
+            other: format!("fxtone-{id}"),
+        }
+    }
+}
+
+impl Drop for Sender<'_> {
+    fn drop(&mut self) {
+        self.core.state().books.senders.remove(&self.channel);
+    }
+}
+
+fn gone() -> Error {
+    Error::new(ErrorKind::NotFound, OPERATION, "no such call is up")
 }

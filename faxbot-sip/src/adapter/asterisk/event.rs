@@ -10,7 +10,6 @@ use faxbot_core::{
 
 use super::{
     books::{Books, RECHECK, Todo},
-    dtmf, hold,
     line::hangup_causes,
     message,
     outcome::Leg,
@@ -44,6 +43,9 @@ impl Books {
         let Some(uniqueid) = event.get_str("Uniqueid") else {
             return Vec::new();
         };
+        if name == b"originateresponse" && self.senders.remove(uniqueid.as_ref()) {
+            return Vec::new();
+        }
         let Some(leg) = self.leg(&uniqueid) else {
             return if name == b"newchannel" {
                 self.new_partner(&uniqueid, event, now)
@@ -52,6 +54,9 @@ impl Books {
             };
         };
         match leg {
+            Leg::Own(id) | Leg::Partner(id) if matches!(name, b"dtmfend" | b"hold" | b"unhold") => {
+                self.media_event(id, &uniqueid, event)
+            }
             Leg::Own(id) if self.lines.contains_key(&id) => self.own_event(id, event, now),
             Leg::Peer(id) => {
                 if name == b"newchannel" {
@@ -65,7 +70,11 @@ impl Books {
                 }
                 Vec::new()
             }
-            Leg::Partner(id) => self.partner_event(id, &uniqueid, event, now),
+            Leg::Partner(id) => {
+                let mut out = self.media_event(id, &uniqueid, event);
+                out.extend(self.partner_event(id, &uniqueid, event, now));
+                out
+            }
             Leg::Own(_) => Vec::new(),
         }
     }
@@ -102,8 +111,6 @@ impl Books {
                 fax.ended_event(event);
                 false
             }),
-            Some(b"dtmfend") => dtmf::received(id, event),
-            Some(b"hold" | b"unhold") => hold::by_far_end(id, event),
             Some(b"musiconholdstart" | b"musiconholdstop") => Vec::new(),
             Some(b"bridgeenter" | b"bridgeleave") => self.bridge_event(id, event, now),
             Some(b"dialbegin" | b"dialstate" | b"dialend") => self.dial_event(id, event, now),

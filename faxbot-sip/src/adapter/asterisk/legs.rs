@@ -10,7 +10,6 @@ use faxbot_core::{
 
 use super::{
     books::{Books, UNSURE},
-    dtmf, hold,
     line::{Line, LiveChannel, hangup_causes, shutdown_causes},
     outcome::{Leg, Report},
 };
@@ -257,8 +256,6 @@ impl Books {
                 }
                 self.together(id, now)
             }
-            Some(b"dtmfend") => dtmf::received(id, event),
-            Some(b"hold" | b"unhold") => hold::by_far_end(id, event),
             Some(b"hangup") => {
                 let causes = hangup_causes(event);
                 if let Some(line) = self.lines.get_mut(&id)

@@ -7,10 +7,12 @@ use faxbot_core::{Error, ErrorKind, Private, Timestamp, id::CallId, sip::Causes}
 use super::{
     answer::OnceAnswered,
     books::UNSURE,
+    dtmf::Turn,
     fax::FaxRun,
     hold::Hold,
     incoming::Waiting,
     legs::{Partner, Plan, Second},
+    media::Holders,
     outcome::Report,
     record::Recordings,
 };
@@ -35,6 +37,8 @@ pub(super) struct Line {
     pub(super) incoming: Option<Waiting>,
     pub(super) hold: Hold,
     pub(super) recordings: Recordings,
+    pub(super) dtmf: Turn,
+    pub(super) holders: Holders,
     /// The channel of our leg, once there is one.
     pub(super) channel: Option<String>,
     /// What the `Hangup` of our leg said.

@@ -56,6 +56,7 @@ mod incoming;
 mod legs;
 mod line;
 mod lookup;
+mod media;
 mod message;
 mod outcome;
 mod place;
