@@ -11,7 +11,8 @@ use faxbot_core::{
 
 use super::{
     AsteriskAdapter,
-    config::{AsteriskConfig, RawEvents},
+    config::AsteriskConfig,
+    diet::mask,
     pump::pump,
     request::refused,
     run::{stop_following, work},
@@ -183,13 +184,8 @@ impl AsteriskAdapter {
     fn start(&self) -> Result<Running> {
         let config = &self.core.config;
         let tasks = TaskSet::current("connect")?;
-        let events = if config.raw_events == RawEvents::Off {
-            "system,call,dialplan"
-        } else {
-            "on"
-        };
         let login = Login::new(&config.username, config.password.expose())
-            .and_then(|login| login.events(events))
+            .and_then(|login| login.events(mask(config)))
             .map_err(|error| refused("connect", error))?
             .md5(config.md5);
         let session = AmiConfig::new()

@@ -7,45 +7,11 @@ use faxbot_core::{
     sip::{ConnectionState, RawEvent, Severity, SipEvent},
 };
 
-use super::{config::RawEvents, core::Core};
+use super::{config::RawEvents, core::Core, diet};
 use crate::{
     driver::{LinkError, LinkEvent, LinkEvents},
     protocol::ami::{AmiSession, Message},
 };
-
-/// Events that have a form of ours, or say nothing to a user of calls and faxes.
-const UNDERSTOOD: &[&str] = &[
-    "newchannel",
-    "newstate",
-    "varset",
-    "faxstatus",
-    "sendfax",
-    "originateresponse",
-    "hangup",
-    "hanguprequest",
-    "softhanguprequest",
-    "newexten",
-    "newcallerid",
-    "newconnectedline",
-    "dialbegin",
-    "dialstate",
-    "dialend",
-    "localbridge",
-    "localoptimizationbegin",
-    "localoptimizationend",
-    "rtcpsent",
-    "rtcpreceived",
-    "fullybooted",
-    "successfulauth",
-    "challengesent",
-    "reload",
-    "shutdown",
-    "hanguphandlerpush",
-    "hanguphandlerrun",
-    "hanguphandlerpop",
-    "devicestatechange",
-    "extensionstatus",
-];
 
 /// Takes the link's events until the link ends.
 pub(super) async fn pump(core: Arc<Core>, mut events: LinkEvents<AmiSession>) {
@@ -117,15 +83,16 @@ fn take(core: &Core, event: &Message) {
     let raw = match core.config.raw_events {
         RawEvents::Off => false,
         RawEvents::All => true,
-        RawEvents::Unknown => {
-            let name = event.event().unwrap_or_default();
-            !UNDERSTOOD
-                .iter()
-                .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
-        }
+        RawEvents::Unknown => !diet::is_understood(event),
     };
+    // An account that may set no filter gets them all the same.
+    let wanted = core.config.presence || !diet::is_presence(event);
     core.events(|state, now| {
-        let mut out = state.books.event(event, now);
+        let mut out = if wanted {
+            state.books.event(event, now)
+        } else {
+            Vec::new()
+        };
         // Nobody listens: a busy server's events are not copied for nothing.
         if raw && core.bus.streams() > 0 {
             out.push(SipEvent::Raw(raw_event(event)));

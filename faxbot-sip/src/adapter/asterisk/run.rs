@@ -22,6 +22,7 @@ use super::{
     answer,
     books::Todo,
     core::Core,
+    diet,
     history, incoming,
     line::LiveChannel,
     outcome::{Leg, Report},
@@ -312,6 +313,8 @@ async fn prepare(core: &Core, server: &Server) -> Result<()> {
     if let Err(why) = learn(core, server).await? {
         core.trouble(Severity::Warning, why);
     }
+    // They go with the connection, so each has to be asked for them.
+    diet::ask(server, &core.config).await?;
     let ours = core.state().books.live();
     let list = server.channels("connect").await?;
     core.events(|state, now| state.books.channels(&list, &ours, now));
