@@ -18,12 +18,13 @@ use faxbot_core::{
 use tokio::sync::watch;
 
 use super::{
-    conference::Conferences,
+    control::Moves,
     dtmf::Senders,
     fax::FaxRun,
     history::Cdrs,
     line::{Line, LiveChannel, NewLine, lost, shutdown_causes},
     outcome::{Leg, Report, channel_id, peer_id},
+    rooms::Conferences,
 };
 use crate::{
     adapter::calls::{Calls, Ending, NewCall, Now},
@@ -57,6 +58,8 @@ pub(super) enum Todo {
     Answered(CallId),
     /// A call came in: ask what it brings, and tell of it.
     Announce(CallId),
+    /// A party of a held call has nobody left: hang it up.
+    LeftAlone,
     /// Nobody decided on an incoming call in time.
     Overdue(CallId),
 }
@@ -69,6 +72,7 @@ pub(super) struct Books {
     /// Channels whose `Uniqueid` the server chose.
     pub(super) by_uniqueid: HashMap<String, Leg>,
     pub(super) conferences: Conferences,
+    pub(super) moves: Moves,
     pub(super) cdrs: Cdrs,
     /// Channels that send digits now.
     pub(super) senders: Senders,
@@ -82,6 +86,7 @@ impl Books {
             lines: HashMap::new(),
             by_uniqueid: HashMap::new(),
             conferences: Conferences::default(),
+            moves: Moves::default(),
             cdrs: Cdrs::default(),
             senders: Senders::default(),
             todo: Vec::new(),
@@ -214,6 +219,7 @@ impl Books {
         report: Option<&Report>,
         now: Now,
     ) -> Vec<SipEvent> {
+        self.left_alone(id);
         let Some(line) = self.lines.get(&id) else {
             return Vec::new();
         };
@@ -343,6 +349,7 @@ impl Books {
                 self.seen(id, now);
             }
         }
+        out.extend(self.moves_in(list, now));
         for &id in asked.iter().filter(|id| !present.contains(id)) {
             match self
                 .lines

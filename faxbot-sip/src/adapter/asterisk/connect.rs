@@ -151,6 +151,13 @@ impl AsteriskAdapter {
         }
     }
 
+    /// As [`spawn`](Self::spawn), for a task that may end at any await.
+    pub(super) fn spawn_until_stopped(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if let Phase::Running(running) = &*self.phase() {
+            running.tasks.spawn_until_stopped(task);
+        }
+    }
+
     /// Takes the connection that is there; else answers the tasks of one that is being made.
     fn begin_close(&self) -> Result<Closing<'_>, Option<TaskSet>> {
         let mut phase = self.phase();

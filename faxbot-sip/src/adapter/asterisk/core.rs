@@ -71,8 +71,10 @@ impl Core {
             .clone()
             .map(|spool| Spool::new(spool, &config.instance));
         let abilities = Abilities::hoped_for(!store.is_off());
+        let mut books = Books::new();
+        books.moves.context = store.context().map(str::to_owned);
         let state = State {
-            books: Books::new(),
+            books,
             connection: ConnectionState::Disconnected,
             capabilities: abilities.capabilities(&config),
             startup: None,

@@ -85,8 +85,12 @@ pub(super) const EXTENSIONS: &[(&str, &[Step])] = &[
                 "Dial",
                 "${FAXBOT_DIAL},${FAXBOT_RING},${FAXBOT_DIAL_OPTIONS}",
             ),
-            // Reached only when nobody answered: a party that talked and hung up ends this channel.
-            ("ExecIf", "$[\"${FAXBOT_STAY}\" = \"1\"]?Wait(86400)"),
+            // Reached when nobody answered, and after a bridge that the channel was taken into from
+            // here: then it ends.
+            (
+                "ExecIf",
+                "$[\"${FAXBOT_STAY}\" = \"1\" & \"${DIALSTATUS}\" != \"ANSWER\"]?Wait(86400)",
+            ),
             ("Hangup", ""),
         ],
     ),
@@ -107,7 +111,14 @@ pub(super) const EXTENSIONS: &[(&str, &[Step])] = &[
     ),
     (
         CONFERENCE,
-        &[("ConfBridge", "${FAXBOT_ROOM}"), ("Hangup", "")],
+        &[
+            // A recording has the name that it is given, without the time in it. That holds for a
+            // conference whose first member comes by here.
+            ("Set", "CONFBRIDGE(bridge,template)=default_bridge"),
+            ("Set", "CONFBRIDGE(bridge,record_file_timestamp)=no"),
+            ("ConfBridge", "${FAXBOT_ROOM}"),
+            ("Hangup", ""),
+        ],
     ),
     (
         DTMF,
@@ -142,6 +153,8 @@ mod tests {
             ACCEPT_LIMIT,
             FAX_FILE,
             FAX_OPTIONS,
+            // The server's own.
+            "DIALSTATUS",
         ];
         let steps = EXTENSIONS.iter().flat_map(|(_, steps)| steps.iter());
         for (_, data) in steps {

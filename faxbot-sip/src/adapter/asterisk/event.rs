@@ -36,7 +36,7 @@ impl Books {
             b"cdr" => return self.cdr(event),
             b"asyncagistart" => return self.agi_start(event, now),
             name if name.starts_with(b"confbridge") => {
-                return self.conference_event(event, now);
+                return self.conference_event(event);
             }
             _ => {}
         }
@@ -46,6 +46,7 @@ impl Books {
         if name == b"originateresponse" && self.senders.remove(uniqueid.as_ref()) {
             return Vec::new();
         }
+        self.moved(name, &uniqueid, event);
         let Some(leg) = self.leg(&uniqueid) else {
             return if name == b"newchannel" {
                 self.new_partner(&uniqueid, event, now)
@@ -219,6 +220,15 @@ impl Books {
             "Down" | "Dialing" | "Rsrvd" => CallState::Dialing,
             _ => return Vec::new(),
         };
+        // The channel of a call that is held or transferred is up all the time.
+        if next == CallState::Connected
+            && matches!(
+                self.calls.state(id),
+                Some(CallState::OnHold | CallState::Transferring)
+            )
+        {
+            return Vec::new();
+        }
         let phase = match next {
             CallState::Ringing => FaxPhase::Ringing,
             CallState::Connected => FaxPhase::Negotiating,

@@ -7,9 +7,9 @@ use faxbot_core::{Error, ErrorKind, Private, Timestamp, id::CallId, sip::Causes}
 use super::{
     answer::OnceAnswered,
     books::UNSURE,
+    control::Control,
     dtmf::Turn,
     fax::FaxRun,
-    hold::Hold,
     incoming::Waiting,
     legs::{Partner, Plan, Second},
     media::Holders,
@@ -35,7 +35,7 @@ pub(super) struct Line {
     /// The server was restarted while the call was up. When it was last known to be.
     pub(super) restarted: Option<Timestamp>,
     pub(super) incoming: Option<Waiting>,
-    pub(super) hold: Hold,
+    pub(super) control: Control,
     pub(super) recordings: Recordings,
     pub(super) dtmf: Turn,
     pub(super) holders: Holders,
@@ -81,6 +81,7 @@ pub(super) struct LiveChannel {
     pub(super) linkedid: String,
     pub(super) context: String,
     pub(super) exten: String,
+    pub(super) priority: String,
     pub(super) application: String,
     pub(super) caller: String,
     /// The bridge that it is in; empty outside of one.

@@ -44,6 +44,7 @@ mod books;
 mod conference;
 mod config;
 mod connect;
+mod control;
 mod core;
 mod dialplan;
 mod diet;
@@ -66,6 +67,7 @@ mod pump;
 mod receive;
 mod record;
 mod request;
+mod rooms;
 mod run;
 mod server;
 mod spool;
@@ -165,6 +167,24 @@ impl AsteriskAdapter {
     /// The configuration.
     pub fn config(&self) -> &AsteriskConfig {
         &self.core.config
+    }
+
+    /// Carries an order out in a task of the connection: who gives up waiting for it does not leave it
+    /// half done.
+    async fn carry_out(
+        &self,
+        operation: &'static str,
+        order: impl Future<Output = Result<()>> + Send + 'static,
+    ) -> Result<()> {
+        let (tell, told) = oneshot::channel();
+        self.spawn_until_stopped(async move {
+            // The caller may be gone.
+            let _ = tell.send(order.await);
+        });
+        told.await.unwrap_or_else(|_| {
+            let message = "the adapter was disconnected";
+            Err(Error::new(ErrorKind::Closed, operation, message))
+        })
     }
 
     fn phase(&self) -> MutexGuard<'_, Phase> {
@@ -309,28 +329,32 @@ impl SipAdapter for AsteriskAdapter {
     async fn transfer(&self, request: TransferRequest) -> Result<()> {
         self.require(&[request.capability()], "transfer")?;
         let span = call_span(request.call.id);
-        transfer::transfer(&self.core, self.server("transfer")?, request)
-            .instrument(span)
-            .await
+        let (core, server) = (Arc::clone(&self.core), self.server("transfer")?);
+        let order = async move { transfer::transfer(&core, &server, request).await };
+        self.carry_out("transfer", order.instrument(span)).await
     }
 
     async fn hold(&self, call: &CallRef) -> Result<()> {
         self.require(&[Capability::Hold], "hold")?;
-        hold::hold(&self.core, self.server("hold")?, call)
-            .instrument(call_span(call.id))
-            .await
+        let (core, server, call) = (Arc::clone(&self.core), self.server("hold")?, call.clone());
+        let span = call_span(call.id);
+        let order = async move { hold::hold(&core, &server, &call).await };
+        self.carry_out("hold", order.instrument(span)).await
     }
 
     async fn resume(&self, call: &CallRef) -> Result<()> {
         self.require(&[Capability::Hold], "resume")?;
-        hold::resume(&self.core, self.server("resume")?, call)
-            .instrument(call_span(call.id))
-            .await
+        let (core, server, call) = (Arc::clone(&self.core), self.server("resume")?, call.clone());
+        let span = call_span(call.id);
+        let order = async move { hold::resume(&core, &server, &call).await };
+        self.carry_out("resume", order.instrument(span)).await
     }
 
     async fn conference(&self, request: ConferenceRequest) -> Result<()> {
         self.require(&[Capability::Conference], "conference")?;
-        conference::conference(&self.core, self.server("conference")?, request).await
+        let (core, server) = (Arc::clone(&self.core), self.server("conference")?);
+        let order = async move { conference::conference(&core, &server, request).await };
+        self.carry_out("conference", order).await
     }
 
     async fn record(&self, request: RecordRequest) -> Result<()> {

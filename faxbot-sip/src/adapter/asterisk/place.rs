@@ -45,6 +45,7 @@ impl AsteriskAdapter {
         let updates = self
             .core
             .change(|state, now| (state.books.open(new, now), Vec::new()))?;
+        self.core.state().books.placed(id, &request.plan);
         let placing = Placing::new(&self.core, id);
         originate(placing, &server, action, None, OPERATION).await?;
         Ok(Call::new(id, updates))

@@ -21,11 +21,13 @@ use super::{
     abilities::Abilities,
     answer,
     books::Todo,
+    control,
     core::Core,
     diet,
     history, incoming,
     line::LiveChannel,
     outcome::{Leg, Report},
+    rooms,
     server::Server,
 };
 use crate::{
@@ -175,6 +177,7 @@ impl Worker {
             }
             Todo::Answered(id) => answer::once_answered(core, server, id).await,
             Todo::Announce(id) => incoming::announce(core, server, id).await,
+            Todo::LeftAlone => control::hang_up_left(core, server).await,
             Todo::Overdue(id) => incoming::overdue(core, server, id).await,
             Todo::Reloaded => {
                 // What cannot be kept was told when that began.
@@ -318,6 +321,7 @@ async fn prepare(core: &Core, server: &Server) -> Result<()> {
     let ours = core.state().books.live();
     let list = server.channels("connect").await?;
     core.events(|state, now| state.books.channels(&list, &ours, now));
+    rooms::refresh(core, server).await?;
     sweep_spool(core, &list).await;
     Ok(())
 }

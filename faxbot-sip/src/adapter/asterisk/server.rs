@@ -167,6 +167,30 @@ impl Server {
             .map(drop)
     }
 
+    /// The value of a channel's variable, or of a function of it; `None` where the server has none.
+    pub(super) async fn variable(
+        &self,
+        channel: &str,
+        variable: &str,
+        operation: &'static str,
+    ) -> Result<Option<String>> {
+        let headers = [("Channel", channel), ("Variable", variable)];
+        let reply = self
+            .ask(action("Getvar", &headers, operation)?, operation)
+            .await?;
+        if is_positive(&reply) {
+            let value = reply.response.get_str("Value");
+            return Ok(value.map(std::borrow::Cow::into_owned));
+        }
+        let error = refusal(&reply, operation);
+        // `No such variable`, and the like for a function whose module is not loaded.
+        if error.kind() == ErrorKind::Rejected {
+            Ok(None)
+        } else {
+            Err(error)
+        }
+    }
+
     /// Sends channels to an extension of our context.
     pub(super) async fn send_to(
         &self,
@@ -352,6 +376,7 @@ impl Server {
                 linkedid: text(event, "Linkedid"),
                 context: text(event, "Context"),
                 exten: text(event, "Exten"),
+                priority: text(event, "Priority"),
                 application: text(event, "Application"),
                 caller: text(event, "CallerIDNum"),
                 bridge: text(event, "BridgeId"),
@@ -448,7 +473,7 @@ fn is_no_entry(reply: &Reply) -> bool {
 
 /// The server's refusal by its words (`asterisk/main/manager.c` and the modules' own; recordings
 /// `02_errors` and `01_permission_denied`).
-fn refusal(reply: &Reply, operation: &'static str) -> Error {
+pub(super) fn refusal(reply: &Reply, operation: &'static str) -> Error {
     let text = reply
         .message()
         .map(std::borrow::Cow::into_owned)
@@ -462,7 +487,12 @@ fn refusal(reply: &Reply, operation: &'static str) -> Error {
         )
     } else if has("shutting down") {
         (ErrorKind::ServerBusy, "asterisk is shutting down")
-    } else if has("no such channel") || has("no channel") || has("channel does not exist") {
+    } else if ["no such channel", "no channel", "channel does not exist"]
+        .into_iter()
+        .any(has)
+        || has("channel1 does not exist")
+        || has("channel2 does not exist")
+    {
         (ErrorKind::NotFound, "asterisk knows no such channel")
     } else if has("invalid/unknown command") {
         (

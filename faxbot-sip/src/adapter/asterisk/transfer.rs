@@ -1,13 +1,331 @@
-//! Transfers, blind and attended, with a known outcome.
+//! Transfers, blind and attended, with a known outcome. Our own channel stays: whoever it was bridged
+//! with leaves.
 
-use faxbot_core::{Error, Result, sip::TransferRequest};
+use std::time::Duration;
 
-use super::{core::Core, server::Server};
+use faxbot_core::{
+    Effect, Error, ErrorKind, Result,
+    address::Address,
+    fax::FailureClass,
+    id::{CallId, CallRef},
+    sip::{CallState, Causes, ConnectionState, TransferPlan, TransferRequest},
+};
 
-pub(super) async fn transfer(
-    _core: &Core,
-    _server: Server,
-    _request: TransferRequest,
+use super::{
+    control::{Calling, Claim},
+    core::{Core, State},
+    dialplan::{DIAL, DIAL_OPTIONS, DIAL_RING, DIAL_STAY, DIAL_TO, HOLD},
+    hold::bridge,
+    legs::{DialStatus, Plan},
+    outcome::KIND,
+    request::dial_string,
+    server::Server,
+};
+
+const OPERATION: &str = "transfer";
+
+/// How long the new party may ring, in seconds.
+const RING: &str = "60";
+
+/// How long the outcome is waited for: the ring time, and what the far end takes beside it.
+const LIMIT: Duration = Duration::from_secs(75);
+
+/// How often the server is asked for the outcome that events tell at once: they may be missing.
+const ASK: Duration = Duration::from_secs(2);
+
+/// How soon it is asked after an event that says that `Dial` ends.
+const ASK_SOON: Duration = Duration::from_millis(100);
+
+/// How long the new party's own cause may take after the word of `Dial`.
+const CAUSE: Duration = Duration::from_millis(300);
+
+pub(super) async fn transfer(core: &Core, server: &Server, request: TransferRequest) -> Result<()> {
+    match &request.plan {
+        TransferPlan::Blind(to) => blind(core, server, &request.call, to).await,
+        TransferPlan::Attended(other) => attended(core, server, &request.call, other).await,
+        _ => Err(Error::unsupported(OPERATION)),
+    }
+}
+
+/// How a `Dial` of our channel ended.
+enum Outcome {
+    Answered,
+    /// The word of the server.
+    Failed(String),
+    /// Our channel ended first.
+    Gone,
+    /// Nobody can say.
+    Unknown,
+}
+
+async fn blind(core: &Core, server: &Server, call: &CallRef, to: &Address) -> Result<()> {
+    let target = dial_string(&core.config, to, OPERATION)?;
+    // `Dial` takes what follows a comma for its own arguments.
+    if target.contains(',') {
+        let text = "a dial string with a comma cannot be transferred to";
+        return Err(Error::new(ErrorKind::InvalidRequest, OPERATION, text));
+    }
+    let mut claim = Claim::new(core, OPERATION);
+    let (id, was) = claim.take(call)?;
+    let done = call_new_party(core, server, &mut claim, Blind { id, was, target });
+    done.await.map_err(|error| error.with_call_id(id))
+}
+
+struct Blind {
+    id: CallId,
+    was: CallState,
+    target: String,
+}
+
+async fn call_new_party(
+    core: &Core,
+    server: &Server,
+    claim: &mut Claim<'_>,
+    blind: Blind,
 ) -> Result<()> {
-    Err(Error::unsupported("transfer"))
+    let Blind { id, was, target } = blind;
+    let (own, plan) = {
+        let state = core.state();
+        let own = state.books.own_channel(id).unwrap_or_default();
+        (own, state.books.plan(id))
+    };
+    core.keep_extension(server, OPERATION).await?;
+    let mut variables = vec![
+        (DIAL_TO, target.as_str()),
+        (DIAL_RING, RING),
+        (DIAL_OPTIONS, ""),
+        (DIAL_STAY, "1"),
+        // What it said of an earlier party.
+        ("DIALSTATUS", ""),
+    ];
+    if plan == Plan::Connect {
+        // From now on the word of the last `Dial` no longer says whether the call was answered.
+        variables.push((KIND, ""));
+    }
+    for (name, value) in variables {
+        server.set_variable(&own, name, value, OPERATION).await?;
+    }
+    calling(&mut core.state(), id, Some(Calling::default()));
+    let sent = server.send_to(&core.store, &own, None, DIAL, OPERATION);
+    if let Err(error) = sent.await {
+        calling(&mut core.state(), id, None);
+        if error.effect() == Effect::Unknown {
+            core.events(|state, now| {
+                state.books.perhaps_held(id);
+                state.books.shift(id, CallState::Transferring, now)
+            });
+            claim.unsure();
+        }
+        return Err(error);
+    }
+    core.events(|state, now| state.books.shift(id, CallState::Transferring, now));
+    match outcome(core, server, id, &own).await {
+        Outcome::Answered => {
+            core.events(|state, now| {
+                let _ = calling(state, id, None);
+                state.books.leave_held(id);
+                state.books.shift(id, CallState::Connected, now)
+            });
+            Ok(())
+        }
+        Outcome::Failed(word) => {
+            let causes = causes(core, server, id, &own, &word).await;
+            calling(&mut core.state(), id, None);
+            stay(core, server, id, &own, was).await;
+            Err(not_answered(OPERATION, &word, &causes))
+        }
+        Outcome::Gone => Err(Error::new(
+            ErrorKind::Rejected,
+            OPERATION,
+            "the call ended before the new party answered",
+        )),
+        Outcome::Unknown => {
+            claim.unsure();
+            Err(Error::new(
+                ErrorKind::OutcomeUnknown,
+                OPERATION,
+                "the server did not tell whether the new party answered; ask for the state of the call",
+            ))
+        }
+    }
+}
+
+fn calling(state: &mut State, id: CallId, begins: Option<Calling>) -> Option<Calling> {
+    let line = state.books.lines.get_mut(&id)?;
+    std::mem::replace(&mut line.control.calling, begins)
+}
+
+/// The call that was not transferred is where it was: parked, or held.
+async fn stay(core: &Core, server: &Server, id: CallId, own: &str, was: CallState) {
+    let mut back = CallState::Connected;
+    if was == CallState::OnHold {
+        match server
+            .send_to(&core.store, own, None, HOLD, OPERATION)
+            .await
+        {
+            Ok(()) => back = CallState::OnHold,
+            Err(error) => {
+                tracing::debug!(%error, "asterisk: a held call could not be held again");
+                core.state().books.leave_held(id);
+            }
+        }
+    }
+    core.events(|state, now| state.books.shift(id, back, now));
+}
+
+/// Waits for the outcome of the `Dial` that our channel is in.
+async fn outcome(core: &Core, server: &Server, id: CallId, own: &str) -> Outcome {
+    let end = core.clock.now() + LIMIT;
+    let (mut pause, mut gap) = (ASK, false);
+    while core.clock.now() < end {
+        let heard = core.until(pause, |state| {
+            let up = state.connection == ConnectionState::Connected;
+            gap |= !up;
+            let Some(line) = state.books.lines.get_mut(&id) else {
+                return Some(Some(if gap { Outcome::Unknown } else { Outcome::Gone }));
+            };
+            let ended = line.hangup.is_some();
+            let calling = line.control.calling.as_mut();
+            if calling.as_ref().is_some_and(|calling| calling.answered) {
+                return Some(Some(Outcome::Answered));
+            }
+            if ended {
+                // In a gap it may have been answered before.
+                return Some(Some(if gap { Outcome::Unknown } else { Outcome::Gone }));
+            }
+            let asks = calling.is_some_and(|calling| std::mem::take(&mut calling.ended));
+            asks.then_some(None)
+        });
+        match heard.await {
+            Some(Some(outcome)) => return outcome,
+            Some(None) => pause = ASK_SOON,
+            None => pause = ASK,
+        }
+        match server.variable(own, "DIALSTATUS", OPERATION).await {
+            Ok(Some(word)) if word == "ANSWER" => return Outcome::Answered,
+            Ok(Some(word)) if !word.is_empty() => return Outcome::Failed(word),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                // Its end is on its way, with what there is to tell.
+                pause = ASK_SOON;
+            }
+            Err(_) => gap = true,
+        }
+    }
+    Outcome::Unknown
+}
+
+/// Why the new party did not answer: by the end of its channel, else by what that left on ours.
+async fn causes(core: &Core, server: &Server, id: CallId, own: &str, word: &str) -> Causes {
+    let heard = core.until(CAUSE, |state| {
+        let calling = state.books.lines.get(&id)?.control.calling.as_ref()?;
+        (!calling.lacks_causes()).then(|| calling.causes.clone())
+    });
+    let said = heard.await.flatten();
+    if let Some(causes) = said.filter(|causes| causes.class().is_some()) {
+        return causes;
+    }
+    let status = DialStatus::parse(word);
+    // Of a party that rang for too long our channel has no cause, and keeps that of the one before.
+    if matches!(status, Some(DialStatus::Unavailable | DialStatus::Other)) {
+        let left = server.variable(own, "HANGUPCAUSE", OPERATION).await;
+        let left = left.ok().flatten().and_then(|cause| cause.parse().ok());
+        let left = left.map(|cause| Causes::new().with_q850(cause));
+        if let Some(causes) = left.filter(|causes| causes.class().is_some()) {
+            return causes;
+        }
+    }
+    status.map(DialStatus::causes).unwrap_or_default()
+}
+
+/// The error of a party that was called and did not answer: `DIALSTATUS` is its code, and the causes
+/// are its text.
+pub(super) fn not_answered(operation: &'static str, word: &str, causes: &Causes) -> Error {
+    let message = match causes.class() {
+        Some(FailureClass::Busy) => "the other party is busy",
+        Some(FailureClass::NoAnswer) => "the other party did not answer",
+        Some(FailureClass::InvalidNumber) => "the other party does not exist",
+        Some(FailureClass::Rejected) => "the other party rejected the call",
+        _ => "the other party could not be reached",
+    };
+    let sip = causes.sip_status.map(|status| format!("SIP {status}"));
+    let q850 = causes.q850.map(|cause| format!("Q.850 {cause}"));
+    let known: Vec<_> = sip.into_iter().chain(q850).collect();
+    let text = (!known.is_empty()).then(|| known.join(", "));
+    Error::new(ErrorKind::Rejected, operation, message).with_native(Some(word.to_owned()), text)
+}
+
+/// Bridges the own channels of two answered calls.
+async fn attended(core: &Core, server: &Server, call: &CallRef, other: &CallRef) -> Result<()> {
+    let both = {
+        let state = core.state();
+        (state.books.find(call), state.books.find(other))
+    };
+    if both.0.is_some() && both.0 == both.1 {
+        let text = "a call cannot be transferred to itself";
+        return Err(Error::new(ErrorKind::InvalidRequest, OPERATION, text));
+    }
+    let mut claim = Claim::new(core, OPERATION);
+    let (one, one_was) = claim.take(call)?;
+    let (two, two_was) = claim.take(other)?;
+    let (channels, together) = {
+        let state = core.state();
+        let own = |id| state.books.own_channel(id).unwrap_or_default();
+        let bridge = |id| state.books.lines.get(&id).and_then(|it| it.bridge.clone());
+        let together = bridge(one).is_some() && bridge(one) == bridge(two);
+        ((own(one), own(two)), together)
+    };
+    if together {
+        return Ok(());
+    }
+    core.events(|state, now| {
+        let mut out = state.books.shift(one, CallState::Transferring, now);
+        out.extend(state.books.shift(two, CallState::Transferring, now));
+        out
+    });
+    let done = bridge(core, server, &channels.0, &channels.1, OPERATION).await;
+    if done
+        .as_ref()
+        .is_err_and(|error| error.effect() == Effect::Unknown)
+    {
+        core.state().books.perhaps_held(one);
+        core.state().books.perhaps_held(two);
+        claim.unsure();
+    } else {
+        core.events(|state, now| {
+            let books = &mut state.books;
+            let mut out = Vec::new();
+            for (id, was) in [(one, one_was), (two, two_was)] {
+                if done.is_ok() {
+                    books.leave_held(id);
+                }
+                let next = if done.is_ok() {
+                    CallState::Connected
+                } else {
+                    was
+                };
+                out.extend(books.shift(id, next, now));
+            }
+            out
+        });
+    }
+    done.map_err(|error| error.with_call_id(one))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_party_that_does_not_answer_has_its_word_and_its_causes() {
+        let busy = Causes::new().with_q850(17).with_sip_status(486);
+        let error = not_answered(OPERATION, "BUSY", &busy);
+        assert_eq!(error.kind(), ErrorKind::Rejected);
+        assert_eq!(error.effect(), Effect::NoEffect);
+        assert_eq!(error.message(), "the other party is busy");
+        assert_eq!(error.native_code(), Some("BUSY"));
+        assert_eq!(error.native_text(), Some("SIP 486, Q.850 17"));
+        let nothing = not_answered(OPERATION, "CHANUNAVAIL", &Causes::new());
+        assert_eq!(nothing.native_text(), None);
+    }
 }

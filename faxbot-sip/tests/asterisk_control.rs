@@ -1,0 +1,799 @@
+//! Calls that are held, transferred and in conferences, also when answers are lost.
+#![cfg(test)]
+#![cfg(feature = "asterisk")]
+
+mod asterisk_support;
+
+use std::time::Duration;
+
+use asterisk_support::{
+    FLAVOURS, LONG, Rig, channel_id, dial, drain, eventually, lost, reconnected,
+};
+use faxbot_core::{
+    Effect, Error, ErrorKind, Result,
+    event::EventStream,
+    id::{CallId, CallRef},
+    sip::{
+        Call, CallRecord, CallRequest, CallState, ConferenceAction, ConferenceRequest, SipAdapter,
+        SipEvent, TransferRequest,
+    },
+};
+use faxbot_sip::adapter::asterisk::AsteriskAdapter;
+use faxbot_testkit::server::asterisk::{Account, CallScript, ReplyFault};
+
+const ROOM: &str = "standup";
+
+async fn answered(adapter: &AsteriskAdapter) -> Call {
+    let call = adapter.make_call(dial("+15551230001")).await.unwrap();
+    call.answered().await.unwrap();
+    call
+}
+
+/// A call of two parties; the second one's channel too.
+async fn connected(rig: &Rig, adapter: &AsteriskAdapter) -> (Call, String) {
+    let (from, to) = ("+15551230001", "+15551230002");
+    let request = CallRequest::connect(from.parse().unwrap(), to.parse().unwrap());
+    let call = adapter.make_call(request).await.unwrap();
+    call.answered().await.unwrap();
+    let other = party(rig, call.id()).await;
+    (call, other)
+}
+
+/// Whom a call's own channel is bridged with.
+async fn party(rig: &Rig, id: CallId) -> String {
+    let own = channel_id(id);
+    let others = rig
+        .mock
+        .wait_until(LONG, |mock| mock.bridged_with(&own).pop())
+        .await;
+    others.expect("nobody in the bridge")
+}
+
+async fn state(adapter: &AsteriskAdapter, call: &Call) -> CallState {
+    adapter.get_status(&call.call_ref()).await.unwrap().state
+}
+
+async fn comes_to(adapter: &AsteriskAdapter, call: &Call, wanted: CallState) {
+    let there = |call: &Call| {
+        let calls = adapter.snapshot().calls;
+        let status = calls
+            .into_iter()
+            .find(|status| status.id == Some(call.id()));
+        status.is_some_and(|status| status.state == wanted)
+    };
+    eventually(&format!("the call is {wanted}"), || there(call)).await;
+}
+
+async fn ended(call: &Call) -> CallRecord {
+    tokio::time::timeout(LONG, call.ended())
+        .await
+        .unwrap()
+        .unwrap()
+}
+
+async fn hold(adapter: &AsteriskAdapter, call: &Call) -> Result<()> {
+    adapter.hold(&call.call_ref()).await
+}
+
+async fn resume(adapter: &AsteriskAdapter, call: &Call) -> Result<()> {
+    adapter.resume(&call.call_ref()).await
+}
+
+async fn blind(adapter: &AsteriskAdapter, call: &Call) -> Result<()> {
+    let to = "+15551230003".parse().unwrap();
+    adapter
+        .transfer(TransferRequest::blind(call.id(), to))
+        .await
+}
+
+async fn attended(adapter: &AsteriskAdapter, one: &Call, two: &Call) -> Result<()> {
+    let request = TransferRequest::attended(one.id(), two.id());
+    adapter.transfer(request).await
+}
+
+async fn confer(adapter: &AsteriskAdapter, action: ConferenceAction) -> Result<()> {
+    adapter
+        .conference(ConferenceRequest::new(ROOM, action))
+        .await
+}
+
+async fn join(adapter: &AsteriskAdapter, call: &Call) -> Result<()> {
+    confer(adapter, ConferenceAction::Join(call.call_ref())).await
+}
+
+fn kind(result: Result<()>) -> ErrorKind {
+    result.unwrap_err().kind()
+}
+
+/// Where the last `Redirect` sent channels.
+fn sent_to(rig: &Rig) -> (String, usize) {
+    let redirects = rig.mock.actions_named("Redirect");
+    let last = redirects.last().unwrap();
+    let channels = 1 + last.all("ExtraChannel").count();
+    (last.get("Exten").unwrap().to_owned(), channels)
+}
+
+fn states(events: &mut EventStream<SipEvent>, call: &Call) -> Vec<CallState> {
+    let state = |event: SipEvent| match event {
+        SipEvent::CallStateChanged(change) if change.id == Some(call.id()) => Some(change.to),
+        _ => None,
+    };
+    drain(events).into_iter().filter_map(state).collect()
+}
+
+fn members(adapter: &AsteriskAdapter) -> usize {
+    let conferences = adapter.snapshot().conferences;
+    let room = conferences.iter().find(|(name, _)| name.expose() == ROOM);
+    room.map_or(0, |(_, members)| *members)
+}
+
+fn told_members(events: Vec<SipEvent>) -> Vec<usize> {
+    let count = |event| match event {
+        SipEvent::ConferenceChanged { members, .. } => Some(members),
+        _ => None,
+    };
+    events.into_iter().filter_map(count).collect()
+}
+
+// Hold.
+
+#[tokio::test(start_paused = true)]
+async fn a_call_of_one_party_hears_music_and_comes_back() {
+    for flavour in FLAVOURS {
+        let rig = Rig::of(flavour).await;
+        let adapter = rig.adapter_with(|config| config.music = "quiet".to_owned());
+        adapter.connect().await.unwrap();
+        let call = answered(&adapter).await;
+        let mut events = adapter.subscribe();
+        for _ in 0..2 {
+            hold(&adapter, &call).await.unwrap();
+            assert_eq!(state(&adapter, &call).await, CallState::OnHold);
+            assert_eq!(sent_to(&rig), ("hold".to_owned(), 1));
+            resume(&adapter, &call).await.unwrap();
+            assert_eq!(state(&adapter, &call).await, CallState::Connected);
+            assert_eq!(sent_to(&rig), ("park".to_owned(), 1));
+        }
+        let seen = states(&mut events, &call);
+        assert_eq!(seen, [CallState::OnHold, CallState::Connected].repeat(2));
+        let set = rig.mock.actions_named("Setvar");
+        let music = |action: &&_| {
+            let action: &faxbot_testkit::server::asterisk::SeenAction = action;
+            action.get("Variable") == Some("FAXBOT_MUSIC") && action.get("Value") == Some("quiet")
+        };
+        assert_eq!(set.iter().filter(music).count(), 2);
+        tokio::time::sleep(LONG).await;
+        assert_eq!(state(&adapter, &call).await, CallState::Connected);
+        adapter.hangup(&call.call_ref()).await.unwrap();
+        assert!(ended(&call).await.answer.is_some());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_of_an_extension_goes_back_to_its_step() {
+    let rig = Rig::with(|builder| builder.extension("ivr", "menu", 1, "Wait", "3600")).await;
+    let adapter = rig.connected().await;
+    let mut request = dial("+15551230001");
+    request.plan = faxbot_core::sip::CallPlan::Dial {
+        to: "+15551230001".parse().unwrap(),
+        on_answer: faxbot_core::sip::OnAnswer::Extension {
+            extension: "menu".to_owned(),
+            context: Some("ivr".to_owned()),
+        },
+    };
+    let call = adapter.make_call(request).await.unwrap();
+    call.answered().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    hold(&adapter, &call).await.unwrap();
+    resume(&adapter, &call).await.unwrap();
+    let redirects = rig.mock.actions_named("Redirect");
+    let back = redirects.last().unwrap();
+    let place = ["Context", "Exten", "Priority"].map(|name| back.get(name).unwrap());
+    assert_eq!(place, ["ivr", "menu", "1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn both_parties_of_a_call_hear_music_and_talk_again() {
+    for flavour in FLAVOURS {
+        let rig = Rig::of(flavour).await;
+        let adapter = rig.connected().await;
+        let (call, other) = connected(&rig, &adapter).await;
+        for _ in 0..2 {
+            hold(&adapter, &call).await.unwrap();
+            assert_eq!(state(&adapter, &call).await, CallState::OnHold);
+            assert_eq!(sent_to(&rig), ("hold".to_owned(), 2));
+            tokio::time::sleep(LONG).await;
+            assert_eq!(state(&adapter, &call).await, CallState::OnHold);
+            resume(&adapter, &call).await.unwrap();
+            assert_eq!(state(&adapter, &call).await, CallState::Connected);
+            assert_eq!(party(&rig, call.id()).await, other);
+        }
+        rig.mock.far_end_hangs_up(&other, 16);
+        ended(&call).await;
+        rig.quiet().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_stays_behind_when_one_of_a_held_call_hangs_up() {
+    for own_leaves in [true, false] {
+        for in_a_gap in [true, false] {
+            let rig = Rig::new().await;
+            let adapter = rig.connected().await;
+            let (call, other) = connected(&rig, &adapter).await;
+            hold(&adapter, &call).await.unwrap();
+            if in_a_gap {
+                rig.cut();
+                lost(&adapter).await;
+            }
+            let leaves = if own_leaves {
+                channel_id(call.id())
+            } else {
+                other
+            };
+            assert!(rig.mock.far_end_hangs_up(&leaves, 16));
+            if in_a_gap {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                rig.mend();
+            }
+            let record = ended(&call).await;
+            assert!(
+                record.answer.is_some(),
+                "own leaves: {own_leaves}, gap: {in_a_gap}"
+            );
+            rig.quiet().await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_calls_that_talk_to_each_other_are_held_together() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    let (one, two) = (answered(&adapter).await, answered(&adapter).await);
+    attended(&adapter, &one, &two).await.unwrap();
+    hold(&adapter, &one).await.unwrap();
+    for call in [&one, &two] {
+        assert_eq!(state(&adapter, call).await, CallState::OnHold);
+    }
+    assert_eq!(kind(hold(&adapter, &two).await), ErrorKind::InvalidState);
+    resume(&adapter, &two).await.unwrap();
+    for call in [&one, &two] {
+        assert_eq!(state(&adapter, call).await, CallState::Connected);
+    }
+    assert_eq!(party(&rig, one.id()).await, channel_id(two.id()));
+    hold(&adapter, &two).await.unwrap();
+    adapter.hangup(&one.call_ref()).await.unwrap();
+    ended(&one).await;
+    ended(&two).await;
+    rig.quiet().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_held_or_resumed_is_refused_and_nothing_is_sent() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    let nobody = CallRef::from(CallId::new());
+    assert_eq!(kind(adapter.hold(&nobody).await), ErrorKind::NotFound);
+    assert_eq!(kind(adapter.resume(&nobody).await), ErrorKind::NotFound);
+    rig.mock.next_call(CallScript::rings_for_ever());
+    let rings = adapter.make_call(dial("+15551230001")).await.unwrap();
+    comes_to(&adapter, &rings, CallState::Ringing).await;
+    assert_eq!(kind(hold(&adapter, &rings).await), ErrorKind::InvalidState);
+    let call = answered(&adapter).await;
+    assert_eq!(kind(resume(&adapter, &call).await), ErrorKind::InvalidState);
+    let fax = adapter.send_fax(rig.fax("+15551230002", 1)).await.unwrap();
+    let fax = CallRef::from(fax.id());
+    eventually("the fax runs", || {
+        let calls = adapter.snapshot().calls;
+        calls
+            .iter()
+            .any(|it| it.id == fax.id && it.state == CallState::Connected)
+    })
+    .await;
+    assert_eq!(kind(adapter.hold(&fax).await), ErrorKind::InvalidState);
+    assert!(rig.mock.actions_named("Redirect").is_empty());
+    hold(&adapter, &call).await.unwrap();
+    assert_eq!(kind(hold(&adapter, &call).await), ErrorKind::InvalidState);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_orders_to_one_call_the_second_is_refused() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    let call = answered(&adapter).await;
+    let (held, transferred) = tokio::join!(hold(&adapter, &call), blind(&adapter, &call));
+    held.unwrap();
+    assert_eq!(kind(transferred), ErrorKind::InvalidState);
+    assert_eq!(state(&adapter, &call).await, CallState::OnHold);
+    let (resumed, joined) = tokio::join!(resume(&adapter, &call), join(&adapter, &call));
+    resumed.unwrap();
+    assert_eq!(kind(joined), ErrorKind::InvalidState);
+    assert_eq!(state(&adapter, &call).await, CallState::Connected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_whose_answer_was_lost_is_found_out() {
+    for flavour in FLAVOURS {
+        for fault in [ReplyFault::DropBefore, ReplyFault::Silent] {
+            let rig = Rig::of(flavour).await;
+            let adapter = rig.connected().await;
+            let (call, other) = connected(&rig, &adapter).await;
+            rig.mock.next_reply("Redirect", fault.clone());
+            let error = hold(&adapter, &call).await.unwrap_err();
+            assert_eq!(error.effect(), Effect::Unknown, "{fault:?}");
+            assert_eq!(error.call_id(), Some(call.id()));
+            comes_to(&adapter, &call, CallState::OnHold).await;
+            rig.mock.next_reply("Bridge", fault.clone());
+            reconnected(&adapter).await;
+            let error = resume(&adapter, &call).await.unwrap_err();
+            assert_eq!(error.effect(), Effect::Unknown, "{fault:?}");
+            comes_to(&adapter, &call, CallState::Connected).await;
+            assert_eq!(party(&rig, call.id()).await, other);
+            reconnected(&adapter).await;
+            hold(&adapter, &call).await.unwrap();
+            resume(&adapter, &call).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_that_the_server_refuses_changes_nothing() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    let (call, _other) = connected(&rig, &adapter).await;
+    rig.mock
+        .next_reply("Redirect", ReplyFault::Refuse("no".to_owned()));
+    assert_eq!(kind(hold(&adapter, &call).await), ErrorKind::Rejected);
+    assert_eq!(state(&adapter, &call).await, CallState::Connected);
+    rig.cut();
+    lost(&adapter).await;
+    let error = hold(&adapter, &call).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.effect()),
+        (ErrorKind::NotConnected, Effect::NoEffect)
+    );
+    rig.mend();
+    reconnected(&adapter).await;
+    hold(&adapter, &call).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_held_call_is_held_after_a_gap() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    let (call, other) = connected(&rig, &adapter).await;
+    hold(&adapter, &call).await.unwrap();
+    rig.cut();
+    lost(&adapter).await;
+    rig.mend();
+    reconnected(&adapter).await;
+    tokio::time::sleep(LONG).await;
+    assert_eq!(state(&adapter, &call).await, CallState::OnHold);
+    resume(&adapter, &call).await.unwrap();
+    assert_eq!(party(&rig, call.id()).await, other);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_gives_up_waiting_does_not_leave_an_order_half_done() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    let (call, _other) = connected(&rig, &adapter).await;
+    rig.mock
+        .next_reply("Setvar", ReplyFault::Slow(Duration::from_secs(2)));
+    let patience = Duration::from_secs(1);
+    let given_up = tokio::time::timeout(patience, hold(&adapter, &call)).await;
+    assert!(given_up.is_err());
+    comes_to(&adapter, &call, CallState::OnHold).await;
+    resume(&adapter, &call).await.unwrap();
+}
+
+// Transfers.
+
+#[tokio::test(start_paused = true)]
+async fn a_blind_transfer_ends_with_the_answer_of_the_new_party() {
+    for flavour in FLAVOURS {
+        for held in [false, true] {
+            let rig = Rig::of(flavour).await;
+            let adapter = rig.connected().await;
+            let (call, other) = connected(&rig, &adapter).await;
+            if held {
+                hold(&adapter, &call).await.unwrap();
+            }
+            let mut events = adapter.subscribe();
+            blind(&adapter, &call).await.unwrap();
+            let seen = states(&mut events, &call);
+            assert_eq!(seen, [CallState::Transferring, CallState::Connected]);
+            let new = party(&rig, call.id()).await;
+            assert_ne!(new, other);
+            let gone = |mock: &faxbot_testkit::server::asterisk::MockAsterisk| {
+                (!mock.channels().contains(&other)).then_some(())
+            };
+            assert!(
+                rig.mock.wait_until(LONG, gone).await.is_some(),
+                "held: {held}"
+            );
+            tokio::time::sleep(LONG).await;
+            assert_eq!(state(&adapter, &call).await, CallState::Connected);
+            rig.mock.far_end_hangs_up(&new, 16);
+            assert!(ended(&call).await.answer.is_some());
+            rig.quiet().await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blind_transfer_that_fails_says_why_and_the_call_stays() {
+    for flavour in FLAVOURS {
+        let rig = Rig::of(flavour).await;
+        let adapter = rig.connected().await;
+        let call = answered(&adapter).await;
+        for (script, word, cause) in [
+            (CallScript::busy(), "BUSY", "Q.850 17"),
+            (CallScript::rings_for_ever(), "NOANSWER", "Q.850 19"),
+            (CallScript::rejected(404), "", "Q.850 1"),
+            (CallScript::no_such_endpoint(), "CHANUNAVAIL", "Q.850 3"),
+        ] {
+            rig.mock.next_call(script);
+            let error = blind(&adapter, &call).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Rejected, "{word}");
+            let code = error.native_code().unwrap();
+            assert!(word.is_empty() || code == word, "{code}");
+            let text = error.native_text().unwrap();
+            assert!(text.ends_with(cause), "{word}: {text}");
+            assert_eq!(state(&adapter, &call).await, CallState::Connected);
+        }
+        blind(&adapter, &call).await.unwrap();
+        adapter.hangup(&call.call_ref()).await.unwrap();
+        ended(&call).await;
+        rig.quiet().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_held_call_that_is_not_transferred_is_held_again() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    let (call, other) = connected(&rig, &adapter).await;
+    hold(&adapter, &call).await.unwrap();
+    rig.mock.next_call(CallScript::busy());
+    assert_eq!(kind(blind(&adapter, &call).await), ErrorKind::Rejected);
+    assert_eq!(state(&adapter, &call).await, CallState::OnHold);
+    resume(&adapter, &call).await.unwrap();
+    assert_eq!(party(&rig, call.id()).await, other);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_party_that_hangs_up_in_a_transfer_ends_the_call_and_the_transfer() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    let call = answered(&adapter).await;
+    rig.mock.next_call(CallScript::rings_for_ever());
+    let leaves = async {
+        comes_to(&adapter, &call, CallState::Transferring).await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        rig.mock.far_end_hangs_up(&channel_id(call.id()), 16);
+    };
+    let (transferred, ()) = tokio::join!(blind(&adapter, &call), leaves);
+    let error: Error = transferred.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Rejected);
+    assert!(error.message().contains("ended"), "{error}");
+    ended(&call).await;
+    rig.quiet().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transfer_goes_on_while_the_link_is_down() {
+    for (script, kept) in [(CallScript::answer(), false), (CallScript::busy(), true)] {
+        let rig = Rig::new().await;
+        let adapter = rig.connected().await;
+        let call = answered(&adapter).await;
+        rig.mock.next_call(script.rings(Duration::from_secs(20)));
+        let cut = async {
+            comes_to(&adapter, &call, CallState::Transferring).await;
+            rig.cut();
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            rig.mend();
+        };
+        let (transferred, ()) = tokio::join!(blind(&adapter, &call), cut);
+        match transferred {
+            Ok(()) => assert!(!kept),
+            Err(error) => assert!(kept && error.kind() == ErrorKind::Rejected, "{error:?}"),
+        }
+        assert_eq!(state(&adapter, &call).await, CallState::Connected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transfer_without_an_outcome_is_unknown_and_found_out_later() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    let call = answered(&adapter).await;
+    let cut = async {
+        comes_to(&adapter, &call, CallState::Transferring).await;
+        rig.cut();
+    };
+    let (transferred, ()) = tokio::join!(blind(&adapter, &call), cut);
+    assert_eq!(kind(transferred), ErrorKind::OutcomeUnknown);
+    rig.mend();
+    comes_to(&adapter, &call, CallState::Connected).await;
+    party(&rig, call.id()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attended_transfer_joins_two_calls_and_the_others_leave() {
+    for flavour in FLAVOURS {
+        for held in [false, true] {
+            let rig = Rig::of(flavour).await;
+            let adapter = rig.connected().await;
+            let (one, _) = connected(&rig, &adapter).await;
+            let (two, _) = connected(&rig, &adapter).await;
+            if held {
+                hold(&adapter, &one).await.unwrap();
+            }
+            attended(&adapter, &one, &two).await.unwrap();
+            for (call, other) in [(&one, &two), (&two, &one)] {
+                assert_eq!(state(&adapter, call).await, CallState::Connected);
+                assert_eq!(party(&rig, call.id()).await, channel_id(other.id()));
+            }
+            let two_left = |mock: &faxbot_testkit::server::asterisk::MockAsterisk| {
+                (mock.channels().len() == 2).then_some(())
+            };
+            assert!(
+                rig.mock.wait_until(LONG, two_left).await.is_some(),
+                "held: {held}"
+            );
+            attended(&adapter, &two, &one).await.unwrap();
+            adapter.hangup(&one.call_ref()).await.unwrap();
+            ended(&one).await;
+            ended(&two).await;
+            rig.quiet().await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attended_transfer_needs_two_answered_calls() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    let one = answered(&adapter).await;
+    let itself = attended(&adapter, &one, &one).await;
+    assert_eq!(kind(itself), ErrorKind::InvalidRequest);
+    rig.mock.next_call(CallScript::rings_for_ever());
+    let rings = adapter.make_call(dial("+15551230002")).await.unwrap();
+    comes_to(&adapter, &rings, CallState::Ringing).await;
+    for (from, to) in [(&one, &rings), (&rings, &one)] {
+        let refused = attended(&adapter, from, to).await;
+        assert_eq!(kind(refused), ErrorKind::InvalidState);
+    }
+    let nobody = TransferRequest::attended(one.id(), CallId::new());
+    assert_eq!(kind(adapter.transfer(nobody).await), ErrorKind::NotFound);
+    assert!(rig.mock.actions_named("Bridge").is_empty());
+    hold(&adapter, &one).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attended_transfer_that_the_server_refuses_leaves_both_as_they_were() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    let (one, two) = (answered(&adapter).await, answered(&adapter).await);
+    hold(&adapter, &two).await.unwrap();
+    rig.mock
+        .next_reply("Bridge", ReplyFault::Refuse("no".to_owned()));
+    assert_eq!(
+        kind(attended(&adapter, &one, &two).await),
+        ErrorKind::Rejected
+    );
+    assert_eq!(state(&adapter, &one).await, CallState::Connected);
+    assert_eq!(state(&adapter, &two).await, CallState::OnHold);
+    resume(&adapter, &two).await.unwrap();
+}
+
+// Conferences.
+
+#[tokio::test(start_paused = true)]
+async fn a_conference_has_both_parties_of_a_call() {
+    for flavour in FLAVOURS {
+        for held in [false, true] {
+            let rig = Rig::of(flavour).await;
+            let adapter = rig.connected().await;
+            let single = answered(&adapter).await;
+            let (call, other) = connected(&rig, &adapter).await;
+            if held {
+                hold(&adapter, &call).await.unwrap();
+            }
+            let mut events = adapter.subscribe();
+            join(&adapter, &single).await.unwrap();
+            join(&adapter, &call).await.unwrap();
+            eventually("three members", || members(&adapter) == 3).await;
+            assert_eq!(told_members(drain(&mut events)), [1, 2, 3]);
+            assert_eq!(state(&adapter, &call).await, CallState::Connected);
+            join(&adapter, &call).await.unwrap();
+            rig.mock.far_end_hangs_up(&other, 16);
+            eventually("one is gone", || members(&adapter) == 2).await;
+            confer(&adapter, ConferenceAction::End).await.unwrap();
+            ended(&single).await;
+            ended(&call).await;
+            eventually("nobody is left", || members(&adapter) == 0).await;
+            assert_eq!(told_members(drain(&mut events)), [2, 1, 0]);
+            rig.quiet().await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_is_held_leaves_and_comes_back() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    let (one, two) = (answered(&adapter).await, answered(&adapter).await);
+    join(&adapter, &one).await.unwrap();
+    join(&adapter, &two).await.unwrap();
+    hold(&adapter, &one).await.unwrap();
+    assert_eq!(sent_to(&rig), ("hold".to_owned(), 1));
+    eventually("one left", || members(&adapter) == 1).await;
+    resume(&adapter, &one).await.unwrap();
+    eventually("it is back", || members(&adapter) == 2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_are_muted_and_kicked_by_their_call() {
+    for flavour in FLAVOURS {
+        let rig = Rig::of(flavour).await;
+        let adapter = rig.connected().await;
+        let (one, two) = (answered(&adapter).await, answered(&adapter).await);
+        let stranger = answered(&adapter).await.call_ref();
+        for call in [&one, &two] {
+            join(&adapter, call).await.unwrap();
+        }
+        for muted in [true, false] {
+            let mute = |call| ConferenceAction::Mute(call, muted);
+            confer(&adapter, mute(one.call_ref())).await.unwrap();
+            let refused = confer(&adapter, mute(stranger.clone())).await;
+            assert_eq!(kind(refused), ErrorKind::NotFound);
+        }
+        confer(&adapter, ConferenceAction::Kick(two.call_ref()))
+            .await
+            .unwrap();
+        ended(&two).await;
+        eventually("one is left", || members(&adapter) == 1).await;
+        // A word that means everybody is no member.
+        for word in ["all", "participants", "x"] {
+            let kick = ConferenceAction::Kick(CallRef::native(word));
+            assert_eq!(kind(confer(&adapter, kick).await), ErrorKind::NotFound);
+        }
+        assert_eq!(members(&adapter), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_locked_conference_refuses_a_call_and_the_call_stays_up() {
+    for flavour in FLAVOURS {
+        let rig = Rig::of(flavour).await;
+        let adapter = rig.connected().await;
+        let (one, late) = (answered(&adapter).await, answered(&adapter).await);
+        join(&adapter, &one).await.unwrap();
+        confer(&adapter, ConferenceAction::Lock(true))
+            .await
+            .unwrap();
+        assert_eq!(kind(join(&adapter, &late).await), ErrorKind::Rejected);
+        assert_eq!(state(&adapter, &late).await, CallState::Connected);
+        confer(&adapter, ConferenceAction::Lock(false))
+            .await
+            .unwrap();
+        join(&adapter, &late).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recording_of_a_conference_is_told_with_its_file() {
+    let rig = Rig::new().await;
+    let adapter = rig.adapter_with(|config| config.recordings = Some("/srv/calls".to_owned()));
+    adapter.connect().await.unwrap();
+    let call = answered(&adapter).await;
+    let run = |run| confer(&adapter, ConferenceAction::Record(run));
+    assert_eq!(kind(run(true).await), ErrorKind::NotFound);
+    join(&adapter, &call).await.unwrap();
+    let mut events = adapter.subscribe();
+    run(true).await.unwrap();
+    assert_eq!(kind(run(true).await), ErrorKind::InvalidState);
+    run(false).await.unwrap();
+    assert_eq!(kind(run(false).await), ErrorKind::InvalidState);
+    let asked = rig.mock.actions_named("ConfbridgeStartRecord");
+    let asked = asked[1].get("RecordFile").unwrap();
+    assert!(
+        asked.starts_with("/srv/calls/faxbot-faxbot-conference-"),
+        "{asked}"
+    );
+    let recording = |event| match event {
+        SipEvent::RecordingChanged { id, running, file } => {
+            Some((id, running, file.map(|file| file.expose().clone())))
+        }
+        _ => None,
+    };
+    let told: Vec<_> = drain(&mut events)
+        .into_iter()
+        .filter_map(recording)
+        .collect();
+    let file = Some(asked.to_owned());
+    assert_eq!(told, [(None, true, file.clone()), (None, false, file)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_there_is_not_found() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    let call = answered(&adapter).await;
+    for action in [
+        ConferenceAction::Lock(true),
+        ConferenceAction::Lock(false),
+        ConferenceAction::Record(true),
+        ConferenceAction::Record(false),
+        ConferenceAction::End,
+        ConferenceAction::Mute(call.call_ref(), true),
+        ConferenceAction::Kick(call.call_ref()),
+        ConferenceAction::Join(CallId::new().into()),
+    ] {
+        let what = format!("{action:?}");
+        assert_eq!(
+            kind(confer(&adapter, action).await),
+            ErrorKind::NotFound,
+            "{what}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_of_conferences_in_a_gap_are_told_after_it() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    let (one, two) = (answered(&adapter).await, answered(&adapter).await);
+    let other = rig.adapter_with(|config| config.instance = "other".to_owned());
+    other.connect().await.unwrap();
+    assert!(other.snapshot().conferences.is_empty());
+    for call in [&one, &two] {
+        join(&adapter, call).await.unwrap();
+    }
+    eventually("conferences of others are known", || members(&other) == 2).await;
+    let mut events = other.subscribe();
+    rig.cut();
+    lost(&adapter).await;
+    rig.mock.far_end_hangs_up(&channel_id(two.id()), 16);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    rig.mend();
+    for adapter in [&adapter, &other] {
+        reconnected(adapter).await;
+        assert_eq!(members(adapter), 1);
+    }
+    assert_eq!(told_members(drain(&mut events)), [1]);
+    rig.cut();
+    lost(&adapter).await;
+    rig.mock.far_end_hangs_up(&channel_id(one.id()), 16);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    rig.mend();
+    reconnected(&other).await;
+    assert_eq!(told_members(drain(&mut events)), [0]);
+}
+
+// Accounts that see little.
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_reads_no_events_of_calls_has_known_outcomes_too() {
+    let rig = Rig::with(|builder| {
+        let rights = "system,call,originate,reporting,agi,message,command";
+        builder.account(
+            Account::new("faxbot", "s3cret")
+                .read("system")
+                .write(rights),
+        )
+    })
+    .await;
+    let adapter = rig.connected().await;
+    let (one, two) = (answered(&adapter).await, answered(&adapter).await);
+    hold(&adapter, &one).await.unwrap();
+    blind(&adapter, &one).await.unwrap();
+    rig.mock.next_call(CallScript::busy());
+    assert_eq!(kind(blind(&adapter, &two).await), ErrorKind::Rejected);
+    attended(&adapter, &one, &two).await.unwrap();
+    hold(&adapter, &two).await.unwrap();
+    resume(&adapter, &one).await.unwrap();
+    join(&adapter, &one).await.unwrap();
+}
