@@ -7,3 +7,5 @@ mod real;
 
 mod calls;
 mod fax;
+mod incoming;
+mod receive;

@@ -54,7 +54,9 @@ impl Abilities {
     /// What can be asked of an adapter with this configuration.
     pub(super) fn capabilities(&self, config: &AsteriskConfig) -> Capabilities {
         let moves = self.control && self.may(&["redirect", "setvar"]);
-        let incoming = config.incoming_context.is_some() && self.may(&["agi", "setvar"]);
+        // Whoever accepts sends the channel to an extension of ours; the queue of `AGI` is not used.
+        let incoming =
+            moves && config.incoming_context.is_some() && self.may(&["hangup", "getvar"]);
         let fax = config.spool.is_some() && self.fax;
         let optional = [
             (Capability::LookupEnded, self.outcomes),

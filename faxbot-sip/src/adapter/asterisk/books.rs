@@ -22,6 +22,7 @@ use super::{
     dtmf::Senders,
     fax::FaxRun,
     history::Cdrs,
+    incoming::Door,
     line::{Line, LiveChannel, NewLine, lost, shutdown_causes},
     outcome::{Leg, Report, channel_id, peer_id},
     rooms::Conferences,
@@ -62,6 +63,8 @@ pub(super) enum Todo {
     LeftAlone,
     /// Nobody decided on an incoming call in time.
     Overdue(CallId),
+    /// There are too many incoming calls: reject one.
+    Refuse,
 }
 
 /// The books of one server.
@@ -74,6 +77,7 @@ pub(super) struct Books {
     pub(super) conferences: Conferences,
     pub(super) moves: Moves,
     pub(super) cdrs: Cdrs,
+    pub(super) door: Door,
     /// Channels that send digits now.
     pub(super) senders: Senders,
     pub(super) todo: Vec<Todo>,
@@ -88,6 +92,7 @@ impl Books {
             conferences: Conferences::default(),
             moves: Moves::default(),
             cdrs: Cdrs::default(),
+            door: Door::default(),
             senders: Senders::default(),
             todo: Vec::new(),
         }
@@ -244,6 +249,10 @@ impl Books {
             Some(_) => shutdown_causes(),
             None => line.final_causes(answered, report),
         };
+        let causes = match &line.incoming {
+            Some(waiting) if !answered => waiting.causes(causes),
+            _ => causes,
+        };
         let mut out: Vec<_> = line.recordings.ended(id).into_iter().collect();
         let fax = line
             .fax
@@ -362,6 +371,7 @@ impl Books {
                 Some(None) | None => {}
             }
         }
+        out.extend(self.in_agi(list, now));
         out
     }
 
@@ -391,7 +401,8 @@ impl Books {
 
     /// When [`timeout`](Self::timeout) wants to be called.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        self.lines.values().filter_map(Line::due_at).min()
+        let due = |line| [Line::due_at(line), Line::decision_due_at(line)];
+        self.lines.values().flat_map(due).flatten().min()
     }
 
     /// Asks for the check of what is overdue.
@@ -401,6 +412,9 @@ impl Books {
                 // Asked again later if the check itself fails.
                 line.check_at = Some(now.instant + UNSURE);
                 self.todo.push(Todo::Check(id));
+            }
+            if line.decision_due_at().is_some_and(|at| at <= now.instant) {
+                self.todo.push(Todo::Overdue(id));
             }
         }
         self.calls.sweep(now.instant);

@@ -8,6 +8,7 @@ use faxbot_core::{
     config::{
         ConfigError, ConfigErrors, Field, FieldTable, Kind, UrlScheme, duration, from_url_text,
     },
+    fax::StationId,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -43,6 +44,7 @@ pub const FIELDS: FieldTable = FieldTable::new(
         Field::new("options.incoming_context", Kind::Text, "dialplan context whose calls wait in `AGI(agi:async)` for our decision; without it no incoming call is taken"),
         Field::new("options.incoming_deadline", Kind::DURATION, "an incoming call that nobody decided on is rejected after this long").default("20s"),
         Field::new("options.incoming_headers", Kind::Text, "names of SIP headers that an incoming call is told with, separated by commas"),
+        Field::new("options.station_id", Kind::Text, "what we call ourselves to the sender of a fax: 1 to 20 digits, letters, `+` or blanks"),
         Field::new("options.recordings", Kind::Path, "directory of recordings, as Asterisk sees it; without it Asterisk's own `monitor` directory").server_name("MixMonitor"),
         Field::new("options.music", Kind::Text, "class of the music that a held call hears").default("default").server_name("musiconhold.conf"),
         Field::new("options.message_to", Kind::Text, "destination of a message to a number or an extension, with one `{number}`").default("pjsip:{number}").server_name("Destination"),
@@ -106,6 +108,8 @@ pub struct AsteriskConfig {
     pub incoming_deadline: Duration,
     /// Names of SIP headers that an incoming call is told with.
     pub incoming_headers: Vec<String>,
+    /// What we call ourselves to the sender of a fax.
+    pub station_id: Option<StationId>,
     /// The directory of recordings as Asterisk sees it, without a slash at its end.
     pub recordings: Option<String>,
     /// The class of the music that a held call hears.
@@ -223,6 +227,7 @@ struct RawOptions {
     #[serde(with = "duration")]
     incoming_deadline: Duration,
     incoming_headers: Option<String>,
+    station_id: Option<StationId>,
     recordings: Option<String>,
     music: String,
     message_to: DialTemplate,
@@ -337,6 +342,7 @@ impl Raw {
                 .filter(|name| !name.is_empty())
                 .map(str::to_owned)
                 .collect(),
+            station_id: options.station_id,
             recordings: options
                 .recordings
                 .map(|path| path.trim_end_matches('/').to_owned()),

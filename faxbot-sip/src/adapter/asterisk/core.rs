@@ -73,6 +73,8 @@ impl Core {
         let abilities = Abilities::hoped_for(!store.is_off());
         let mut books = Books::new();
         books.moves.context = store.context().map(str::to_owned);
+        books.door.context.clone_from(&config.incoming_context);
+        books.door.deadline = config.incoming_deadline;
         let state = State {
             books,
             connection: ConnectionState::Disconnected,

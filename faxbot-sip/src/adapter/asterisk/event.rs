@@ -116,8 +116,10 @@ impl Books {
             Some(b"bridgeenter" | b"bridgeleave") => self.bridge_event(id, event, now),
             Some(b"dialbegin" | b"dialstate" | b"dialend") => self.dial_event(id, event, now),
             Some(b"mixmonitorstart" | b"mixmonitorstop") => self.recording_event(id, event),
-            Some(b"asyncagiexec") => self.agi_exec(id, event, now),
-            Some(b"asyncagiend") => self.agi_end(id, event, now),
+            Some(b"asyncagiend") => {
+                self.agi_end(id);
+                Vec::new()
+            }
             Some(b"receivefax") => self.fax_event(id, |fax| {
                 fax.ended_event(event);
                 false
@@ -207,6 +209,9 @@ impl Books {
         seen: bool,
         now: Now,
     ) -> Vec<SipEvent> {
+        if word == "Up" && self.up_before(id) {
+            return Vec::new();
+        }
         let next = match word {
             "Ringing" | "Ring" => CallState::Ringing,
             "Up" => {

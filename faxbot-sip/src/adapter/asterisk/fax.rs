@@ -15,6 +15,12 @@ use crate::protocol::ami::Message;
 /// A fax that runs.
 #[derive(Debug)]
 pub(super) struct FaxRun {
+    /// It comes to us: nobody tells how many pages there will be.
+    receives: bool,
+    /// Damaged rows, as last seen while it came in.
+    bad_lines: Option<u32>,
+    /// What we called ourselves, as the server had it.
+    local_station: String,
     progress: FaxProgress,
     variables: FaxVariables,
     /// `SendFAX` was seen: its page count is the last word while no handler's report is there.
@@ -44,6 +50,9 @@ impl FaxRun {
         let progress = FaxProgress::new(pages_total);
         let (updates, receiver) = watch::channel(FaxUpdate::new(progress));
         let run = Self {
+            receives: false,
+            bad_lines: None,
+            local_station: String::new(),
             progress,
             variables: FaxVariables::default(),
             event_pages: None,
@@ -54,6 +63,13 @@ impl FaxRun {
             updates,
         };
         (run, receiver)
+    }
+
+    /// A fax that comes in.
+    pub(super) fn receiving() -> Self {
+        let (mut run, _) = Self::new(0);
+        run.receives = true;
+        run
     }
 
     pub(super) fn progress(&self) -> FaxProgress {
@@ -83,7 +99,7 @@ impl FaxRun {
         self.variables.set(variable, value);
     }
 
-    /// The `SendFAX` event: it comes for failures too and has no status
+    /// The `SendFAX` or `ReceiveFAX` event: it comes for failures too and has no status
     /// (`06_fax_local_hangup_midway`).
     pub(super) fn ended_event(&mut self, event: &Message) {
         self.event_pages = number(event, "PagesTransferred");
@@ -93,17 +109,27 @@ impl FaxRun {
         {
             self.variables.remote_station = station.into_owned();
         }
+        if self.receives
+            && let Some(station) = event.get_str("LocalStationID")
+        {
+            self.local_station = station.into_owned();
+        }
     }
 
     /// The answer to `FAXSession`. Answers whether the progress changed.
     ///
     /// Until the machines have agreed, rate and error correction are the preset ones and the
     /// resolution is `0x0` (observed on Asterisk 16.28 and 22.10, recording `06_fax_t38_ok`).
-    /// `PagesTransmitted` counts pages that the far end confirmed; the page on the line is the next
-    /// one, until all are through.
+    /// `PagesTransmitted` counts pages that the far end confirmed, `PagesReceived` those that we
+    /// confirmed; the page on the line is the next one, until all are through.
     pub(super) fn session(&mut self, session: &Message, now: Instant) -> bool {
         let before = self.progress;
-        let confirmed = number(session, "PagesTransmitted").unwrap_or(0);
+        let pages = if self.receives {
+            "PagesReceived"
+        } else {
+            "PagesTransmitted"
+        };
+        let confirmed = number(session, pages).unwrap_or(0);
         let resolution = session.get_str("ImageResolution").unwrap_or_default();
         if confirmed == 0 && (resolution.is_empty() || resolution == "0x0") {
             return self.reach(FaxPhase::Negotiating, now);
@@ -116,11 +142,15 @@ impl FaxRun {
         // A late answer must not take pages back.
         let confirmed = self.progress.pages_confirmed.unwrap_or(0).max(confirmed);
         self.progress.pages_confirmed = Some(confirmed);
-        self.progress.page = Some(
-            confirmed
-                .saturating_add(1)
-                .min(self.progress.pages_total.max(1)),
-        );
+        let page = confirmed.saturating_add(1);
+        self.progress.page = Some(match self.total() {
+            Some(total) => page.min(total.max(1)),
+            None => page,
+        });
+        if self.receives {
+            let bad = number(session, "TotalBadLines");
+            self.bad_lines = self.bad_lines.max(bad);
+        }
         if let Some(rate) = number(session, "DataRate").filter(|&rate| rate > 0) {
             self.progress.bit_rate = Some(rate);
         }
@@ -142,7 +172,7 @@ impl FaxRun {
         now: Instant,
     ) -> FaxOutcome {
         let context = FaxContext {
-            pages_total: Some(self.progress.pages_total),
+            pages_total: self.total(),
             fax_seen: self.fax_seen,
             hung_up_by_us,
             duration_seconds: self
@@ -157,11 +187,9 @@ impl FaxRun {
                 self.variables.pages = self.variables.pages.or(self.event_pages);
                 self.variables.outcome(causes, context)
             }
-            None => FaxOutcome::unknown(
-                self.progress.pages_confirmed,
-                Some(self.progress.pages_total),
-            ),
+            None => FaxOutcome::unknown(self.progress.pages_confirmed, self.total()),
         };
+        let outcome = self.with_what_was_seen(outcome);
         self.progress.phase = FaxPhase::Finished;
         if let Some(confirmed) = outcome.pages_confirmed {
             self.progress.pages_confirmed = Some(confirmed);
@@ -171,6 +199,21 @@ impl FaxRun {
             update.progress = progress;
             update.end = Some(Ok(outcome.clone()));
         });
+        outcome
+    }
+
+    fn total(&self) -> Option<u32> {
+        (!self.receives).then_some(self.progress.pages_total)
+    }
+
+    /// What neither the variables nor the handler's report have.
+    fn with_what_was_seen(&self, mut outcome: FaxOutcome) -> FaxOutcome {
+        if let Some(lines) = self.bad_lines {
+            outcome = outcome.with_bad_lines(lines);
+        }
+        if !self.local_station.is_empty() {
+            outcome = outcome.with_local_station_id(self.local_station.clone());
+        }
         outcome
     }
 

@@ -1,70 +1,577 @@
-//! Calls that come to us: they wait in `AGI(agi:async)` for a decision.
+//! Calls that come to us, as the books see them: they wait in `AGI(agi:async)` for a decision. Sans-IO;
+//! what is asked and ordered for them is in [`decide`](super::decide).
+//!
+//! A call has the UUIDv5 of its channel's `Uniqueid`, so that another process finds the same id.
 
-use faxbot_core::{
-    Error, Result,
-    id::{CallId, CallRef},
-    sip::{AcceptAs, IncomingCall, RejectCause, SipEvent},
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant},
 };
 
-use super::{books::Books, core::Core, server::Server};
-use crate::{adapter::calls::Now, protocol::ami::Message};
+use faxbot_core::{
+    Error, ErrorKind, Private, Result,
+    id::{CallId, CallRef},
+    sip::{CallState, Causes, Direction, IncomingCall, RejectCause, Severity, SipEvent},
+};
+use uuid::Uuid;
 
-/// An incoming call, as long as nobody decided on it and after.
+pub(super) use super::decide::{accept, announce, overdue, refuse, reject};
+use super::{
+    books::{Books, OVERDUE, Todo},
+    fax::FaxRun,
+    legs::{Plan, Second},
+    line::{Line, LiveChannel},
+    outcome::Leg,
+};
+use crate::{
+    adapter::calls::{NewCall, Now},
+    protocol::ami::Message,
+};
+
+/// Calls that may wait for a decision at a time: about 2 kB each. What is beyond is rejected as busy,
+/// so that a flood of calls cannot take the memory.
+const MAX_WAITING: usize = 1_000;
+
+/// Channels that may wait for being rejected as busy. The limit of the dialplan ends what is beyond.
+const MAX_REFUSED: usize = 1_000;
+
+/// Variables of `AGI` that are told, and bytes of each value.
+const MAX_HEADERS: usize = 64;
+const MAX_VALUE: usize = 1_024;
+
+/// Namespace of the UUIDv5 of incoming calls, made once for this purpose; changing it would orphan the
+/// outcomes of calls that are up.
+const INCOMING: Uuid = Uuid::from_u128(0x6b1d_4c57_93d2_4e0a_a1c6_7e52_0f3b_9a44);
+
+/// What `AGI` says of itself and not of the call.
+const DULL: &[&str] = &[
+    "agi_request",
+    "agi_channel",
+    "agi_uniqueid",
+    "agi_version",
+    "agi_callerid",
+    "agi_priority",
+    "agi_enhanced",
+    "agi_threadid",
+];
+
+/// The id of an incoming call by the `Uniqueid` of its channel.
+pub(super) fn call_id(uniqueid: &str) -> CallId {
+    CallId::from_uuid(Uuid::new_v5(&INCOMING, uniqueid.as_bytes()))
+}
+
+/// Which channels are calls for us, and those that were too many.
+#[derive(Debug, Default)]
+pub(super) struct Door {
+    /// The context whose calls wait for us; `None` when none do.
+    pub(super) context: Option<String>,
+    /// How long they wait.
+    pub(super) deadline: Duration,
+    /// The `Uniqueid`s of calls to be rejected as busy.
+    refused: VecDeque<String>,
+    /// It was told that there are too many.
+    full: bool,
+}
+
+/// What an incoming call waits for, or was decided to be.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    pub(super) call: IncomingCall,
-    pub(super) decided: bool,
+    call: IncomingCall,
+    stage: Stage,
+    /// When it is rejected, or that is tried again.
+    due: Instant,
+    /// It was found in a list, or comes for the second time: an earlier process may have prepared it.
+    late: bool,
+    /// It was answered before it came to us.
+    answered: bool,
+    /// How we rejected it; `None` stands for the deadline.
+    rejected: Option<RejectCause>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Nobody was told of it.
+    New,
+    /// Nobody decided.
+    Open,
+    /// Somebody decided; the order is on its way.
+    Deciding,
+    /// Nobody knows whether the order arrived.
+    Unsure,
+    /// The order was taken, or somebody else moved the channel.
+    Decided,
+}
+
+/// A call as an event or a list shows it.
+struct Arrival {
+    uniqueid: String,
+    channel: String,
+    caller: String,
+    called: String,
+    state: String,
+    headers: BTreeMap<String, Private>,
+    late: bool,
+    /// How long it is up.
+    age: Duration,
+}
+
+/// What has to be known to announce a call.
+#[derive(Debug, Clone)]
+pub(super) struct News {
+    pub(super) uniqueid: String,
+    /// How long it waits from now on.
+    pub(super) left: Duration,
+    pub(super) late: bool,
+}
+
+impl Waiting {
+    fn is_undecided(&self) -> bool {
+        matches!(self.stage, Stage::New | Stage::Open)
+    }
+
+    /// When [`Todo::Overdue`] is wanted.
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        self.is_undecided().then_some(self.due)
+    }
+
+    /// The causes of a call that was not answered: what the caller was told by our decision.
+    pub(super) fn causes(&self, causes: Causes) -> Causes {
+        let (status, q850) = match self.rejected {
+            Some(RejectCause::Busy) => (486, 17),
+            Some(RejectCause::Unavailable) => (480, 19),
+            Some(RejectCause::NotFound) => (404, 1),
+            Some(_) => (603, 21),
+            None => return causes,
+        };
+        Causes::new().with_sip_status(status).with_q850(q850)
+    }
 }
 
 impl Books {
-    /// A channel entered `AGI(agi:async)`.
-    pub(super) fn agi_start(&mut self, _event: &Message, _now: Now) -> Vec<SipEvent> {
+    /// A channel entered `AGI(agi:async)` (recording `11_asyncagi_incoming_accept`).
+    pub(super) fn agi_start(&mut self, event: &Message, now: Now) -> Vec<SipEvent> {
+        let text = |header: &str| event.get_str(header).unwrap_or_default().into_owned();
+        if self.door.context.as_deref() != Some(text("Context").as_str()) {
+            return Vec::new();
+        }
+        let mut headers = environment(&text("Env"));
+        let name = text("CallerIDName");
+        if is_known(&name) {
+            headers.insert("agi_calleridname".to_owned(), private(&name));
+        }
+        self.arrive(
+            Arrival {
+                uniqueid: text("Uniqueid"),
+                channel: text("Channel"),
+                caller: text("CallerIDNum"),
+                called: text("Exten"),
+                state: text("ChannelStateDesc"),
+                headers,
+                late: false,
+                age: Duration::ZERO,
+            },
+            now,
+        )
+    }
+
+    /// Calls that wait in the list and that nobody was told of, and orders that did not arrive.
+    pub(super) fn in_agi(&mut self, list: &[LiveChannel], now: Now) -> Vec<SipEvent> {
+        let Some(context) = self.door.context.clone() else {
+            return Vec::new();
+        };
+        let waits = |channel: &&LiveChannel| {
+            channel.context == context
+                && channel.application.eq_ignore_ascii_case("AGI")
+                && channel.data.starts_with("agi:async")
+        };
+        let mut out = Vec::new();
+        for channel in list.iter().filter(waits) {
+            if let Some(waiting) = self.waiting_of(call_id(&channel.uniqueid)) {
+                match waiting.stage {
+                    // The link was lost before it could be told of.
+                    Stage::New => {
+                        waiting.late = true;
+                        self.todo.push(Todo::Announce(call_id(&channel.uniqueid)));
+                    }
+                    Stage::Unsure => self.undecide(call_id(&channel.uniqueid), now),
+                    Stage::Open | Stage::Deciding | Stage::Decided => {}
+                }
+                continue;
+            }
+            out.extend(self.arrive(
+                Arrival {
+                    uniqueid: channel.uniqueid.clone(),
+                    channel: channel.name.clone(),
+                    caller: channel.caller.clone(),
+                    called: channel.exten.clone(),
+                    state: channel.state.clone(),
+                    headers: BTreeMap::new(),
+                    late: true,
+                    age: channel.age,
+                },
+                now,
+            ));
+        }
+        out
+    }
+
+    fn arrive(&mut self, came: Arrival, now: Now) -> Vec<SipEvent> {
+        // The other leg of a Local channel that we placed is a call of ours already.
+        if Leg::of(&came.uniqueid).is_some() || came.uniqueid.is_empty() {
+            return Vec::new();
+        }
+        let id = call_id(&came.uniqueid);
+        let due = now.instant + self.door.deadline;
+        let deadline = now.wall + self.door.deadline;
+        if let Some(waiting) = self.waiting_of(id) {
+            if waiting.stage == Stage::Decided {
+                // It went through the dialplan and came back for another decision.
+                waiting.stage = Stage::New;
+                (waiting.late, waiting.answered) = (true, came.state == "Up");
+                (waiting.due, waiting.call.deadline) = (due, deadline);
+                self.todo.push(Todo::Announce(id));
+            }
+            return Vec::new();
+        }
+        if self.undecided() >= MAX_WAITING {
+            return self.refuse(id, came.uniqueid);
+        }
+        self.door.full = false;
+        let mut call = IncomingCall::new(id, now.wall - came.age, deadline);
+        call.caller = is_known(&came.caller).then(|| private(&came.caller));
+        call.called = is_known(&came.called).then(|| private(&came.called));
+        call.headers = came.headers;
+        let opened = self.calls.open(
+            NewCall {
+                id,
+                direction: Direction::Inbound,
+                state: CallState::Incoming,
+                from: call.caller.clone(),
+                to: call.called.clone(),
+            },
+            Now {
+                wall: call.at,
+                ..now
+            },
+        );
+        if opened.is_err() {
+            // It is over: the list is older than its end.
+            return Vec::new();
+        }
+        self.calls.name(id, &came.uniqueid);
+        self.by_uniqueid.insert(came.uniqueid.clone(), Leg::Own(id));
+        self.lines.insert(
+            id,
+            Line {
+                uniqueid: came.uniqueid,
+                plan: Plan::Incoming,
+                incoming: Some(Waiting {
+                    call,
+                    stage: Stage::New,
+                    due,
+                    late: came.late,
+                    answered: came.state == "Up",
+                    rejected: None,
+                }),
+                requested: Some(now.instant),
+                taken: true,
+                check_at: Some(due + OVERDUE),
+                ..Line::default()
+            },
+        );
+        self.channel(id, &came.channel);
+        self.todo.push(Todo::Announce(id));
         Vec::new()
     }
 
-    /// A command of ours was carried out.
-    pub(super) fn agi_exec(&mut self, _id: CallId, _event: &Message, _now: Now) -> Vec<SipEvent> {
-        Vec::new()
+    fn refuse(&mut self, id: CallId, uniqueid: String) -> Vec<SipEvent> {
+        if self.door.refused.len() < MAX_REFUSED {
+            self.door.refused.push_back(uniqueid);
+            self.todo.push(Todo::Refuse);
+        }
+        if std::mem::replace(&mut self.door.full, true) {
+            return Vec::new();
+        }
+        let error = Error::new(
+            ErrorKind::Overloaded,
+            "incoming",
+            "too many incoming calls wait for a decision; what comes now is rejected as busy",
+        );
+        vec![SipEvent::AdapterError {
+            severity: Severity::Error,
+            error: error.with_call_id(id),
+        }]
     }
 
-    /// The channel left `AGI(agi:async)`.
-    pub(super) fn agi_end(&mut self, _id: CallId, _event: &Message, _now: Now) -> Vec<SipEvent> {
-        Vec::new()
+    /// The next channel that is to be rejected as busy.
+    pub(super) fn next_refused(&mut self) -> Option<String> {
+        self.door.refused.pop_front()
     }
 
-    /// Incoming calls that wait for a decision.
-    pub(super) fn waiting(&self) -> Vec<IncomingCall> {
+    fn undecided(&self) -> usize {
         let waiting = self
             .lines
             .values()
             .filter_map(|line| line.incoming.as_ref());
-        waiting
-            .filter(|waiting| !waiting.decided)
-            .map(|waiting| waiting.call.clone())
-            .collect()
+        waiting.filter(|waiting| waiting.is_undecided()).count()
+    }
+
+    fn waiting_of(&mut self, id: CallId) -> Option<&mut Waiting> {
+        self.lines.get_mut(&id)?.incoming.as_mut()
+    }
+
+    /// The channel left `AGI(agi:async)`: by our order, or somebody else took it.
+    pub(super) fn agi_end(&mut self, id: CallId) {
+        if let Some(waiting) = self.waiting_of(id)
+            && waiting.stage != Stage::Deciding
+        {
+            waiting.stage = Stage::Decided;
+        }
+    }
+
+    /// Incoming calls that wait for a decision.
+    pub(super) fn waiting(&self) -> Vec<IncomingCall> {
+        let open = self.lines.iter().filter_map(|(id, line)| {
+            let waiting = line.incoming.as_ref()?;
+            let open = waiting.stage == Stage::Open && !self.is_ending(*id);
+            open.then(|| waiting.call.clone())
+        });
+        open.collect()
+    }
+
+    /// A call that nobody was told of yet.
+    pub(super) fn news(&self, id: CallId, now: Now) -> Option<News> {
+        let line = self.lines.get(&id)?;
+        let waiting = line.incoming.as_ref()?;
+        let new = waiting.stage == Stage::New && line.hangup.is_none() && !line.settling;
+        new.then(|| News {
+            uniqueid: line.uniqueid.clone(),
+            left: waiting.due.saturating_duration_since(now.instant),
+            late: waiting.late,
+        })
+    }
+
+    /// Tells of a call, with what its channel brought.
+    pub(super) fn announce(
+        &mut self,
+        id: CallId,
+        headers: BTreeMap<String, Private>,
+    ) -> Vec<SipEvent> {
+        let Some(waiting) = self.waiting_of(id).filter(|it| it.stage == Stage::New) else {
+            return Vec::new();
+        };
+        waiting.stage = Stage::Open;
+        let room = MAX_HEADERS.saturating_sub(waiting.call.headers.len());
+        waiting.call.headers.extend(headers.into_iter().take(room));
+        vec![SipEvent::IncomingCall(waiting.call.clone())]
+    }
+
+    /// The incoming call that a reference names, once it was told of; `None` before.
+    ///
+    /// # Errors
+    /// `NotFound` for a call that is not there, `InvalidState` for one that did not come in.
+    pub(super) fn told(&self, call: &CallRef, operation: &'static str) -> Result<Option<CallId>> {
+        let Some(id) = self.find(call) else {
+            let message = if self.record(call).is_some() {
+                "the call is over"
+            } else {
+                "no such call in the books"
+            };
+            return Err(with_id(
+                Error::new(ErrorKind::NotFound, operation, message),
+                call.id,
+            ));
+        };
+        match self.lines.get(&id).and_then(|line| line.incoming.as_ref()) {
+            None => {
+                let error = Error::new(
+                    ErrorKind::InvalidState,
+                    operation,
+                    "the call did not come in; only incoming calls are decided on",
+                );
+                Err(error.with_call_id(id))
+            }
+            Some(waiting) => Ok((waiting.stage != Stage::New).then_some(id)),
+        }
+    }
+
+    /// Takes the decision on a call for one caller. Answers the `Uniqueid` of its channel.
+    ///
+    /// # Errors
+    /// `InvalidState` when somebody else decided, or its end is near.
+    pub(super) fn decide(&mut self, id: CallId, operation: &'static str) -> Result<String> {
+        let ending = self.is_ending(id);
+        let refused =
+            |kind, message: &str| Err(Error::new(kind, operation, message).with_call_id(id));
+        let Some(line) = self.lines.get_mut(&id) else {
+            return refused(ErrorKind::NotFound, "the call is over");
+        };
+        let uniqueid = line.uniqueid.clone();
+        if line.hangup.is_some() {
+            return refused(ErrorKind::NotFound, "the caller hung up");
+        }
+        let Some(waiting) = line
+            .incoming
+            .as_mut()
+            .filter(|waiting| waiting.is_undecided() && !ending)
+        else {
+            return refused(ErrorKind::InvalidState, "the call is decided on already");
+        };
+        waiting.stage = Stage::Deciding;
+        // What it did before it came to us says nothing of what we make of it.
+        line.second = Second::default();
+        Ok(uniqueid)
+    }
+
+    /// Takes the decision that the deadline stands for.
+    pub(super) fn decide_overdue(&mut self, id: CallId, now: Now) -> Option<String> {
+        let waiting = self.waiting_of(id)?;
+        if !waiting.is_undecided() || waiting.due > now.instant {
+            return None;
+        }
+        self.decide(id, "deadline").ok()
+    }
+
+    /// The order of a decision certainly did not reach the server: another one can follow.
+    pub(super) fn undecide(&mut self, id: CallId, now: Now) {
+        let Some(line) = self.lines.get_mut(&id) else {
+            return;
+        };
+        let Some(waiting) = line.incoming.as_mut() else {
+            return;
+        };
+        if matches!(waiting.stage, Stage::Deciding | Stage::Unsure) {
+            waiting.stage = Stage::Open;
+            waiting.rejected = None;
+            line.hung_up_by_us = false;
+            line.fax = None;
+            // What is overdue is tried again, but not at once for ever.
+            waiting.due = waiting.due.max(now.instant + super::books::UNSURE);
+        }
+    }
+
+    /// Nobody knows whether the order of a decision arrived: the server's list tells.
+    pub(super) fn decision_unsure(&mut self, id: CallId, now: Now) {
+        if let Some(waiting) = self.waiting_of(id)
+            && waiting.stage == Stage::Deciding
+        {
+            waiting.stage = Stage::Unsure;
+        }
+        self.unsure(id, now);
+    }
+
+    /// The server took the order to accept a call.
+    pub(super) fn accepted(&mut self, id: CallId, now: Now) -> Vec<SipEvent> {
+        let Some(waiting) = self.waiting_of(id) else {
+            return Vec::new();
+        };
+        waiting.stage = Stage::Decided;
+        if waiting.answered {
+            // No event will say it again.
+            self.channel_state(id, "Up", false, now)
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// The call becomes a fax when the order to accept it arrives.
+    pub(super) fn becomes_fax(&mut self, id: CallId) {
+        if let Some(line) = self.lines.get_mut(&id) {
+            line.fax = Some(FaxRun::receiving());
+        }
+    }
+
+    /// A call is about to be rejected by somebody's decision.
+    pub(super) fn rejecting(&mut self, id: CallId, cause: RejectCause) {
+        if let Some(line) = self.lines.get_mut(&id) {
+            line.hung_up_by_us = true;
+            if let Some(waiting) = line.incoming.as_mut() {
+                waiting.rejected = Some(cause);
+            }
+        }
+    }
+
+    /// The server took the order to reject a call.
+    pub(super) fn rejected(&mut self, id: CallId, now: Now) -> Vec<SipEvent> {
+        if let Some(waiting) = self.waiting_of(id) {
+            waiting.stage = Stage::Decided;
+        }
+        self.hanging_up(id, now)
+    }
+
+    /// Whether `Up` says nothing yet: somebody else answered the call, and nobody decided.
+    pub(super) fn up_before(&mut self, id: CallId) -> bool {
+        let undecided = self.waiting_of(id).filter(|it| it.is_undecided());
+        undecided.is_some_and(|waiting| {
+            waiting.answered = true;
+            true
+        })
+    }
+
+    fn is_ending(&self, id: CallId) -> bool {
+        self.calls.state(id) == Some(CallState::HangingUp)
     }
 }
 
-/// Asks what an incoming call brings, and tells of it.
-pub(super) async fn announce(_core: &Core, _server: &Server, _id: CallId) {}
-
-/// Rejects a call that nobody decided on in time.
-pub(super) async fn overdue(_core: &Core, _server: &Server, _id: CallId) {}
-
-pub(super) async fn accept(
-    _core: &Core,
-    _server: Server,
-    _call: &CallRef,
-    _accept_as: AcceptAs,
-) -> Result<()> {
-    Err(Error::unsupported("accept"))
+fn with_id(error: Error, id: Option<CallId>) -> Error {
+    match id {
+        Some(id) => error.with_call_id(id),
+        None => error,
+    }
 }
 
-pub(super) async fn reject(
-    _core: &Core,
-    _server: Server,
-    _call: &CallRef,
-    _cause: RejectCause,
-) -> Result<()> {
-    Err(Error::unsupported("reject"))
+/// Asterisk writes a number or name that it does not have in one of these ways.
+fn is_known(text: &str) -> bool {
+    !matches!(text, "" | "s" | "unknown" | "<unknown>" | "anonymous")
 }
+
+/// A value of the far end, cut where nobody needs more.
+pub(super) fn private(text: &str) -> Private {
+    let end = text.floor_char_boundary(MAX_VALUE);
+    Private::new(text.get(..end).unwrap_or_default().to_owned())
+}
+
+/// `Env`: lines of `agi_name: value`, encoded as in a URL. What is known otherwise, or empty, is
+/// left out.
+fn environment(text: &str) -> BTreeMap<String, Private> {
+    let text = decoded(text);
+    let lines = text.lines().filter_map(|line| line.split_once(": "));
+    lines
+        .filter(|(name, value)| name.starts_with("agi_") && !DULL.contains(name) && is_known(value))
+        .take(MAX_HEADERS)
+        .map(|(name, value)| (private(name).expose().clone(), private(value)))
+        .collect()
+}
+
+/// `%41` as `A`; what is no such code stays.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, more)) = rest.split_first() {
+        let code = match (first, more) {
+            (b'%', [high, low, ..]) => hex(*high).zip(hex(*low)),
+            _ => None,
+        };
+        match code {
+            Some((high, low)) => {
+                bytes.push(high << 4 | low);
+                rest = more.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(first);
+                rest = more;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
+}
+
+#[cfg(test)]
+#[path = "incoming_tests.rs"]
+mod tests;

@@ -167,6 +167,10 @@ impl Line {
     /// The word for the end of a connected call whose second party did not answer, where no cause
     /// has it: the first one hung up while the second rang.
     pub(super) fn disposition(&self, causes: &Causes) -> Option<Disposition> {
+        if self.plan == Plan::Incoming {
+            // The caller gave up, or nobody decided in time: it was missed.
+            return Some(Disposition::NoAnswer);
+        }
         let left = self.plan == Plan::Connect && self.second.first_up && causes.class().is_none();
         left.then_some(Disposition::NoAnswer)
     }

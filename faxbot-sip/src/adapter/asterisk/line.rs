@@ -83,9 +83,13 @@ pub(super) struct LiveChannel {
     pub(super) exten: String,
     pub(super) priority: String,
     pub(super) application: String,
+    /// What the application was given.
+    pub(super) data: String,
     pub(super) caller: String,
     /// The bridge that it is in; empty outside of one.
     pub(super) bridge: String,
+    /// How long it is up.
+    pub(super) age: Duration,
 }
 
 impl Line {
@@ -100,6 +104,14 @@ impl Line {
     /// When the server is asked for it; never again once its end is being read.
     pub(super) fn due_at(&self) -> Option<Instant> {
         self.check_at.filter(|_| !self.settling)
+    }
+
+    /// When an incoming call is rejected that nobody decided on.
+    pub(super) fn decision_due_at(&self) -> Option<Instant> {
+        let waiting = self.incoming.as_ref()?;
+        waiting
+            .due_at()
+            .filter(|_| self.hangup.is_none() && !self.settling)
     }
 
     /// Whether nothing that is on its way can say more about a call that was not answered.

@@ -15,6 +15,7 @@ use crate::adapter::calls::disposition;
 
 use super::{
     core::Core,
+    incoming::call_id,
     legs::MAX_PARTNERS,
     line::LiveChannel,
     outcome::{FaxContext, KIND, KIND_CONNECT, Leg, Report},
@@ -61,10 +62,7 @@ pub(super) async fn lookup(core: &Core, server: Result<Server>, call: &CallRef) 
     };
     // The list before the outcome: a call that ends in between has left its outcome by then.
     let list = server.channels("lookup").await?;
-    if let Some(channel) = list
-        .iter()
-        .find(|channel| Leg::of(&channel.uniqueid) == Some(Leg::Own(id)))
-    {
+    if let Some(channel) = list.iter().find(|channel| is_of(&channel.uniqueid, id)) {
         let mut status = live(core, Some(id), channel, call.requested_at);
         let parties = list.iter().filter(|it| {
             it.linkedid == channel.uniqueid && Leg::of(&it.uniqueid).is_none() && *it != channel
@@ -91,6 +89,14 @@ pub(super) async fn lookup(core: &Core, server: Result<Server>, call: &CallRef) 
             Ok(Lookup::Unknown(UnknownReason::NotKept))
         }
         Err(error) => Err(error),
+    }
+}
+
+/// Whether a channel is the own one of a call: one that we placed, or one that came in.
+pub(super) fn is_of(uniqueid: &str, id: CallId) -> bool {
+    match Leg::of(uniqueid) {
+        Some(leg) => leg == Leg::Own(id),
+        None => call_id(uniqueid) == id,
     }
 }
 
@@ -168,13 +174,20 @@ fn live(
     channel: &LiveChannel,
     requested: Option<Timestamp>,
 ) -> CallStatus {
+    let came_in = id.is_some_and(|id| call_id(&channel.uniqueid) == id);
+    let direction = if came_in {
+        Direction::Inbound
+    } else {
+        Direction::Outbound
+    };
     let state = match channel.state.as_str() {
         "Up" => CallState::Connected,
+        _ if came_in => CallState::Incoming,
         "Ringing" | "Ring" => CallState::Ringing,
         _ => CallState::Dialing,
     };
     let started = requested.unwrap_or_else(|| core.clock.timestamp());
-    let mut status = CallStatus::new(id, state, Direction::Outbound, started);
+    let mut status = CallStatus::new(id, state, direction, started);
     status.channels.push(channel.name.clone().into());
     status
 }
@@ -185,7 +198,11 @@ fn record(core: &Core, id: CallId, report: &Report, requested: Option<Timestamp>
     let mut record = CallRecord::new(
         Some(id),
         AdapterKind::ASTERISK,
-        Direction::Outbound,
+        if report.incoming {
+            Direction::Inbound
+        } else {
+            Direction::Outbound
+        },
         requested.unwrap_or(end),
     );
     record.end = Some(end);
@@ -193,6 +210,12 @@ fn record(core: &Core, id: CallId, report: &Report, requested: Option<Timestamp>
     record.causes = report.causes();
     record.disposition = if report.answered {
         Disposition::Answered
+    } else if report.incoming {
+        // What rejects give the caller; 19 and the others are the deadline, or the caller's own.
+        match report.cause {
+            Some(1 | 16 | 17) => Disposition::Cancelled,
+            _ => Disposition::NoAnswer,
+        }
     } else {
         disposition(&record.causes)
     };

@@ -46,6 +46,7 @@ mod config;
 mod connect;
 mod control;
 mod core;
+mod decide;
 mod dialplan;
 mod diet;
 mod dtmf;

@@ -39,6 +39,12 @@ pub(super) const KIND_FAX: &str = "fax";
 /// Its value for a call that counts as answered when its second party answers.
 pub(super) const KIND_CONNECT: &str = "connect";
 
+/// Its value for a call that came to us.
+pub(super) const KIND_INCOMING: &str = "incoming";
+
+/// Its value for one that was accepted as a fax.
+pub(super) const KIND_RECEIVE: &str = "receive";
+
 /// Its value for a call that is bridged to a second party on answer.
 pub(super) const KIND_BRIDGE: &str = "bridge";
 
@@ -159,6 +165,8 @@ pub(super) struct Report {
     pub(super) ended: Option<Timestamp>,
     pub(super) answered: bool,
     pub(super) is_fax: bool,
+    /// The call came to us.
+    pub(super) incoming: bool,
     pub(super) cause: Option<u16>,
     /// What the dial of the second party came to, where we asked for one.
     pub(super) dial: Option<DialStatus>,
@@ -194,7 +202,8 @@ impl Report {
         Some(Self {
             ended: epoch.and_then(|epoch| Timestamp::from_unix_seconds(epoch).ok()),
             answered: state == "Up" && (kind != KIND_CONNECT || dial_status == "ANSWER"),
-            is_fax: kind == KIND_FAX,
+            is_fax: kind == KIND_FAX || kind == KIND_RECEIVE,
+            incoming: kind == KIND_INCOMING || kind == KIND_RECEIVE,
             cause,
             dial: DialStatus::parse(dial_status)
                 .filter(|_| kind == KIND_CONNECT || kind == KIND_BRIDGE),

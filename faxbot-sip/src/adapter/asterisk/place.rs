@@ -13,7 +13,7 @@ use faxbot_core::{
 };
 
 use super::{
-    AsteriskAdapter, answer::OnceAnswered, core::Core, legs::Plan, line::NewLine,
+    AsteriskAdapter, answer::OnceAnswered, core::Core, legs::Plan, line::NewLine, lookup::is_of,
     outcome::channel_id, request, run::clear_spool, server::Server, server_of, spool::Pages,
 };
 use crate::protocol::ami::{Action, Reply};
@@ -245,7 +245,19 @@ pub(super) async fn hang_up(
                     ));
                 }
             };
-            server?.hang_up(&channel).await?;
+            let server = server?;
+            match (server.hang_up(&channel).await, call.id) {
+                (Err(error), Some(id)) if error.kind() == ErrorKind::NotFound => {
+                    // One that came in has a name of the server's; only a list leads from our id to it.
+                    let list = server.channels("hangup").await?;
+                    let came_in = list.iter().find(|it| is_of(&it.uniqueid, id));
+                    let Some(channel) = came_in else {
+                        return Err(error.with_call_id(id));
+                    };
+                    server.hang_up(&channel.uniqueid).await?;
+                }
+                (done, _) => done?,
+            }
             Ok(HangupOutcome::Requested)
         }
     }

@@ -23,8 +23,7 @@ use super::{
     books::Todo,
     control,
     core::Core,
-    diet,
-    history, incoming,
+    diet, history, incoming,
     line::LiveChannel,
     outcome::{Leg, Report},
     rooms,
@@ -179,6 +178,7 @@ impl Worker {
             Todo::Announce(id) => incoming::announce(core, server, id).await,
             Todo::LeftAlone => control::hang_up_left(core, server).await,
             Todo::Overdue(id) => incoming::overdue(core, server, id).await,
+            Todo::Refuse => incoming::refuse(core, server).await,
             Todo::Reloaded => {
                 // What cannot be kept was told when that began.
                 if let Err(error) = learn(core, server).await {

@@ -378,8 +378,10 @@ impl Server {
                 exten: text(event, "Exten"),
                 priority: text(event, "Priority"),
                 application: text(event, "Application"),
+                data: text(event, "ApplicationData"),
                 caller: text(event, "CallerIDNum"),
                 bridge: text(event, "BridgeId"),
+                age: age(&text(event, "Duration")),
             })
         };
         Ok(reply.events.iter().filter_map(channel).collect())
@@ -423,6 +425,15 @@ impl Server {
 
 fn text(event: &Message, header: &str) -> String {
     event.get_str(header).unwrap_or_default().into_owned()
+}
+
+/// `Duration` of a listed channel: `HH:MM:SS`, hours without an end.
+fn age(text: &str) -> Duration {
+    let parts = text.split(':').map(|part| part.parse::<u64>().unwrap_or(0));
+    let seconds = parts.fold(0_u64, |sum, part| {
+        sum.saturating_mul(60).saturating_add(part)
+    });
+    Duration::from_secs(seconds)
 }
 
 /// What `ShowDialPlan` says of our context.

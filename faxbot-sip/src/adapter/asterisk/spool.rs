@@ -74,6 +74,33 @@ impl Spool {
         }
     }
 
+    /// The file that a fax of an incoming call is received into. Asterisk makes it, and no sweep takes
+    /// it: pages that nobody took are kept.
+    pub(crate) fn received(&self, id: CallId) -> SpoolFile {
+        let name = format!("{}in-{}.tif", self.prefix, id.as_uuid());
+        SpoolFile {
+            local: self.config.local.join(&name),
+            remote: format!("{}/{name}", self.config.remote),
+        }
+    }
+
+    /// Whether a received fax waits to be taken.
+    pub(crate) fn has_received(&self, id: CallId) -> bool {
+        self.received(id).local.is_file()
+    }
+
+    /// Hands a received fax over, once: it gets the name that it is taken by. `None` when it is not
+    /// there.
+    pub(crate) fn take(&self, id: CallId) -> io::Result<Option<PathBuf>> {
+        let name = format!("{}taken-{}.tif", self.prefix, id.as_uuid());
+        let taken = self.config.local.join(name);
+        match fs::rename(self.received(id).local, &taken) {
+            Ok(()) => Ok(Some(taken)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Copies pages into the spool: mode 0640, in the configured group. They are gone again with
     /// the answer, unless it is kept.
     pub(crate) fn put(&self, id: CallId, pages: &Path) -> Result<Pages> {
