@@ -4,23 +4,30 @@
 
 mod real;
 
-use std::{sync::Arc, time::Duration};
+use std::{fs, path::Path, process::Command, sync::Arc, time::Duration};
 
 use faxbot_core::{
     Timestamp,
     document::{ConvertOptions, Document, DocumentConverter as _, FaxImage, PageHeader},
-    fax::{FailureClass, FaxTransport, JobStatus, OutcomeStatus},
-    id::{CallId, JobId},
+    fax::{
+        FailureClass, FaxCall, FaxRequest, FaxTransport, JobStatus, OutcomeStatus, ReceivedFax,
+        T38Mode,
+    },
+    id::{CallId, CallRef, JobId},
     plugin::{CancelOutcome, FaxPlugin as _, Plugin as _, PluginDeps, SendOptions, StatusResult},
-    sip::{CallState, SipAdapter},
+    sip::{AcceptAs, CallState, SipAdapter},
 };
-use faxbot_providers::{document::RenderConverter, sip_fax::SipFaxPlugin};
+use faxbot_providers::{
+    document::{PngOptions, RenderConverter, received_page_to_png},
+    sip_fax::SipFaxPlugin,
+};
+use faxbot_sip::adapter::asterisk::AsteriskAdapter;
 use real::{
     Asterisk, FAX_LIMIT, LIMIT, PACE, Received, Version, connected,
     link::CuttableLink,
     pages::{HEADER_ROWS, Rows, assert_same_pixels, received_pixels, sent_pixels, slow_pages},
     relay::CountingRelay,
-    sender_and_receiver, until,
+    sender_and_receiver, until, within,
 };
 use serde_json::{Value, json};
 
@@ -36,6 +43,8 @@ on_both_versions!(
     a_fax_that_ends_while_the_link_is_cut_succeeds_with_one_call,
     a_new_plugin_recovers_a_fax_by_the_id_of_its_job,
     a_fax_that_was_in_page_2_when_asterisk_died_is_unknown_and_dialled_once,
+    a_text_that_comes_in_over_t38_is_read_by_ocr,
+    a_text_whose_sender_breaks_off_in_page_2_is_read_up_to_there,
 );
 
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/assets/sample.pdf");
@@ -397,4 +406,118 @@ async fn a_fax_that_was_in_page_2_when_asterisk_died_is_unknown_and_dialled_once
     let job = send(&plugin, "+15551230602", document, SendOptions::new()).await;
     end_of(&plugin, &job).await;
     assert_eq!(relay.calls(), 4, "a new fax is dialled, three times");
+}
+
+/// Words that a letter starts with; the rest of it fills pages.
+const LETTER: &str = "\
+Dear colleague, please confirm receipt of this letter by return. The amount of 1234.56 must be paid \
+before 30 November 2026. Patient: Anna Example. Potassium 4.1 normal, Leucocytes 6.8 normal.";
+
+/// A letter as pages, sent from one server to the other, which accepts it as a fax.
+struct Letter {
+    image: FaxImage,
+    sent: FaxCall,
+    call: CallRef,
+    receiver: AsteriskAdapter,
+    // Dropped after the adapter.
+    _servers: (Asterisk, Asterisk),
+    _sender: AsteriskAdapter,
+}
+
+impl Letter {
+    async fn send(version: Version, pages: u32) -> Self {
+        let (sending, receiving) = sender_and_receiver(version).await;
+        let options = json!({ "incoming_context": "incoming" });
+        let receiver = connected(receiving.config(&options)).await;
+        let sender = sending.adapter().await;
+        let text = vec![LETTER; pages as usize].join("\u{c}");
+        let image = RenderConverter::new()
+            .to_fax(Document::bytes(text), ConvertOptions::default())
+            .await
+            .unwrap();
+        assert_eq!(image.pages(), pages);
+        let mut request = FaxRequest::new("+15551230710".parse().unwrap(), image.clone());
+        request.t38 = T38Mode::Require;
+        let sent = sender.send_fax(request).await.unwrap();
+        let id = until("the fax is told of", LIMIT, async || {
+            receiver.snapshot().incoming.pop().map(|call| call.id)
+        })
+        .await;
+        let call = CallRef::from(id);
+        receiver.accept(&call, AcceptAs::Fax).await.unwrap();
+        Self {
+            image,
+            sent,
+            call,
+            receiver,
+            _servers: (sending, receiving),
+            _sender: sender,
+        }
+    }
+
+    /// The fax as it came in. Its pixels are those of the first pages that were sent.
+    async fn take(&self) -> ReceivedFax {
+        let fax = within(
+            "the fax is over",
+            FAX_LIMIT,
+            self.receiver.take_fax(&self.call),
+        )
+        .await
+        .unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let received = received_pixels(fax.file.as_deref().unwrap(), directory.path());
+        let sent = sent_pixels(&self.image);
+        assert_same_pixels(&sent[..received.len()], &received);
+        assert_eq!(
+            fax.outcome.pages_confirmed,
+            u32::try_from(received.len()).ok()
+        );
+        for page in 0..fax.outcome.pages_confirmed.unwrap() {
+            assert_letter_is_read(fax.file.as_deref().unwrap(), page);
+        }
+        fax
+    }
+}
+
+/// What tesseract reads of a page as it was stored.
+fn assert_letter_is_read(fax: &Path, page: u32) {
+    let directory = tempfile::tempdir().unwrap();
+    let picture = directory.path().join("page.png");
+    let options = PngOptions::default();
+    let png = received_page_to_png(fax, page, &options).unwrap();
+    fs::write(&picture, png).unwrap();
+    let output = Command::new("tesseract")
+        .arg(&picture)
+        .args(["stdout", "-l", "eng", "--dpi", "200", "--psm", "6"])
+        .env("OMP_THREAD_LIMIT", "1")
+        .output()
+        .expect("tesseract is installed");
+    let read = String::from_utf8(output.stdout).unwrap();
+    let missing: Vec<_> = LETTER
+        .split_whitespace()
+        .filter(|word| !read.contains(word))
+        .collect();
+    assert!(missing.len() <= 2, "{missing:?} in {read}");
+}
+
+async fn a_text_that_comes_in_over_t38_is_read_by_ocr(version: Version) {
+    let letter = Letter::send(version, 1).await;
+    let fax = letter.take().await;
+    assert!(fax.outcome.is_success(), "{:?}", fax.outcome);
+    assert_eq!(fax.outcome.transport, Some(FaxTransport::T38));
+    assert_eq!(fax.outcome.pages_confirmed, Some(1));
+}
+
+async fn a_text_whose_sender_breaks_off_in_page_2_is_read_up_to_there(version: Version) {
+    let letter = Letter::send(version, 3).await;
+    until("page 2 comes in", FAX_LIMIT, async || {
+        let faxes = letter.receiver.snapshot().faxes;
+        let (_, progress) = faxes.first().expect("it ended before");
+        (progress.pages_confirmed == Some(1)).then_some(())
+    })
+    .await;
+    letter.sent.cancel().await.unwrap();
+    let fax = letter.take().await;
+    assert_eq!(fax.outcome.status, OutcomeStatus::Failed);
+    assert_eq!(fax.outcome.pages_confirmed, Some(1));
 }
