@@ -57,11 +57,8 @@ async fn take(adapter: &AsteriskAdapter, id: CallId) -> ReceivedFax {
 }
 
 fn pages(file: &Path) -> usize {
-    TiffReader::open(fs::File::open(file).unwrap())
-        .unwrap()
-        .pages()
-        .map(|page| page.unwrap())
-        .count()
+    let mut reader = TiffReader::open(fs::File::open(file).unwrap()).unwrap();
+    reader.pages().filter(|page| page.is_ok()).count()
 }
 
 fn received_file(rig: &Rig, id: CallId) -> std::path::PathBuf {

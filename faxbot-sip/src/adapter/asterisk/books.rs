@@ -413,7 +413,7 @@ impl Books {
                 line.check_at = Some(now.instant + UNSURE);
                 self.todo.push(Todo::Check(id));
             }
-            if line.decision_due_at().is_some_and(|at| at <= now.instant) {
+            if line.is_overdue(now.instant) {
                 self.todo.push(Todo::Overdue(id));
             }
         }

@@ -22,7 +22,7 @@ use super::{
     },
     incoming::{News, private},
     outcome::{KEY, KIND, KIND_INCOMING, KIND_RECEIVE, channel_id},
-    request::{action, dial_string},
+    request::{action, second_party},
     server::Server,
 };
 
@@ -148,8 +148,7 @@ pub(super) async fn overdue(core: &Core, server: &Server, id: CallId) {
     if !core.state().capabilities.has(Capability::Incoming) {
         return;
     }
-    let Some(channel) = core.change(|state, now| (state.books.decide_overdue(id, now), Vec::new()))
-    else {
+    let Some(channel) = core.change(|state, _| (state.books.decide_overdue(id), Vec::new())) else {
         return;
     };
     let mut decision = Decision::new(core, id);
@@ -355,7 +354,7 @@ impl Route {
             AcceptAs::Bridge(to) => {
                 let ring = CallOptions::default().timeout.as_secs().max(1).to_string();
                 let variables = vec![
-                    (DIAL_TO, dial_string(&core.config, to, OPERATION)?),
+                    (DIAL_TO, second_party(&core.config, to, OPERATION)?),
                     (DIAL_RING, ring),
                     (DIAL_OPTIONS, BRIDGE_OPTIONS.to_owned()),
                     (DIAL_STAY, "1".to_owned()),

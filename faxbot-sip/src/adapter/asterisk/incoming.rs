@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 pub(super) use super::decide::{accept, announce, overdue, refuse, reject};
 use super::{
-    books::{Books, OVERDUE, Todo},
+    books::{Books, OVERDUE, Todo, UNSURE},
     fax::FaxRun,
     legs::{Plan, Second},
     line::{Line, LiveChannel},
@@ -80,6 +80,10 @@ pub(super) struct Waiting {
     stage: Stage,
     /// When it is rejected, or that is tried again.
     due: Instant,
+    /// Its deadline is over.
+    overdue: bool,
+    /// Subscribers know of it.
+    told: bool,
     /// It was found in a list, or comes for the second time: an earlier process may have prepared it.
     late: bool,
     /// It was answered before it came to us.
@@ -132,6 +136,19 @@ impl Waiting {
     /// When [`Todo::Overdue`] is wanted.
     pub(super) fn due_at(&self) -> Option<Instant> {
         self.is_undecided().then_some(self.due)
+    }
+
+    /// Its deadline is over; what cannot be done about it now is tried again.
+    pub(super) fn is_overdue(&mut self, again: Instant) {
+        self.overdue = true;
+        self.due = again;
+    }
+
+    /// It waits for a decision, once more or still, until `due` at the least.
+    fn wait_again(&mut self, stage: Stage, due: Instant, now: Now) {
+        (self.stage, self.rejected, self.overdue) = (stage, None, false);
+        self.due = self.due.max(due);
+        self.call.deadline = now.wall + self.due.saturating_duration_since(now.instant);
     }
 
     /// The causes of a call that was not answered: what the caller was told by our decision.
@@ -226,9 +243,8 @@ impl Books {
         if let Some(waiting) = self.waiting_of(id) {
             if waiting.stage == Stage::Decided {
                 // It went through the dialplan and came back for another decision.
-                waiting.stage = Stage::New;
+                waiting.wait_again(Stage::New, due, now);
                 (waiting.late, waiting.answered) = (true, came.state == "Up");
-                (waiting.due, waiting.call.deadline) = (due, deadline);
                 self.todo.push(Todo::Announce(id));
             }
             return Vec::new();
@@ -269,6 +285,8 @@ impl Books {
                     call,
                     stage: Stage::New,
                     due,
+                    overdue: false,
+                    told: false,
                     late: came.late,
                     answered: came.state == "Up",
                     rejected: None,
@@ -360,7 +378,7 @@ impl Books {
         let Some(waiting) = self.waiting_of(id).filter(|it| it.stage == Stage::New) else {
             return Vec::new();
         };
-        waiting.stage = Stage::Open;
+        (waiting.stage, waiting.told) = (Stage::Open, true);
         let room = MAX_HEADERS.saturating_sub(waiting.call.headers.len());
         waiting.call.headers.extend(headers.into_iter().take(room));
         vec![SipEvent::IncomingCall(waiting.call.clone())]
@@ -424,15 +442,16 @@ impl Books {
     }
 
     /// Takes the decision that the deadline stands for.
-    pub(super) fn decide_overdue(&mut self, id: CallId, now: Now) -> Option<String> {
+    pub(super) fn decide_overdue(&mut self, id: CallId) -> Option<String> {
         let waiting = self.waiting_of(id)?;
-        if !waiting.is_undecided() || waiting.due > now.instant {
+        if !waiting.is_undecided() || !waiting.overdue {
             return None;
         }
         self.decide(id, "deadline").ok()
     }
 
-    /// The order of a decision certainly did not reach the server: another one can follow.
+    /// The order of a decision certainly did not reach the server: another one can follow, for some
+    /// seconds at the least.
     pub(super) fn undecide(&mut self, id: CallId, now: Now) {
         let Some(line) = self.lines.get_mut(&id) else {
             return;
@@ -440,14 +459,21 @@ impl Books {
         let Some(waiting) = line.incoming.as_mut() else {
             return;
         };
-        if matches!(waiting.stage, Stage::Deciding | Stage::Unsure) {
-            waiting.stage = Stage::Open;
-            waiting.rejected = None;
-            line.hung_up_by_us = false;
-            line.fax = None;
-            // What is overdue is tried again, but not at once for ever.
-            waiting.due = waiting.due.max(now.instant + super::books::UNSURE);
+        let due = now.instant + UNSURE;
+        match waiting.stage {
+            Stage::Deciding if waiting.told => waiting.wait_again(Stage::Open, due, now),
+            // The next list brings it again.
+            Stage::Deciding => waiting.wait_again(Stage::New, due, now),
+            // Whoever decided does not know that it waits still.
+            Stage::Unsure => {
+                waiting.late = true;
+                waiting.wait_again(Stage::New, due, now);
+                self.todo.push(Todo::Announce(id));
+            }
+            Stage::New | Stage::Open | Stage::Decided => return,
         }
+        line.hung_up_by_us = false;
+        line.fax = None;
     }
 
     /// Nobody knows whether the order of a decision arrived: the server's list tells.

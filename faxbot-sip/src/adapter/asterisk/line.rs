@@ -114,6 +114,15 @@ impl Line {
             .filter(|_| self.hangup.is_none() && !self.settling)
     }
 
+    /// Whether that is now. Asked again later if it cannot be done now.
+    pub(super) fn is_overdue(&mut self, now: Instant) -> bool {
+        let overdue = self.decision_due_at().is_some_and(|at| at <= now);
+        if overdue && let Some(waiting) = &mut self.incoming {
+            waiting.is_overdue(now + UNSURE);
+        }
+        overdue
+    }
+
     /// Whether nothing that is on its way can say more about a call that was not answered.
     pub(super) fn tells_why(&self) -> bool {
         if self.second.first_up || self.shut_down {

@@ -27,7 +27,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What our books know of a fax.
 enum Known {
-    Over(FaxOutcome),
+    Over(Box<FaxOutcome>),
     /// The call is none that was accepted as a fax.
     NoFax,
     /// The books do not have the call.
@@ -54,7 +54,7 @@ pub(super) async fn take(
         .await
         .unwrap_or(Known::Nothing);
     let outcome = match known {
-        Known::Over(outcome) => outcome,
+        Known::Over(outcome) => *outcome,
         Known::NoFax => return Err(no_fax(id)),
         Known::Nothing => {
             let server = server.map_err(|error| error.with_call_id(id))?;
@@ -103,7 +103,7 @@ fn known(state: &mut State, id: CallId) -> Option<Known> {
             direction: Direction::Inbound,
             fax: Some(outcome),
             ..
-        }) => Known::Over(outcome),
+        }) => Known::Over(Box::new(outcome)),
         Some(_) => Known::NoFax,
         None => Known::Nothing,
     })
