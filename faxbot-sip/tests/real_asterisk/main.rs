@@ -6,6 +6,7 @@
 mod real;
 
 mod calls;
+mod control;
 mod fax;
 mod incoming;
 mod receive;

@@ -15,6 +15,9 @@ pub(super) struct Abilities {
     pub(super) control: bool,
     /// `res_fax` is loaded.
     pub(super) fax: bool,
+    /// There is music for a held call: `res_musiconhold` is loaded. Without it the step that plays it
+    /// ends the call.
+    pub(super) music: bool,
     /// SIP headers can be added: `res_pjsip_header_funcs` is loaded.
     pub(super) headers: bool,
     /// `Cdr` events are sent.
@@ -31,6 +34,7 @@ impl Abilities {
             outcomes: extensions,
             control: extensions,
             fax: true,
+            music: true,
             headers: true,
             cdr: false,
             actions: None,
@@ -71,7 +75,10 @@ impl Abilities {
             (Capability::ReceiveFax, incoming && fax),
             (Capability::TransferBlind, moves),
             (Capability::TransferAttended, self.may(&["bridge"])),
-            (Capability::Hold, moves && self.may(&["bridge"])),
+            (
+                Capability::Hold,
+                moves && self.music && self.may(&["bridge", "coreshowchannels"]),
+            ),
             (
                 Capability::Conference,
                 moves

@@ -52,7 +52,12 @@ pub(super) async fn conference(
         ConferenceAction::Record(true) => {
             let file = recording(core);
             core.state().books.conferences.will_record(room, &file);
-            order("ConfbridgeStartRecord", &[("RecordFile", &file)]).await
+            let done = order("ConfbridgeStartRecord", &[("RecordFile", &file)]).await;
+            let refused = |error: &Error| error.effect() == Effect::NoEffect;
+            if done.as_ref().is_err_and(refused) {
+                core.state().books.conferences.not_recorded(room, &file);
+            }
+            done
         }
         ConferenceAction::Record(false) => order("ConfbridgeStopRecord", &[]).await,
         ConferenceAction::End => order("ConfbridgeKick", &[("Channel", "all")]).await,

@@ -14,7 +14,7 @@ use faxbot_core::{
 };
 
 use super::{
-    books::{Books, Todo},
+    books::{Books, Todo, UNSURE},
     core::{Core, State},
     dialplan::{CONFERENCE, HOLD, PARK},
     legs::Plan,
@@ -29,6 +29,11 @@ use crate::{adapter::calls::Now, protocol::ami::Message};
 /// long what the order did counts for more.
 const SETTLED: Duration = Duration::from_secs(2);
 
+/// How long the two parties of a call may take from the answer into their bridge: a millisecond or
+/// two. So often is it looked for.
+const ENTER: Duration = Duration::from_millis(200);
+const ENTER_TRIES: usize = 3;
+
 /// What a line keeps of the orders that move its call.
 #[derive(Debug, Default)]
 pub(super) struct Control {
@@ -39,6 +44,8 @@ pub(super) struct Control {
     /// It was placed into an extension of the operator's dialplan.
     in_dialplan: bool,
     pub(super) held: Option<Held>,
+    /// The channel that an order bridged it with. When that ends, so does the call.
+    with: Option<String>,
     /// A blind transfer calls its new party.
     pub(super) calling: Option<Calling>,
 }
@@ -179,6 +186,7 @@ impl<'a> Claim<'a> {
             _ => return refused("the call is not answered, or is ending"),
         };
         line.control.busy = true;
+        books.parts(id);
         drop(state);
         self.calls.push(id);
         Ok(at)
@@ -224,8 +232,23 @@ pub(super) async fn place(
     let place = match held {
         Some(place) => place,
         None => {
-            let list = server.channels(operation).await?;
-            listed_place(&core.state(), id, &list, operation)?
+            let mut tries = 0;
+            loop {
+                let list = server.channels(operation).await?;
+                if let Some(place) = listed_place(&core.state(), id, &list, operation)? {
+                    break place;
+                }
+                tries += 1;
+                if tries > ENTER_TRIES {
+                    let text = "the second party of the call still rings";
+                    return Err(Error::new(ErrorKind::InvalidState, operation, text));
+                }
+                let bridged = |state: &mut State| {
+                    let line = state.books.lines.get(&id)?;
+                    line.bridge.as_ref().map(drop)
+                };
+                core.until(ENTER, bridged).await;
+            }
         }
     };
     let other = place.other.as_deref();
@@ -246,12 +269,14 @@ fn held_place(state: &State, id: CallId) -> Option<Place> {
     })
 }
 
+/// The place that the server's list shows; `None` while `Dial` calls the second party, or while both
+/// are on their way into their bridge.
 fn listed_place(
     state: &State,
     id: CallId,
     list: &[LiveChannel],
     operation: &'static str,
-) -> Result<Place> {
+) -> Result<Option<Place>> {
     let books = &state.books;
     let line = books.lines.get(&id);
     let found = line.and_then(|line| {
@@ -264,8 +289,7 @@ fn listed_place(
     };
     let is = |application: &str| own.application.eq_ignore_ascii_case(application);
     if own.bridge.is_empty() && is("Dial") {
-        let text = "the second party of the call still rings";
-        return Err(Error::new(ErrorKind::InvalidState, operation, text));
+        return Ok(None);
     }
     // Whoever else is in a conference has nothing to do with this call.
     let pair = !own.bridge.is_empty() && !is("ConfBridge");
@@ -292,11 +316,11 @@ fn listed_place(
             priority: own.priority.clone(),
         }
     };
-    Ok(Place {
+    Ok(Some(Place {
         own: own.uniqueid.clone(),
         other,
         back,
-    })
+    }))
 }
 
 /// Sends a channel to a step of any dialplan.
@@ -427,7 +451,37 @@ impl Books {
         for moved in self.moved_with(id, with.as_deref()) {
             out.extend(self.shift(moved, CallState::Connected, now));
         }
+        if let Some(with) = with {
+            self.bridged(id, &with);
+        }
         out
+    }
+
+    /// An order bridged the call with a channel, which may be that of another call.
+    pub(super) fn bridged(&mut self, id: CallId, with: &str) {
+        let own = self.own_channel(id);
+        for moved in self.moved_with(id, Some(with)) {
+            let other = if moved == id {
+                Some(with)
+            } else {
+                own.as_deref()
+            };
+            if let (Some(other), Some(line)) = (other, self.lines.get_mut(&moved)) {
+                line.control.with = Some(other.to_owned());
+                self.moves.watched.insert(other.to_owned(), moved);
+            }
+        }
+    }
+
+    /// The call goes elsewhere, and the channel that it was bridged with no longer matters to it.
+    fn parts(&mut self, id: CallId) {
+        let with = self
+            .lines
+            .get_mut(&id)
+            .and_then(|line| line.control.with.take());
+        if let Some(with) = with {
+            self.moves.watched.remove(&with);
+        }
     }
 
     /// The call went on without the channel that it was held with: that one is hung up.
@@ -453,7 +507,7 @@ impl Books {
     }
 
     /// What an event of any channel says about calls that are moved.
-    pub(super) fn moved(&mut self, name: &[u8], uniqueid: &str, event: &Message) {
+    pub(super) fn moved(&mut self, name: &[u8], uniqueid: &str, event: &Message, now: Now) {
         let text = |header: &str| event.get_str(header).unwrap_or_default();
         match name {
             b"dialbegin" | b"dialend" => {
@@ -478,7 +532,7 @@ impl Books {
             }
             b"hangup" => {
                 if let Some(id) = self.moves.watched.remove(uniqueid) {
-                    self.watched_ended(id, uniqueid, event);
+                    self.watched_ended(id, uniqueid, event, now);
                 }
                 if let Some(id) = self.own_call(uniqueid) {
                     self.left_alone(id);
@@ -488,7 +542,7 @@ impl Books {
         }
     }
 
-    fn watched_ended(&mut self, id: CallId, uniqueid: &str, event: &Message) {
+    fn watched_ended(&mut self, id: CallId, uniqueid: &str, event: &Message, now: Now) {
         let Some(line) = self.lines.get_mut(&id) else {
             return;
         };
@@ -498,6 +552,12 @@ impl Books {
             && calling.party.as_deref() == Some(uniqueid)
         {
             calling.causes = Some(hangup_causes(event));
+        }
+        if control.with.as_deref() == Some(uniqueid) {
+            // The call ends by itself. If the server let its channel go on instead, because orders
+            // overtook each other, the list shows it.
+            line.check_at = Some(now.instant + UNSURE);
+            return;
         }
         if let Some(held) = &mut control.held
             && held.other.as_deref() == Some(uniqueid)
@@ -521,6 +581,7 @@ impl Books {
 
     /// Our channel is gone: the one that it was held with would hear music for ever.
     pub(super) fn left_alone(&mut self, id: CallId) {
+        self.parts(id);
         let Some(line) = self.lines.get_mut(&id) else {
             return;
         };
@@ -549,6 +610,8 @@ impl Books {
     /// Where the server's list shows calls that were moved while nobody looked.
     pub(super) fn moves_in(&mut self, list: &[LiveChannel], now: Now) -> Vec<SipEvent> {
         let there: HashSet<&str> = list.iter().map(|it| it.uniqueid.as_str()).collect();
+        let lines = &self.lines;
+        self.moves.watched.retain(|_, id| lines.contains_key(id));
         let left = &mut self.moves.left;
         left.retain(|channel| there.contains(channel.as_str()));
         if !left.is_empty() && !self.todo.contains(&Todo::LeftAlone) {
@@ -573,6 +636,7 @@ impl Books {
         let holds = self.moves.is_at(channel, HOLD) && channel.bridge.is_empty();
         let calls = channel.bridge.is_empty() && channel.application.eq_ignore_ascii_case("Dial");
         let state = self.calls.state(id);
+        let ours = self.moves.context.as_deref() == Some(&channel.context);
         let back = self.moves.back_to(PARK);
         let Some(line) = self.lines.get_mut(&id) else {
             return Vec::new();
@@ -583,6 +647,11 @@ impl Books {
             .settled
             .is_some_and(|at| now.instant.saturating_duration_since(at) < SETTLED);
         if control.busy || (sure && fresh) {
+            return Vec::new();
+        }
+        let alone = |with: &String| channel.bridge.is_empty() && !there.contains(with.as_str());
+        if ours && control.with.as_ref().is_some_and(alone) {
+            self.hang_up_soon(id);
             return Vec::new();
         }
         match (holds, state) {
@@ -617,3 +686,7 @@ impl Books {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "control_tests.rs"]
+mod tests;

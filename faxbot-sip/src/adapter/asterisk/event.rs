@@ -46,7 +46,7 @@ impl Books {
         if name == b"originateresponse" && self.senders.remove(uniqueid.as_ref()) {
             return Vec::new();
         }
-        self.moved(name, &uniqueid, event);
+        self.moved(name, &uniqueid, event, now);
         let Some(leg) = self.leg(&uniqueid) else {
             return if name == b"newchannel" {
                 self.new_partner(&uniqueid, event, now)

@@ -1,7 +1,7 @@
 //! The conferences of the server and who is in them, of ours and of others. Sans-IO, but for the
 //! question that makes good a gap.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use faxbot_core::{ErrorKind, Private, Result, sip::SipEvent};
 
@@ -17,6 +17,9 @@ use crate::protocol::ami::{Message, Reply};
 /// How many conferences are followed, and how many members of each. Others are left out.
 const MAX_ROOMS: usize = 1000;
 const MAX_MEMBERS: usize = 1000;
+
+/// How many recordings of one conference are asked for at once; more are told without their file.
+const MAX_ASKED: usize = 16;
 
 /// How often the members are asked for anew while they change.
 const TRIES: usize = 5;
@@ -35,8 +38,8 @@ struct Room {
     members: HashSet<String>,
     /// The first member came by our extension, so a recording has the name that it is given.
     ours: bool,
-    /// The file of the recording that was asked for.
-    asked: Option<String>,
+    /// The files of recordings that were asked for and have not begun.
+    asked: VecDeque<String>,
     /// It is being recorded; with the file where it is known.
     recording: Option<Option<String>>,
 }
@@ -65,10 +68,20 @@ impl Conferences {
         room.is_some_and(|room| room.members.contains(uniqueid))
     }
 
-    /// A recording is about to be asked for.
+    /// A recording is about to be asked for. Several may be at once; all but one will be refused.
     pub(super) fn will_record(&mut self, room: &str, file: &str) {
+        if let Some(room) = self.rooms.get_mut(room).filter(|room| room.ours) {
+            if room.asked.len() >= MAX_ASKED {
+                room.asked.pop_front();
+            }
+            room.asked.push_back(file.to_owned());
+        }
+    }
+
+    /// It was refused.
+    pub(super) fn not_recorded(&mut self, room: &str, file: &str) {
         if let Some(room) = self.rooms.get_mut(room) {
-            room.asked = room.ours.then(|| file.to_owned());
+            room.asked.retain(|it| it != file);
         }
     }
 
@@ -129,6 +142,7 @@ impl Conferences {
             };
             if room.members != members {
                 room.members = members;
+                room.asked.clear();
                 out.push(changed(&name, room.members.len()));
             }
         }
@@ -139,10 +153,11 @@ impl Conferences {
 impl Room {
     fn records(&mut self, runs: bool) -> Option<SipEvent> {
         let file = if runs {
-            let file = self.asked.take();
+            let file = self.asked.pop_front();
             self.recording = Some(file.clone());
             file
         } else {
+            self.asked.clear();
             self.recording.take()?
         };
         Some(SipEvent::RecordingChanged {
@@ -351,13 +366,17 @@ mod tests {
             let mut headers = vec![("Uniqueid", "1.1")];
             headers.extend_from_slice(came_by);
             books.conference_event(&message("ConfbridgeJoin", &headers));
+            books.conferences.will_record("standup", "refused.wav");
             books.conferences.will_record("standup", "a.wav");
+            books.conferences.will_record("standup", "late.wav");
+            books.conferences.not_recorded("standup", "refused.wav");
             for (name, runs) in [("ConfbridgeRecord", true), ("ConfbridgeStopRecord", false)] {
                 let events = books.conference_event(&message(name, &[]));
                 let [SipEvent::RecordingChanged { running, file, .. }] = &events[..] else {
                     panic!("{events:?}");
                 };
-                assert_eq!((*running, file.is_some()), (runs, known));
+                let file = file.as_ref().map(|file| file.expose().as_str());
+                assert_eq!((*running, file), (runs, known.then_some("a.wav")));
             }
             assert!(
                 books

@@ -335,6 +335,7 @@ async fn learn(core: &Core, server: &Server) -> Result<Result<()>> {
         outcomes: !core.store.is_off() && kept.is_ok(),
         control: *kept.as_ref().unwrap_or(&false),
         fax: core.spool.is_some() && has("res_fax").await? != Some(false),
+        music: has("res_musiconhold").await? != Some(false),
         headers: has("res_pjsip_header_funcs").await? == Some(true),
         cdr: history::sends_cdr(server).await?,
         actions: Some(actions),

@@ -24,11 +24,14 @@ use super::{
 
 const OPERATION: &str = "transfer";
 
-/// How long the new party may ring, in seconds.
-const RING: &str = "60";
+/// How long the new party may ring where the call itself has no ring time-out: it came to us.
+const RING: Duration = Duration::from_secs(60);
 
-/// How long the outcome is waited for: the ring time, and what the far end takes beside it.
-const LIMIT: Duration = Duration::from_secs(75);
+/// The longest ring time-out of a new party.
+const MAX_RING: Duration = Duration::from_secs(600);
+
+/// What the far end may take beside the ring time.
+const GRACE: Duration = Duration::from_secs(15);
 
 /// How often the server is asked for the outcome that events tell at once: they may be missing.
 const ASK: Duration = Duration::from_secs(2);
@@ -84,15 +87,16 @@ async fn call_new_party(
     blind: Blind,
 ) -> Result<()> {
     let Blind { id, was, target } = blind;
-    let (own, plan) = {
+    let (own, plan, ring) = {
         let state = core.state();
         let own = state.books.own_channel(id).unwrap_or_default();
-        (own, state.books.plan(id))
+        (own, state.books.plan(id), ring_time(&state, id))
     };
+    let seconds = ring.as_secs().to_string();
     core.keep_extension(server, OPERATION).await?;
     let mut variables = vec![
         (DIAL_TO, target.as_str()),
-        (DIAL_RING, RING),
+        (DIAL_RING, &seconds),
         (DIAL_OPTIONS, ""),
         (DIAL_STAY, "1"),
         // What it said of an earlier party.
@@ -119,7 +123,7 @@ async fn call_new_party(
         return Err(error);
     }
     core.events(|state, now| state.books.shift(id, CallState::Transferring, now));
-    match outcome(core, server, id, &own).await {
+    match outcome(core, server, id, &own, ring + GRACE).await {
         Outcome::Answered => {
             core.events(|state, now| {
                 let _ = calling(state, id, None);
@@ -150,6 +154,13 @@ async fn call_new_party(
     }
 }
 
+/// The new party rings as long as the first one was allowed to.
+fn ring_time(state: &State, id: CallId) -> Duration {
+    let placed = state.books.lines.get(&id).map(|line| line.ring_timeout);
+    let placed = placed.filter(|time| !time.is_zero()).unwrap_or(RING);
+    placed.clamp(Duration::from_secs(1), MAX_RING)
+}
+
 fn calling(state: &mut State, id: CallId, begins: Option<Calling>) -> Option<Calling> {
     let line = state.books.lines.get_mut(&id)?;
     std::mem::replace(&mut line.control.calling, begins)
@@ -174,8 +185,8 @@ async fn stay(core: &Core, server: &Server, id: CallId, own: &str, was: CallStat
 }
 
 /// Waits for the outcome of the `Dial` that our channel is in.
-async fn outcome(core: &Core, server: &Server, id: CallId, own: &str) -> Outcome {
-    let end = core.clock.now() + LIMIT;
+async fn outcome(core: &Core, server: &Server, id: CallId, own: &str, limit: Duration) -> Outcome {
+    let end = core.clock.now() + limit;
     let (mut pause, mut gap) = (ASK, false);
     while core.clock.now() < end {
         let heard = core.until(pause, |state| {
@@ -305,6 +316,9 @@ async fn attended(core: &Core, server: &Server, call: &CallRef, other: &CallRef)
                     was
                 };
                 out.extend(books.shift(id, next, now));
+            }
+            if done.is_ok() {
+                books.bridged(one, &channels.1);
             }
             out
         });

@@ -111,7 +111,7 @@ pub(super) fn module_check(world: &World, action: &SeenAction) -> Answer {
             "func_env",
             "func_db",
             "app_stack",
-            "res_pjsip_header_funcs",
+            "res_musiconhold",
         ]
         .contains(&module)
     {
