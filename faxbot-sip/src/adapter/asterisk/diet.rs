@@ -58,8 +58,8 @@ const NEEDED: &[&str] = &[
 /// Those of devices and extensions.
 const PRESENCE: &[&str] = &["DeviceStateChange", "ExtensionStatus"];
 
-/// Events that say nothing to a user of calls and faxes. Two of three that a busy server sends are
-/// such, with the variables below.
+/// Events that say nothing to a user of calls and faxes. With the variables below they are more than
+/// half of what a busy server sends (`docs/performance.md`).
 const NOISE: &[&str] = &[
     "AGIExecEnd",
     "AGIExecStart",

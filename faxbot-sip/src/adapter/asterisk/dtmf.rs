@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use super::{
     core::Core,
     dialplan::{DTMF, DTMF_CHANNEL, DTMF_DIGITS, DTMF_GAP, DTMF_LENGTH},
-    request::{action, refused},
+    request::refused,
     server::Server,
 };
 use crate::protocol::ami::{Action, ActionError, Message};
@@ -34,6 +34,10 @@ const SHORTEST_SENT: Duration = Duration::from_millis(100);
 
 /// Silence behind each digit.
 const GAP: Duration = Duration::from_millis(100);
+
+/// How long the end of a call may take to be told, whose digits were cut short: its hangup handler
+/// writes to a disk first.
+const ENDING: Duration = Duration::from_secs(5);
 
 /// What sends digits now, by the `Uniqueid` of its channel.
 pub(super) type Senders = HashSet<String>;
@@ -79,7 +83,9 @@ pub(super) async fn send(core: &Core, server: Server, request: DtmfRequest) -> R
         let Some((id, line)) = line else {
             return Err(gone());
         };
-        if state.books.calls.state(id) != Some(CallState::Connected) {
+        if !state.books.calls.is_answered(id)
+            || state.books.calls.state(id) == Some(CallState::HangingUp)
+        {
             let message = "the call is not answered";
             return Err(Error::new(ErrorKind::InvalidState, OPERATION, message).with_call_id(id));
         }
@@ -142,20 +148,17 @@ async fn send_now(
     if core.clock.now().saturating_duration_since(began) + takes / 10 >= takes {
         return Ok(());
     }
-    let question = [
-        ("Channel", channel.as_str()),
-        ("Variable", "CHANNEL(state)"),
-    ];
-    match server
-        .order(action("Getvar", &question, OPERATION)?, OPERATION)
-        .await
-    {
-        Ok(_) => Err(Error::new(
+    let ended = core.until(ENDING, |state| match state.books.lines.get(&id) {
+        Some(line) if line.hangup.is_none() => None,
+        _ => Some(()),
+    });
+    match ended.await {
+        Some(()) => Err(gone()),
+        None => Err(Error::new(
             ErrorKind::Rejected,
             OPERATION,
             "the server did not send the digits; is app_senddtmf loaded?",
         )),
-        Err(error) => Err(error),
     }
 }
 

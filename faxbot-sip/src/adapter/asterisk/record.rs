@@ -137,7 +137,8 @@ pub(super) async fn start(core: &Core, server: &Server, id: CallId) -> Result<()
     let configured = core.config.recordings.as_deref();
     let (channel, file) = {
         let mut state = core.state();
-        let answered = state.books.calls.state(id) == Some(CallState::Connected);
+        let answered = state.books.calls.is_answered(id)
+            && state.books.calls.state(id) != Some(CallState::HangingUp);
         let Some(line) = state.books.lines.get_mut(&id) else {
             return Err(gone());
         };
