@@ -9,4 +9,6 @@ mod calls;
 mod control;
 mod fax;
 mod incoming;
+mod media;
 mod receive;
+mod records;
