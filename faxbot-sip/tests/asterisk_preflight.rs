@@ -54,6 +54,12 @@ async fn a_server_that_can_fax_is_ready() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_can_receive_faxes_is_ready() {
+    let taking = |config: &mut AsteriskConfig| config.incoming_context = Some("incoming".into());
+    assert_eq!(found(|builder| builder, taking).await, []);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_spool_is_looked_at_as_asterisk_sees_it() {
     let elsewhere = tempfile::tempdir().unwrap();
     let missing = elsewhere.path().join("none");
@@ -123,7 +129,8 @@ async fn missing_rights_are_named() {
 
 #[tokio::test(start_paused = true)]
 async fn a_context_of_the_operator_has_to_be_there() {
-    let named = |config: &mut AsteriskConfig| config.dialplan = DialplanContext::Named("ours".into());
+    let named =
+        |config: &mut AsteriskConfig| config.dialplan = DialplanContext::Named("ours".into());
     assert_eq!(
         found(|builder| builder, named).await,
         [Problem::NoDialplanContext]

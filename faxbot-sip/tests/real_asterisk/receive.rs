@@ -1,6 +1,6 @@
 //! Faxes that come in to real Asterisk 16 and 22, from another one.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
 use crate::real::{
     Asterisk, FAX_LIMIT, LIMIT, Version, connected,
@@ -15,10 +15,11 @@ use faxbot_core::{
     id::CallRef,
     sip::{AcceptAs, Capability, SipAdapter as _},
 };
-use faxbot_sip::adapter::asterisk::AsteriskAdapter;
+use faxbot_sip::adapter::asterisk::{AsteriskAdapter, PreflightProblem};
 use serde_json::{Value, json};
 
 crate::on_both_versions!(
+    preflight_finds_a_spool_that_asterisk_may_not_write,
     a_fax_is_received_over_t38_and_taken_once,
     a_fax_is_received_over_audio,
     a_sender_that_breaks_off_in_page_2_leaves_page_1,
@@ -104,6 +105,23 @@ fn assert_page_1_only(fax: &ReceivedFax, image: &FaxImage, directory: &Path) {
     assert_eq!(fax.outcome.pages_confirmed, Some(1));
     assert_eq!(fax.outcome.pages_total, None);
     assert_same_pixels(&sent_pixels(image)[..1], &pixels(fax, directory));
+}
+
+async fn preflight_finds_a_spool_that_asterisk_may_not_write(version: Version) {
+    let asterisk = Asterisk::start(version, &[]).await;
+    let adapter = connected(asterisk.config(&options())).await;
+    let found = adapter.preflight().await.unwrap();
+    assert!(found.is_ready(), "{found}");
+    fs::set_permissions(asterisk.spool(), fs::Permissions::from_mode(0o2750)).unwrap();
+    let found = adapter.preflight().await.unwrap();
+    assert_eq!(
+        found.problems,
+        [PreflightProblem::SpoolNotWritableByAsterisk]
+    );
+    assert_eq!(left(&asterisk), 0);
+    // Who sends only needs no such right.
+    let found = asterisk.adapter().await.preflight().await.unwrap();
+    assert!(found.is_ready(), "{found}");
 }
 
 async fn a_fax_is_received_over_t38_and_taken_once(version: Version) {

