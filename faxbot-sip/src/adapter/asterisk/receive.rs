@@ -1,5 +1,7 @@
 //! Faxes that come in: `ReceiveFAX` on an incoming call, and the pages handed over once.
 
+use std::time::Duration;
+
 use faxbot_core::{
     Error, ErrorKind, Result,
     fax::{FaxOutcome, ReceivedFax},
@@ -7,14 +9,13 @@ use faxbot_core::{
     sip::{CallRecord, Direction},
     task::blocking,
 };
-use std::time::Duration;
 
 use super::{
     core::{Core, State},
     lookup::is_of,
     outcome::{FaxContext, KIND, KIND_RECEIVE},
     server::Server,
-    spool::Spool,
+    spool::{Spool, Taken},
 };
 
 const OPERATION: &str = "take_fax";
@@ -61,6 +62,7 @@ pub(super) async fn take(
             of_an_earlier_process(core, &server, &spool, id).await?
         }
     };
+    // If this future is dropped meanwhile, so is what it answers, and the file goes back.
     let file = blocking(OPERATION, move || spool.take(id)).await?;
     let file = file.map_err(|source| {
         Error::new(
@@ -79,7 +81,8 @@ pub(super) async fn take(
         )
         .with_call_id(id));
     }
-    Ok(ReceivedFax::new(id, outcome, file))
+    // From here on nothing waits: whoever asked has it.
+    Ok(ReceivedFax::new(id, outcome, file.map(Taken::keep)))
 }
 
 fn id_of(core: &Core, call: &CallRef) -> Option<CallId> {

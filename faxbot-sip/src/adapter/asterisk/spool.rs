@@ -1,5 +1,6 @@
 //! The directory that we and Asterisk share: pages go in under names of ours, and come out again
-//! when their fax is over. Everything here blocks; callers run it off the async threads.
+//! when their fax is over; received ones stay until they are taken. Everything here blocks; callers run
+//! it off the async threads.
 
 use std::{
     collections::HashSet,
@@ -38,6 +39,32 @@ impl Drop for Pages {
         if let Some(path) = self.path.take() {
             // What stays is swept at the next connect.
             let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// A received fax on its way to whoever takes it: it goes back when this is dropped, so that pages
+/// that nobody was given can be taken again.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    from: PathBuf,
+    to: PathBuf,
+    kept: bool,
+}
+
+impl Taken {
+    /// It is handed over now.
+    pub(crate) fn keep(mut self) -> PathBuf {
+        self.kept = true;
+        std::mem::take(&mut self.to)
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if !self.kept {
+            // One that cannot go back is still there, under the name of one that was taken.
+            let _ = fs::rename(&self.to, &self.from);
         }
     }
 }
@@ -91,13 +118,24 @@ impl Spool {
 
     /// Hands a received fax over, once: it gets the name that it is taken by. `None` when it is not
     /// there.
-    pub(crate) fn take(&self, id: CallId) -> io::Result<Option<PathBuf>> {
+    pub(crate) fn take(&self, id: CallId) -> io::Result<Option<Taken>> {
         let name = format!("{}taken-{}.tif", self.prefix, id.as_uuid());
-        let taken = self.config.local.join(name);
-        match fs::rename(self.received(id).local, &taken) {
+        let taken = Taken {
+            from: self.received(id).local,
+            to: self.config.local.join(name),
+            kept: false,
+        };
+        match fs::rename(&taken.from, &taken.to) {
             Ok(()) => Ok(Some(taken)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+            Err(error) => {
+                // There is nothing to give back.
+                taken.keep();
+                if error.kind() == io::ErrorKind::NotFound {
+                    Ok(None)
+                } else {
+                    Err(error)
+                }
+            }
         }
     }
 
@@ -257,6 +295,30 @@ mod tests {
             },
             "faxbot",
         )
+    }
+
+    #[test]
+    fn a_received_fax_is_not_swept_and_is_taken_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let spool = spool(directory.path());
+        let id = CallId::new();
+        let file = spool.received(id);
+        assert!(spool.take(id).unwrap().is_none());
+        fs::write(&file.local, b"II*\0").unwrap();
+        assert_eq!(
+            file.remote,
+            format!("/spool/faxbot-faxbot-in-{}.tif", id.as_uuid())
+        );
+        assert_eq!(spool.sweep(&HashSet::new()).unwrap(), 0);
+        // Whoever took it went away before it was given to him.
+        drop(spool.take(id).unwrap().unwrap());
+        assert!(spool.has_received(id));
+        let taken = spool.take(id).unwrap().unwrap().keep();
+        assert_eq!(fs::read(&taken).unwrap(), b"II*\0");
+        assert!(spool.take(id).unwrap().is_none());
+        // It is its owner's.
+        assert_eq!(spool.sweep(&HashSet::new()).unwrap(), 0);
+        assert!(taken.exists());
     }
 
     #[test]
