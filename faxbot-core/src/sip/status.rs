@@ -31,13 +31,15 @@ pub enum Disposition {
     Answered,
     /// The far end was busy.
     Busy,
-    /// It rang, or did not, and nobody answered in time.
+    /// It rang, or did not, and nobody answered in time. An incoming call was missed: the caller gave
+    /// up, or nobody decided on it by its deadline.
     NoAnswer,
     /// The network or the server had no room.
     Congestion,
     /// Refused, or impossible.
     Failed,
-    /// Ended by us before an answer.
+    /// Ended by us before an answer; also an incoming call that was rejected, whatever the caller was
+    /// told, which is in the causes.
     Cancelled,
     /// Not known.
     Unknown,
