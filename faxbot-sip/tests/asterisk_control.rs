@@ -1,4 +1,4 @@
-//! Calls that are held, transferred and in conferences, also when answers are lost.
+//! Calls that are held and transferred, also when answers are lost.
 #![cfg(test)]
 #![cfg(feature = "asterisk")]
 
@@ -7,135 +7,19 @@ mod asterisk_support;
 use std::time::Duration;
 
 use asterisk_support::{
-    FLAVOURS, LONG, Rig, channel_id, dial, drain, eventually, lost, reconnected,
+    FLAVOURS, LONG, Rig, channel_id,
+    control::{
+        answered, attended, blind, comes_to, connected, ended, hold, join, kind, party, resume,
+        sent_to, state, states,
+    },
+    dial, eventually, lost, reconnected,
 };
 use faxbot_core::{
-    Effect, Error, ErrorKind, Result,
-    event::EventStream,
+    Effect, Error, ErrorKind,
     id::{CallId, CallRef},
-    sip::{
-        Call, CallRecord, CallRequest, CallState, ConferenceAction, ConferenceRequest, SipAdapter,
-        SipEvent, TransferRequest,
-    },
+    sip::{CallPlan, CallState, OnAnswer, SipAdapter as _, TransferRequest},
 };
-use faxbot_sip::adapter::asterisk::AsteriskAdapter;
-use faxbot_testkit::server::asterisk::{Account, CallScript, ReplyFault};
-
-const ROOM: &str = "standup";
-
-async fn answered(adapter: &AsteriskAdapter) -> Call {
-    let call = adapter.make_call(dial("+15551230001")).await.unwrap();
-    call.answered().await.unwrap();
-    call
-}
-
-/// A call of two parties; the second one's channel too.
-async fn connected(rig: &Rig, adapter: &AsteriskAdapter) -> (Call, String) {
-    let (from, to) = ("+15551230001", "+15551230002");
-    let request = CallRequest::connect(from.parse().unwrap(), to.parse().unwrap());
-    let call = adapter.make_call(request).await.unwrap();
-    call.answered().await.unwrap();
-    let other = party(rig, call.id()).await;
-    (call, other)
-}
-
-/// Whom a call's own channel is bridged with.
-async fn party(rig: &Rig, id: CallId) -> String {
-    let own = channel_id(id);
-    let others = rig
-        .mock
-        .wait_until(LONG, |mock| mock.bridged_with(&own).pop())
-        .await;
-    others.expect("nobody in the bridge")
-}
-
-async fn state(adapter: &AsteriskAdapter, call: &Call) -> CallState {
-    adapter.get_status(&call.call_ref()).await.unwrap().state
-}
-
-async fn comes_to(adapter: &AsteriskAdapter, call: &Call, wanted: CallState) {
-    let there = |call: &Call| {
-        let calls = adapter.snapshot().calls;
-        let status = calls
-            .into_iter()
-            .find(|status| status.id == Some(call.id()));
-        status.is_some_and(|status| status.state == wanted)
-    };
-    eventually(&format!("the call is {wanted}"), || there(call)).await;
-}
-
-async fn ended(call: &Call) -> CallRecord {
-    tokio::time::timeout(LONG, call.ended())
-        .await
-        .unwrap()
-        .unwrap()
-}
-
-async fn hold(adapter: &AsteriskAdapter, call: &Call) -> Result<()> {
-    adapter.hold(&call.call_ref()).await
-}
-
-async fn resume(adapter: &AsteriskAdapter, call: &Call) -> Result<()> {
-    adapter.resume(&call.call_ref()).await
-}
-
-async fn blind(adapter: &AsteriskAdapter, call: &Call) -> Result<()> {
-    let to = "+15551230003".parse().unwrap();
-    adapter
-        .transfer(TransferRequest::blind(call.id(), to))
-        .await
-}
-
-async fn attended(adapter: &AsteriskAdapter, one: &Call, two: &Call) -> Result<()> {
-    let request = TransferRequest::attended(one.id(), two.id());
-    adapter.transfer(request).await
-}
-
-async fn confer(adapter: &AsteriskAdapter, action: ConferenceAction) -> Result<()> {
-    adapter
-        .conference(ConferenceRequest::new(ROOM, action))
-        .await
-}
-
-async fn join(adapter: &AsteriskAdapter, call: &Call) -> Result<()> {
-    confer(adapter, ConferenceAction::Join(call.call_ref())).await
-}
-
-fn kind(result: Result<()>) -> ErrorKind {
-    result.unwrap_err().kind()
-}
-
-/// Where the last `Redirect` sent channels.
-fn sent_to(rig: &Rig) -> (String, usize) {
-    let redirects = rig.mock.actions_named("Redirect");
-    let last = redirects.last().unwrap();
-    let channels = 1 + last.all("ExtraChannel").count();
-    (last.get("Exten").unwrap().to_owned(), channels)
-}
-
-fn states(events: &mut EventStream<SipEvent>, call: &Call) -> Vec<CallState> {
-    let state = |event: SipEvent| match event {
-        SipEvent::CallStateChanged(change) if change.id == Some(call.id()) => Some(change.to),
-        _ => None,
-    };
-    drain(events).into_iter().filter_map(state).collect()
-}
-
-fn members(adapter: &AsteriskAdapter) -> usize {
-    let conferences = adapter.snapshot().conferences;
-    let room = conferences.iter().find(|(name, _)| name.expose() == ROOM);
-    room.map_or(0, |(_, members)| *members)
-}
-
-fn told_members(events: Vec<SipEvent>) -> Vec<usize> {
-    let count = |event| match event {
-        SipEvent::ConferenceChanged { members, .. } => Some(members),
-        _ => None,
-    };
-    events.into_iter().filter_map(count).collect()
-}
-
-// Hold.
+use faxbot_testkit::server::asterisk::{Account, CallScript, MockAsterisk, ReplyFault, SeenAction};
 
 #[tokio::test(start_paused = true)]
 async fn a_call_of_one_party_hears_music_and_comes_back() {
@@ -157,7 +41,7 @@ async fn a_call_of_one_party_hears_music_and_comes_back() {
         assert_eq!(seen, [CallState::OnHold, CallState::Connected].repeat(2));
         let set = rig.mock.actions_named("Setvar");
         let music = |action: &&_| {
-            let action: &faxbot_testkit::server::asterisk::SeenAction = action;
+            let action: &SeenAction = action;
             action.get("Variable") == Some("FAXBOT_MUSIC") && action.get("Value") == Some("quiet")
         };
         assert_eq!(set.iter().filter(music).count(), 2);
@@ -173,9 +57,9 @@ async fn a_call_of_an_extension_goes_back_to_its_step() {
     let rig = Rig::with(|builder| builder.extension("ivr", "menu", 1, "Wait", "3600")).await;
     let adapter = rig.connected().await;
     let mut request = dial("+15551230001");
-    request.plan = faxbot_core::sip::CallPlan::Dial {
+    request.plan = CallPlan::Dial {
         to: "+15551230001".parse().unwrap(),
-        on_answer: faxbot_core::sip::OnAnswer::Extension {
+        on_answer: OnAnswer::Extension {
             extension: "menu".to_owned(),
             context: Some("ivr".to_owned()),
         },
@@ -297,6 +181,29 @@ async fn what_cannot_be_held_or_resumed_is_refused_and_nothing_is_sent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_whose_second_party_rings_is_not_moved() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    rig.mock.next_call(CallScript::answer());
+    rig.mock.next_call(CallScript::rings_for_ever());
+    let mut request = dial("+15551230001");
+    request.plan = CallPlan::Dial {
+        to: "+15551230001".parse().unwrap(),
+        on_answer: OnAnswer::Bridge("+15551230002".parse().unwrap()),
+    };
+    let call = adapter.make_call(request).await.unwrap();
+    call.answered().await.unwrap();
+    let other = answered(&adapter).await;
+    assert_eq!(kind(hold(&adapter, &call).await), ErrorKind::InvalidState);
+    assert_eq!(kind(blind(&adapter, &call).await), ErrorKind::InvalidState);
+    assert_eq!(kind(join(&adapter, &call).await), ErrorKind::InvalidState);
+    let refused = attended(&adapter, &other, &call).await;
+    assert_eq!(kind(refused), ErrorKind::InvalidState);
+    assert!(rig.mock.actions_named("Redirect").is_empty());
+    hold(&adapter, &other).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_two_orders_to_one_call_the_second_is_refused() {
     let rig = Rig::new().await;
     let adapter = rig.connected().await;
@@ -405,9 +312,7 @@ async fn a_blind_transfer_ends_with_the_answer_of_the_new_party() {
             assert_eq!(seen, [CallState::Transferring, CallState::Connected]);
             let new = party(&rig, call.id()).await;
             assert_ne!(new, other);
-            let gone = |mock: &faxbot_testkit::server::asterisk::MockAsterisk| {
-                (!mock.channels().contains(&other)).then_some(())
-            };
+            let gone = |mock: &MockAsterisk| (!mock.channels().contains(&other)).then_some(());
             assert!(
                 rig.mock.wait_until(LONG, gone).await.is_some(),
                 "held: {held}"
@@ -535,9 +440,7 @@ async fn an_attended_transfer_joins_two_calls_and_the_others_leave() {
                 assert_eq!(state(&adapter, call).await, CallState::Connected);
                 assert_eq!(party(&rig, call.id()).await, channel_id(other.id()));
             }
-            let two_left = |mock: &faxbot_testkit::server::asterisk::MockAsterisk| {
-                (mock.channels().len() == 2).then_some(())
-            };
+            let two_left = |mock: &MockAsterisk| (mock.channels().len() == 2).then_some(());
             assert!(
                 rig.mock.wait_until(LONG, two_left).await.is_some(),
                 "held: {held}"
@@ -586,191 +489,6 @@ async fn an_attended_transfer_that_the_server_refuses_leaves_both_as_they_were()
     assert_eq!(state(&adapter, &one).await, CallState::Connected);
     assert_eq!(state(&adapter, &two).await, CallState::OnHold);
     resume(&adapter, &two).await.unwrap();
-}
-
-// Conferences.
-
-#[tokio::test(start_paused = true)]
-async fn a_conference_has_both_parties_of_a_call() {
-    for flavour in FLAVOURS {
-        for held in [false, true] {
-            let rig = Rig::of(flavour).await;
-            let adapter = rig.connected().await;
-            let single = answered(&adapter).await;
-            let (call, other) = connected(&rig, &adapter).await;
-            if held {
-                hold(&adapter, &call).await.unwrap();
-            }
-            let mut events = adapter.subscribe();
-            join(&adapter, &single).await.unwrap();
-            join(&adapter, &call).await.unwrap();
-            eventually("three members", || members(&adapter) == 3).await;
-            assert_eq!(told_members(drain(&mut events)), [1, 2, 3]);
-            assert_eq!(state(&adapter, &call).await, CallState::Connected);
-            join(&adapter, &call).await.unwrap();
-            rig.mock.far_end_hangs_up(&other, 16);
-            eventually("one is gone", || members(&adapter) == 2).await;
-            confer(&adapter, ConferenceAction::End).await.unwrap();
-            ended(&single).await;
-            ended(&call).await;
-            eventually("nobody is left", || members(&adapter) == 0).await;
-            assert_eq!(told_members(drain(&mut events)), [2, 1, 0]);
-            rig.quiet().await;
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_member_that_is_held_leaves_and_comes_back() {
-    let rig = Rig::new().await;
-    let adapter = rig.connected().await;
-    let (one, two) = (answered(&adapter).await, answered(&adapter).await);
-    join(&adapter, &one).await.unwrap();
-    join(&adapter, &two).await.unwrap();
-    hold(&adapter, &one).await.unwrap();
-    assert_eq!(sent_to(&rig), ("hold".to_owned(), 1));
-    eventually("one left", || members(&adapter) == 1).await;
-    resume(&adapter, &one).await.unwrap();
-    eventually("it is back", || members(&adapter) == 2).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn members_are_muted_and_kicked_by_their_call() {
-    for flavour in FLAVOURS {
-        let rig = Rig::of(flavour).await;
-        let adapter = rig.connected().await;
-        let (one, two) = (answered(&adapter).await, answered(&adapter).await);
-        let stranger = answered(&adapter).await.call_ref();
-        for call in [&one, &two] {
-            join(&adapter, call).await.unwrap();
-        }
-        for muted in [true, false] {
-            let mute = |call| ConferenceAction::Mute(call, muted);
-            confer(&adapter, mute(one.call_ref())).await.unwrap();
-            let refused = confer(&adapter, mute(stranger.clone())).await;
-            assert_eq!(kind(refused), ErrorKind::NotFound);
-        }
-        confer(&adapter, ConferenceAction::Kick(two.call_ref()))
-            .await
-            .unwrap();
-        ended(&two).await;
-        eventually("one is left", || members(&adapter) == 1).await;
-        // A word that means everybody is no member.
-        for word in ["all", "participants", "x"] {
-            let kick = ConferenceAction::Kick(CallRef::native(word));
-            assert_eq!(kind(confer(&adapter, kick).await), ErrorKind::NotFound);
-        }
-        assert_eq!(members(&adapter), 1);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_locked_conference_refuses_a_call_and_the_call_stays_up() {
-    for flavour in FLAVOURS {
-        let rig = Rig::of(flavour).await;
-        let adapter = rig.connected().await;
-        let (one, late) = (answered(&adapter).await, answered(&adapter).await);
-        join(&adapter, &one).await.unwrap();
-        confer(&adapter, ConferenceAction::Lock(true))
-            .await
-            .unwrap();
-        assert_eq!(kind(join(&adapter, &late).await), ErrorKind::Rejected);
-        assert_eq!(state(&adapter, &late).await, CallState::Connected);
-        confer(&adapter, ConferenceAction::Lock(false))
-            .await
-            .unwrap();
-        join(&adapter, &late).await.unwrap();
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_recording_of_a_conference_is_told_with_its_file() {
-    let rig = Rig::new().await;
-    let adapter = rig.adapter_with(|config| config.recordings = Some("/srv/calls".to_owned()));
-    adapter.connect().await.unwrap();
-    let call = answered(&adapter).await;
-    let run = |run| confer(&adapter, ConferenceAction::Record(run));
-    assert_eq!(kind(run(true).await), ErrorKind::NotFound);
-    join(&adapter, &call).await.unwrap();
-    let mut events = adapter.subscribe();
-    run(true).await.unwrap();
-    assert_eq!(kind(run(true).await), ErrorKind::InvalidState);
-    run(false).await.unwrap();
-    assert_eq!(kind(run(false).await), ErrorKind::InvalidState);
-    let asked = rig.mock.actions_named("ConfbridgeStartRecord");
-    let asked = asked[1].get("RecordFile").unwrap();
-    assert!(
-        asked.starts_with("/srv/calls/faxbot-faxbot-conference-"),
-        "{asked}"
-    );
-    let recording = |event| match event {
-        SipEvent::RecordingChanged { id, running, file } => {
-            Some((id, running, file.map(|file| file.expose().clone())))
-        }
-        _ => None,
-    };
-    let told: Vec<_> = drain(&mut events)
-        .into_iter()
-        .filter_map(recording)
-        .collect();
-    let file = Some(asked.to_owned());
-    assert_eq!(told, [(None, true, file.clone()), (None, false, file)]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_is_not_there_is_not_found() {
-    let rig = Rig::new().await;
-    let adapter = rig.connected().await;
-    let call = answered(&adapter).await;
-    for action in [
-        ConferenceAction::Lock(true),
-        ConferenceAction::Lock(false),
-        ConferenceAction::Record(true),
-        ConferenceAction::Record(false),
-        ConferenceAction::End,
-        ConferenceAction::Mute(call.call_ref(), true),
-        ConferenceAction::Kick(call.call_ref()),
-        ConferenceAction::Join(CallId::new().into()),
-    ] {
-        let what = format!("{action:?}");
-        assert_eq!(
-            kind(confer(&adapter, action).await),
-            ErrorKind::NotFound,
-            "{what}"
-        );
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn changes_of_conferences_in_a_gap_are_told_after_it() {
-    let rig = Rig::new().await;
-    let adapter = rig.connected().await;
-    let (one, two) = (answered(&adapter).await, answered(&adapter).await);
-    let other = rig.adapter_with(|config| config.instance = "other".to_owned());
-    other.connect().await.unwrap();
-    assert!(other.snapshot().conferences.is_empty());
-    for call in [&one, &two] {
-        join(&adapter, call).await.unwrap();
-    }
-    eventually("conferences of others are known", || members(&other) == 2).await;
-    let mut events = other.subscribe();
-    rig.cut();
-    lost(&adapter).await;
-    rig.mock.far_end_hangs_up(&channel_id(two.id()), 16);
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    rig.mend();
-    for adapter in [&adapter, &other] {
-        reconnected(adapter).await;
-        assert_eq!(members(adapter), 1);
-    }
-    assert_eq!(told_members(drain(&mut events)), [1]);
-    rig.cut();
-    lost(&adapter).await;
-    rig.mock.far_end_hangs_up(&channel_id(one.id()), 16);
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    rig.mend();
-    reconnected(&other).await;
-    assert_eq!(told_members(drain(&mut events)), [0]);
 }
 
 // Accounts that see little.

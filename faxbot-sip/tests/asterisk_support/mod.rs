@@ -1,6 +1,8 @@
 //! A mocked Asterisk over links in memory, a spool, and adapters on one clock that tokio moves.
 #![allow(dead_code, reason = "each test program uses its own part")]
 
+pub(crate) mod control;
+
 use std::{
     fs, io,
     path::PathBuf,

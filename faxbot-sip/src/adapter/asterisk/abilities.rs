@@ -73,8 +73,14 @@ impl Abilities {
             (Capability::Headers, self.headers),
             (Capability::Incoming, incoming),
             (Capability::ReceiveFax, incoming && fax),
-            (Capability::TransferBlind, moves),
-            (Capability::TransferAttended, self.may(&["bridge"])),
+            (
+                Capability::TransferBlind,
+                moves && self.may(&["coreshowchannels"]),
+            ),
+            (
+                Capability::TransferAttended,
+                self.may(&["bridge", "coreshowchannels"]),
+            ),
             (
                 Capability::Hold,
                 moves && self.music && self.may(&["bridge", "coreshowchannels"]),
@@ -90,6 +96,7 @@ impl Abilities {
                         "confbridgeunlock",
                         "confbridgestartrecord",
                         "confbridgestoprecord",
+                        "coreshowchannels",
                     ]),
             ),
             (Capability::SendDtmf, self.control),

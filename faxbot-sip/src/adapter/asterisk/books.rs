@@ -18,12 +18,12 @@ use faxbot_core::{
 use tokio::sync::watch;
 
 use super::{
-    control::Moves,
     dtmf::Senders,
     fax::FaxRun,
     history::Cdrs,
     incoming::Door,
     line::{Line, LiveChannel, NewLine, lost, shutdown_causes},
+    moves::Moves,
     outcome::{Leg, Report, channel_id, peer_id},
     rooms::Conferences,
 };

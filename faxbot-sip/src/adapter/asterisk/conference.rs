@@ -184,7 +184,16 @@ async fn join(core: &Core, server: &Server, room: &str, call: &CallRef) -> Resul
             return Err(error);
         }
         if was == CallState::OnHold {
-            core.events(|state, now| state.books.resumed(id, now));
+            core.events(|state, now| {
+                let out = state.books.resumed(id, now);
+                // In a conference each is on its own.
+                for channel in here.channels() {
+                    if let Some(id) = state.books.own_call(channel) {
+                        state.books.parts(id);
+                    }
+                }
+                out
+            });
         }
         joined(core, server, room, &here).await
     };

@@ -7,12 +7,12 @@ use faxbot_core::{Error, ErrorKind, Private, Timestamp, id::CallId, sip::Causes}
 use super::{
     answer::OnceAnswered,
     books::UNSURE,
-    control::Control,
     dtmf::Turn,
     fax::FaxRun,
     incoming::Waiting,
     legs::{Partner, Plan, Second},
     media::Holders,
+    moves::Control,
     outcome::Report,
     record::Recordings,
 };

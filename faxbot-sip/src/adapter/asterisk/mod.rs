@@ -48,6 +48,8 @@ mod control;
 mod core;
 mod decide;
 mod dialplan;
+#[cfg(test)]
+mod docs_tests;
 mod diet;
 mod dtmf;
 mod event;
@@ -60,6 +62,7 @@ mod line;
 mod lookup;
 mod media;
 mod message;
+mod moves;
 mod outcome;
 mod place;
 mod preflight;

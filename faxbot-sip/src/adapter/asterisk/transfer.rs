@@ -12,11 +12,12 @@ use faxbot_core::{
 };
 
 use super::{
-    control::{Calling, Claim},
+    control::{Claim, place},
     core::{Core, State},
     dialplan::{DIAL, DIAL_OPTIONS, DIAL_RING, DIAL_STAY, DIAL_TO, HOLD},
     hold::bridge,
     legs::{DialStatus, Plan},
+    moves::Calling,
     outcome::KIND,
     request::dial_string,
     server::Server,
@@ -87,10 +88,10 @@ async fn call_new_party(
     blind: Blind,
 ) -> Result<()> {
     let Blind { id, was, target } = blind;
-    let (own, plan, ring) = {
+    let own = place(core, server, claim, id).await?.own;
+    let (plan, ring) = {
         let state = core.state();
-        let own = state.books.own_channel(id).unwrap_or_default();
-        (own, state.books.plan(id), ring_time(&state, id))
+        (state.books.plan(id), ring_time(&state, id))
     };
     let seconds = ring.as_secs().to_string();
     core.keep_extension(server, OPERATION).await?;
@@ -279,22 +280,28 @@ async fn attended(core: &Core, server: &Server, call: &CallRef, other: &CallRef)
     let mut claim = Claim::new(core, OPERATION);
     let (one, one_was) = claim.take(call)?;
     let (two, two_was) = claim.take(other)?;
-    let (channels, together) = {
+    let together = {
         let state = core.state();
-        let own = |id| state.books.own_channel(id).unwrap_or_default();
         let bridge = |id| state.books.lines.get(&id).and_then(|it| it.bridge.clone());
-        let together = bridge(one).is_some() && bridge(one) == bridge(two);
-        ((own(one), own(two)), together)
+        bridge(one).is_some() && bridge(one) == bridge(two)
     };
     if together {
         return Ok(());
     }
+    let mut channels = Vec::new();
+    for id in [one, two] {
+        let here = place(core, server, &mut claim, id).await;
+        channels.push(here.map_err(|error| error.with_call_id(id))?.own);
+    }
+    let [first, second] = &channels[..] else {
+        return Ok(());
+    };
     core.events(|state, now| {
         let mut out = state.books.shift(one, CallState::Transferring, now);
         out.extend(state.books.shift(two, CallState::Transferring, now));
         out
     });
-    let done = bridge(core, server, &channels.0, &channels.1, OPERATION).await;
+    let done = bridge(core, server, first, second, OPERATION).await;
     if done
         .as_ref()
         .is_err_and(|error| error.effect() == Effect::Unknown)
@@ -318,7 +325,7 @@ async fn attended(core: &Core, server: &Server, call: &CallRef, other: &CallRef)
                 out.extend(books.shift(id, next, now));
             }
             if done.is_ok() {
-                books.bridged(one, &channels.1);
+                books.bridged(one, second);
             }
             out
         });

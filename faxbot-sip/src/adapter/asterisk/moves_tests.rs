@@ -3,7 +3,10 @@
 use bytes::BytesMut;
 use faxbot_core::{Private, Timestamp};
 
-use super::{super::line::NewLine, *};
+use super::{
+    super::{legs::Plan, line::NewLine},
+    *,
+};
 use crate::protocol::{
     ami::{AmiCodec, MAX_MESSAGE, Role},
     session::Codec as _,

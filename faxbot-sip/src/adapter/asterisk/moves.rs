@@ -1,0 +1,445 @@
+//! What the books know of calls that orders moved: held ones, those that are transferred, and whom they
+//! were bridged with. What became of an order whose answer was lost is found out from the list of
+//! channels. Sans-IO.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::{Duration, Instant},
+};
+
+use faxbot_core::{
+    id::CallId,
+    sip::{CallPlan, CallState, Causes, OnAnswer, SipEvent},
+};
+
+use super::{
+    books::{Books, Todo, UNSURE},
+    control::Place,
+    dialplan::{HOLD, PARK},
+    line::{LiveChannel, hangup_causes},
+    outcome::Leg,
+};
+use crate::{adapter::calls::Now, protocol::ami::Message};
+
+/// A list of channels that was asked for before an order may be taken to the books after it: for this
+/// long what the order did counts for more.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// What a line keeps of the orders that move its call.
+#[derive(Debug, Default)]
+pub(super) struct Control {
+    /// One runs now.
+    pub(super) busy: bool,
+    /// When the last one ended, if its outcome is known.
+    pub(super) settled: Option<Instant>,
+    /// It was placed into an extension of the operator's dialplan.
+    pub(super) in_dialplan: bool,
+    pub(super) held: Option<Held>,
+    /// The channel that an order bridged it with. When that ends, so does the call.
+    with: Option<String>,
+    /// A blind transfer calls its new party.
+    pub(super) calling: Option<Calling>,
+}
+
+/// A held call.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// The party that is held with it, to be bridged with it again.
+    pub(super) other: Option<String>,
+    /// Where a call without such a party goes.
+    pub(super) back: Back,
+    /// The server did it. Otherwise it was asked to, and nobody knows.
+    sure: bool,
+}
+
+/// A step of the dialplan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Back {
+    pub(super) context: String,
+    pub(super) exten: String,
+    pub(super) priority: String,
+}
+
+/// What events told of the party that a blind transfer calls.
+#[derive(Debug, Default)]
+pub(super) struct Calling {
+    party: Option<String>,
+    /// What its `Hangup` said.
+    pub(super) causes: Option<Causes>,
+    pub(super) answered: bool,
+    /// `Dial` ended, or a part of it did: the variable `DIALSTATUS` tells.
+    pub(super) ended: bool,
+}
+
+impl Calling {
+    /// Whether the causes of the party are still on their way.
+    pub(super) fn lacks_causes(&self) -> bool {
+        self.party.is_some() && self.causes.is_none()
+    }
+}
+
+/// What the books keep of the orders that move calls.
+#[derive(Debug, Default)]
+pub(super) struct Moves {
+    /// The context of our extensions.
+    pub(super) context: Option<String>,
+    /// Channels whose end matters to a call: the party it is held with, the one a transfer calls.
+    watched: HashMap<String, CallId>,
+    /// Channels that nobody is left for: they are to be hung up.
+    pub(super) left: Vec<String>,
+}
+
+impl Moves {
+    pub(super) fn is_at(&self, channel: &LiveChannel, extension: &str) -> bool {
+        self.context.as_deref() == Some(&channel.context) && channel.exten == extension
+    }
+
+    pub(super) fn back_to(&self, extension: &str) -> Back {
+        Back {
+            context: self.context.clone().unwrap_or_default(),
+            exten: extension.to_owned(),
+            priority: "1".to_owned(),
+        }
+    }
+}
+
+impl Books {
+    /// A call is placed.
+    pub(super) fn placed(&mut self, id: CallId, plan: &CallPlan) {
+        if let Some(line) = self.lines.get_mut(&id) {
+            line.control.in_dialplan = matches!(
+                plan,
+                CallPlan::Dial {
+                    on_answer: OnAnswer::Extension { .. },
+                    ..
+                }
+            );
+        }
+    }
+
+    /// The call whose own channel this is.
+    pub(super) fn own_call(&self, uniqueid: &str) -> Option<CallId> {
+        match self.leg(uniqueid) {
+            Some(Leg::Own(id)) if self.lines.contains_key(&id) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// The calls that move together: this one, and the one whose own channel is the other.
+    fn moved_with(&self, id: CallId, other: Option<&str>) -> impl Iterator<Item = CallId> + use<> {
+        let other = other.and_then(|other| self.own_call(other));
+        std::iter::once(id).chain(other)
+    }
+
+    /// The channels of a place are about to be held.
+    pub(super) fn will_hold(&mut self, id: CallId, place: &Place) {
+        let own = Some(place.own.clone());
+        for moved in self.moved_with(id, place.other.as_deref()) {
+            let (other, back) = if moved == id {
+                (place.other.clone(), place.back.clone())
+            } else {
+                (own.clone(), self.moves.back_to(PARK))
+            };
+            if let Some(other) = &other {
+                self.moves.watched.insert(other.clone(), moved);
+            }
+            if let Some(line) = self.lines.get_mut(&moved) {
+                let sure = false;
+                line.control.held = Some(Held { other, back, sure });
+            }
+        }
+    }
+
+    /// The server holds them.
+    pub(super) fn held(&mut self, id: CallId, place: &Place, now: Now) -> Vec<SipEvent> {
+        let mut out = Vec::new();
+        for moved in self.moved_with(id, place.other.as_deref()) {
+            let held = self.lines.get_mut(&moved);
+            if let Some(held) = held.and_then(|line| line.control.held.as_mut()) {
+                held.sure = true;
+                out.extend(self.shift(moved, CallState::OnHold, now));
+            }
+        }
+        out
+    }
+
+    /// It is not certain any longer that these are held.
+    pub(super) fn perhaps_held(&mut self, id: CallId) {
+        for moved in self.moved_with(id, self.held_with(id).as_deref()) {
+            let held = self.lines.get_mut(&moved);
+            if let Some(held) = held.and_then(|line| line.control.held.as_mut()) {
+                held.sure = false;
+            }
+        }
+    }
+
+    fn held_with(&self, id: CallId) -> Option<String> {
+        let held = self.lines.get(&id)?.control.held.as_ref()?;
+        held.other.clone()
+    }
+
+    /// The call is not held, or no longer; nor is the call that it was held with. Answers the channel
+    /// that it was held with.
+    pub(super) fn not_held(&mut self, id: CallId) -> Option<String> {
+        let other = self.held_with(id);
+        for moved in self.moved_with(id, other.as_deref()) {
+            let held = self.lines.get_mut(&moved);
+            let held = held.and_then(|line| line.control.held.take());
+            if let Some(other) = held.and_then(|held| held.other) {
+                self.moves.watched.remove(&other);
+            }
+        }
+        other
+    }
+
+    /// The call is held no longer; so is the call that it was held with.
+    pub(super) fn resumed(&mut self, id: CallId, now: Now) -> Vec<SipEvent> {
+        let mut out = Vec::new();
+        let with = self.not_held(id);
+        for moved in self.moved_with(id, with.as_deref()) {
+            out.extend(self.shift(moved, CallState::Connected, now));
+        }
+        if let Some(with) = with {
+            self.bridged(id, &with);
+        }
+        out
+    }
+
+    /// An order bridged the call with a channel, which may be that of another call.
+    pub(super) fn bridged(&mut self, id: CallId, with: &str) {
+        let own = self.own_channel(id);
+        for moved in self.moved_with(id, Some(with)) {
+            let other = if moved == id {
+                Some(with)
+            } else {
+                own.as_deref()
+            };
+            if let (Some(other), Some(line)) = (other, self.lines.get_mut(&moved)) {
+                line.control.with = Some(other.to_owned());
+                self.moves.watched.insert(other.to_owned(), moved);
+            }
+        }
+    }
+
+    /// The call goes elsewhere, and the channel that it was bridged with no longer matters to it.
+    pub(super) fn parts(&mut self, id: CallId) {
+        let with = self
+            .lines
+            .get_mut(&id)
+            .and_then(|line| line.control.with.take());
+        if let Some(with) = with {
+            self.moves.watched.remove(&with);
+        }
+    }
+
+    /// The call went on without the channel that it was held with: that one is hung up.
+    pub(super) fn leave_held(&mut self, id: CallId) {
+        if let Some(other) = self.not_held(id) {
+            self.leave(other);
+        }
+    }
+
+    fn leave(&mut self, channel: String) {
+        self.moves.left.push(channel);
+        if !self.todo.contains(&Todo::LeftAlone) {
+            self.todo.push(Todo::LeftAlone);
+        }
+    }
+
+    /// Takes a call along an edge if there is one: the end of a call overtakes what is done to it.
+    pub(super) fn shift(&mut self, id: CallId, next: CallState, now: Now) -> Vec<SipEvent> {
+        match self.calls.state(id) {
+            Some(state) if state.can_become(next) => self.advance(id, next, now),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What an event of any channel says about calls that are moved.
+    pub(super) fn moved(&mut self, name: &[u8], uniqueid: &str, event: &Message, now: Now) {
+        let text = |header: &str| event.get_str(header).unwrap_or_default();
+        match name {
+            b"dialbegin" | b"dialend" => {
+                let Some(id) = self.own_call(uniqueid) else {
+                    return;
+                };
+                let line = self.lines.get_mut(&id);
+                let Some(calling) = line.and_then(|line| line.control.calling.as_mut()) else {
+                    return;
+                };
+                let party = text("DestUniqueid");
+                if name == b"dialend" {
+                    calling.answered |= text("DialStatus") == "ANSWER";
+                    calling.ended = true;
+                } else if !party.is_empty() {
+                    let before = calling.party.replace(party.clone().into_owned());
+                    if let Some(before) = before {
+                        self.moves.watched.remove(&before);
+                    }
+                    self.moves.watched.insert(party.into_owned(), id);
+                }
+            }
+            b"hangup" => {
+                if let Some(id) = self.moves.watched.remove(uniqueid) {
+                    self.watched_ended(id, uniqueid, event, now);
+                }
+                if let Some(id) = self.own_call(uniqueid) {
+                    self.left_alone(id);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn watched_ended(&mut self, id: CallId, uniqueid: &str, event: &Message, now: Now) {
+        let Some(line) = self.lines.get_mut(&id) else {
+            return;
+        };
+        let control = &mut line.control;
+        let transferring = control.calling.is_some();
+        if let Some(calling) = &mut control.calling
+            && calling.party.as_deref() == Some(uniqueid)
+        {
+            calling.causes = Some(hangup_causes(event));
+        }
+        if control.with.as_deref() == Some(uniqueid) {
+            // The call ends by itself. If the server let its channel go on instead, because orders
+            // overtook each other, the list shows it.
+            line.check_at = Some(now.instant + UNSURE);
+            return;
+        }
+        if let Some(held) = &mut control.held
+            && held.other.as_deref() == Some(uniqueid)
+        {
+            held.other = None;
+            if !transferring {
+                self.hang_up_soon(id);
+            }
+        }
+    }
+
+    /// The party that the call was held with is gone: nobody would ever take it back.
+    fn hang_up_soon(&mut self, id: CallId) {
+        if let Some(line) = self.lines.get_mut(&id)
+            && line.hangup.is_none()
+            && !std::mem::replace(&mut line.cancel, true)
+        {
+            self.todo.push(Todo::HangUp(id));
+        }
+    }
+
+    /// Our channel is gone: the one that it was held with would hear music for ever.
+    pub(super) fn left_alone(&mut self, id: CallId) {
+        self.parts(id);
+        let Some(line) = self.lines.get_mut(&id) else {
+            return;
+        };
+        if let Some(party) = line
+            .control
+            .calling
+            .take()
+            .and_then(|calling| calling.party)
+        {
+            self.moves.watched.remove(&party);
+        }
+        let held = self
+            .lines
+            .get_mut(&id)
+            .and_then(|line| line.control.held.take());
+        let Some(other) = held.and_then(|held| held.other) else {
+            return;
+        };
+        self.moves.watched.remove(&other);
+        match self.own_call(&other) {
+            Some(other) => self.hang_up_soon(other),
+            None => self.leave(other),
+        }
+    }
+
+    /// Where the server's list shows calls that were moved while nobody looked.
+    pub(super) fn moves_in(&mut self, list: &[LiveChannel], now: Now) -> Vec<SipEvent> {
+        let there: HashSet<&str> = list.iter().map(|it| it.uniqueid.as_str()).collect();
+        let lines = &self.lines;
+        self.moves.watched.retain(|_, id| lines.contains_key(id));
+        let left = &mut self.moves.left;
+        left.retain(|channel| there.contains(channel.as_str()));
+        if !left.is_empty() && !self.todo.contains(&Todo::LeftAlone) {
+            self.todo.push(Todo::LeftAlone);
+        }
+        let mut out = Vec::new();
+        for channel in list {
+            if let Some(id) = self.own_call(&channel.uniqueid) {
+                out.extend(self.seen_at(id, channel, &there, now));
+            }
+        }
+        out
+    }
+
+    fn seen_at(
+        &mut self,
+        id: CallId,
+        channel: &LiveChannel,
+        there: &HashSet<&str>,
+        now: Now,
+    ) -> Vec<SipEvent> {
+        let holds = self.moves.is_at(channel, HOLD) && channel.bridge.is_empty();
+        let calls = channel.bridge.is_empty() && channel.application.eq_ignore_ascii_case("Dial");
+        let state = self.calls.state(id);
+        let ours = self.moves.context.as_deref() == Some(&channel.context);
+        let back = self.moves.back_to(PARK);
+        let Some(line) = self.lines.get_mut(&id) else {
+            return Vec::new();
+        };
+        let control = &mut line.control;
+        let sure = control.held.as_ref().is_none_or(|held| held.sure);
+        let fresh = control
+            .settled
+            .is_some_and(|at| now.instant.saturating_duration_since(at) < SETTLED);
+        if control.busy || (sure && fresh) {
+            return Vec::new();
+        }
+        let alone = channel.bridge.is_empty();
+        let gone = |with: &String| !there.contains(with.as_str());
+        if ours && alone && control.with.as_ref().is_some_and(gone) {
+            self.hang_up_soon(id);
+            return Vec::new();
+        }
+        match (holds, state) {
+            (true, Some(CallState::Connected | CallState::OnHold | CallState::Transferring)) => {
+                let held = control.held.get_or_insert(Held {
+                    other: None,
+                    back,
+                    sure: true,
+                });
+                held.sure = true;
+                let other = held.other.as_deref();
+                if other.is_some_and(|other| !there.contains(other)) {
+                    held.other = None;
+                    self.hang_up_soon(id);
+                }
+                self.jump(id, CallState::OnHold, now)
+            }
+            (false, Some(CallState::OnHold)) => {
+                if alone {
+                    self.leave_held(id);
+                } else {
+                    self.not_held(id);
+                }
+                self.jump(id, CallState::Connected, now)
+            }
+            (false, Some(CallState::Transferring)) if !calls => {
+                control.calling = None;
+                self.leave_held(id);
+                self.jump(id, CallState::Connected, now)
+            }
+            (false, Some(CallState::Connected)) => {
+                self.not_held(id);
+                Vec::new()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "moves_tests.rs"]
+mod tests;
