@@ -21,6 +21,7 @@ crate::on_both_versions!(
     a_recorded_conversation_has_the_length_of_the_talk_and_both_voices,
     a_recording_without_a_directory_is_told_of_where_asterisk_placed_it,
     a_recording_that_ends_with_its_call_is_whole,
+    a_recording_goes_on_while_the_call_is_held,
     a_recording_that_runs_or_does_not_is_not_started_or_stopped_again,
     digits_reach_the_phone_while_other_requests_are_answered,
     digits_of_a_call_that_ends_meanwhile_are_not_reported_as_sent,
@@ -191,6 +192,42 @@ async fn a_recording_that_ends_with_its_call_is_whole(version: Version) {
     let seconds = seconds(&recorded);
     assert!((1.6..2.4).contains(&seconds), "{seconds} s of 2 s");
     assert!(loudest_share(&recorded, 440) > 0.8);
+}
+
+async fn a_recording_goes_on_while_the_call_is_held(version: Version) {
+    let asterisk = Asterisk::start(version, &[]).await;
+    let adapter = adapter(&asterisk).await;
+    let (one, other) = (phone(&asterisk, 440).await, phone(&asterisk, 1000).await);
+    let call = between(&adapter, &one, &other).await;
+    one.media().wait_hears(1000).await;
+    let mut events = adapter.subscribe();
+    adapter
+        .record(RecordRequest::start(call.id()))
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    adapter.hold(&call.call_ref()).await.unwrap();
+    // The tone of the music.
+    one.media().wait_hears(500).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    adapter.resume(&call.call_ref()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    adapter
+        .record(RecordRequest::stop(call.id()))
+        .await
+        .unwrap();
+    let (running, file) = recording(&mut events).await;
+    assert!(running);
+    assert_eq!(recording(&mut events).await, (false, file));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let name = format!("faxbot-{}-1.wav", call.id().as_uuid());
+    let recorded = samples(&asterisk.monitor().join(name));
+    assert!(seconds(&recorded) > 2.6, "{}", seconds(&recorded));
+    // The music (500 Hz) is in it on Asterisk 16 and not on 22.
+    for hertz in [440, 1000] {
+        let share = loudest_share(&recorded, hertz);
+        assert!(share > 0.3, "{hertz} Hz: {share}");
+    }
 }
 
 async fn a_recording_that_runs_or_does_not_is_not_started_or_stopped_again(version: Version) {
