@@ -255,7 +255,8 @@ async fn health_counts_refusals_and_lost_connections_and_feels_slowness() {
     rig.mend();
     reconnected(&adapter).await;
 
-    for _ in 0..20 {
+    // Enough of the last hundred: the set-up of two connections is in there too.
+    for _ in 0..50 {
         let slow = ReplyFault::Slow(Duration::from_secs(1));
         rig.mock.next_reply("Ping", slow);
         adapter.health_check().await.unwrap();
