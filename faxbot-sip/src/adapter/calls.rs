@@ -20,7 +20,7 @@ use tokio::sync::watch;
 /// How long the record of an ended call stays readable by its id.
 const KEEP_ENDED: Duration = Duration::from_secs(3600);
 
-/// How many records of ended calls are kept at most: about 10 MB.
+/// How many records of ended calls are kept at most: about 13 MB.
 const MAX_ENDED: usize = 10_000;
 
 /// How many names of channels the record of one call has at most. A call that goes on for days may
@@ -70,9 +70,10 @@ struct Live {
 #[derive(Debug)]
 pub(crate) struct Calls {
     server: AdapterKind,
-    live: HashMap<CallId, Live>,
+    // Boxed: a table is up to twice as large as what is in it.
+    live: HashMap<CallId, Box<Live>>,
     by_native: HashMap<String, CallId>,
-    ended: HashMap<CallId, CallRecord>,
+    ended: HashMap<CallId, Box<CallRecord>>,
     ended_order: VecDeque<(Instant, CallId)>,
     /// How many records were dropped so far.
     swept: u64,
@@ -110,11 +111,11 @@ impl Calls {
         let (updates, receiver) = watch::channel(CallUpdate::new(call.state));
         self.live.insert(
             call.id,
-            Live {
+            Box::new(Live {
                 record,
                 state: call.state,
                 updates,
-            },
+            }),
         );
         Ok(receiver)
     }
@@ -163,8 +164,8 @@ impl Calls {
     /// The ended call that a reference names, while its record is kept.
     pub(crate) fn record(&self, call: &CallRef) -> Option<&CallRecord> {
         match (call.id, &call.native) {
-            (Some(id), _) => self.ended.get(&id),
-            (None, Some(native)) => self.ended.values().find(|record| {
+            (Some(id), _) => self.ended.get(&id).map(AsRef::as_ref),
+            (None, Some(native)) => self.ended.values().map(AsRef::as_ref).find(|record| {
                 record
                     .channels
                     .iter()
@@ -180,7 +181,7 @@ impl Calls {
         let numbers = (self.swept..).zip(&self.ended_order);
         let all: Vec<_> = numbers.collect();
         let record =
-            |(number, (_, id)): (u64, &(Instant, CallId))| Some((number, self.ended.get(id)?));
+            |(number, (_, id)): (u64, &(Instant, CallId))| Some((number, self.ended.get(id)?.as_ref()));
         all.into_iter().rev().filter_map(record)
     }
 
@@ -278,7 +279,8 @@ impl Calls {
         });
         let mut change = CallStateChanged::new(Some(id), live.state, CallState::Terminated);
         change.record = Some(Box::new(record.clone()));
-        self.keep(id, record, now.instant);
+        record.channels.shrink_to_fit();
+        self.keep(id, Box::new(record), now.instant);
         Some(change)
     }
 
@@ -306,7 +308,7 @@ impl Calls {
         }
     }
 
-    fn keep(&mut self, id: CallId, record: CallRecord, now: Instant) {
+    fn keep(&mut self, id: CallId, record: Box<CallRecord>, now: Instant) {
         self.ended.insert(id, record);
         self.ended_order.push_back((now, id));
         self.sweep(now);
@@ -320,7 +322,7 @@ impl Calls {
                 self.by_native.remove(channel.expose());
             }
         }
-        Some(live)
+        Some(*live)
     }
 }
 

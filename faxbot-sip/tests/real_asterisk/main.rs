@@ -10,5 +10,7 @@ mod control;
 mod fax;
 mod incoming;
 mod media;
+mod load;
+mod plans;
 mod receive;
 mod records;

@@ -71,7 +71,8 @@ pub(super) enum Todo {
 #[derive(Debug)]
 pub(super) struct Books {
     pub(super) calls: Calls,
-    pub(super) lines: HashMap<CallId, Line>,
+    // Boxed: a table is up to twice as large as what is in it, and keeps its size.
+    pub(super) lines: HashMap<CallId, Box<Line>>,
     /// Channels whose `Uniqueid` the server chose.
     pub(super) by_uniqueid: HashMap<String, Leg>,
     pub(super) conferences: Conferences,
@@ -119,7 +120,7 @@ impl Books {
             ring_timeout: new.ring_timeout,
             ..Line::default()
         };
-        self.lines.insert(new.id, line);
+        self.lines.insert(new.id, Box::new(line));
         Ok(updates)
     }
 
@@ -306,7 +307,7 @@ impl Books {
             self.calls.unname(id, &partner.uniqueid);
             self.calls.unname(id, &partner.channel);
         }
-        Some(line)
+        Some(*line)
     }
 
     /// Whose leg a `Uniqueid` names.
@@ -401,7 +402,7 @@ impl Books {
 
     /// When [`timeout`](Self::timeout) wants to be called.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        let due = |line| [Line::due_at(line), Line::decision_due_at(line)];
+        let due = |line: &Box<Line>| [line.due_at(), line.decision_due_at()];
         self.lines.values().flat_map(due).flatten().min()
     }
 

@@ -278,7 +278,7 @@ impl Books {
         self.by_uniqueid.insert(came.uniqueid.clone(), Leg::Own(id));
         self.lines.insert(
             id,
-            Line {
+            Box::new(Line {
                 uniqueid: came.uniqueid,
                 plan: Plan::Incoming,
                 incoming: Some(Waiting {
@@ -295,7 +295,7 @@ impl Books {
                 taken: true,
                 check_at: Some(due + OVERDUE),
                 ..Line::default()
-            },
+            }),
         );
         self.channel(id, &came.channel);
         self.todo.push(Todo::Announce(id));
