@@ -221,3 +221,28 @@ impl Drop for Sender<'_> {
 fn gone() -> Error {
     Error::new(ErrorKind::NotFound, OPERATION, "no such call is up")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_and_their_length_are_bounded() {
+        let longest = "1".repeat(MAX_DIGITS);
+        for (digits, millis, fine) in [
+            ("0123456789ABCD*#", 100, true),
+            (longest.as_str(), 10_000, true),
+            ("1", 40, true),
+            ("", 100, false),
+            ("1w", 100, false),
+            ("1,2", 100, false),
+            ("\u{661}", 100, false),
+            ("1", 39, false),
+            ("1", 10_001, false),
+        ] {
+            let mut request = DtmfRequest::new(CallId::new(), digits);
+            request.duration = Duration::from_millis(millis);
+            assert_eq!(check(&request).is_ok(), fine, "{digits} {millis}");
+        }
+    }
+}

@@ -9,7 +9,7 @@ use faxbot_core::{
     sip::{CallRecord, Disposition, HistoryQuery, SipEvent},
 };
 
-use super::{books::Books, core::Core, outcome::Leg, request::action, server::Server};
+use super::{books::Books, core::Core, incoming, outcome::Leg, request::action, server::Server};
 use crate::protocol::ami::Message;
 
 /// Records of a page when the query names no number, and at most.
@@ -87,7 +87,9 @@ impl Books {
             .get_str("UniqueID")
             .and_then(|uniqueid| match self.leg(&uniqueid) {
                 Some(Leg::Own(id)) => Some(id),
-                _ => None,
+                Some(_) => None,
+                // One that came to us is known by its channel while it is up, and by its id after.
+                None => Some(incoming::call_id(&uniqueid)),
             });
         let ours =
             |id: &CallId| self.lines.contains_key(id) || self.calls.record(&(*id).into()).is_some();
@@ -200,4 +202,40 @@ pub(super) fn cdr(core: &Core, call: &CallRef) -> Result<CallRecord> {
     let mut record = books.cdrs.measured(record);
     record.disposition = cdr.disposition;
     Ok(record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cdr(duration_seconds: u64) -> Cdr {
+        Cdr {
+            duration_seconds,
+            billable_seconds: 0,
+            disposition: Disposition::Answered,
+        }
+    }
+
+    #[test]
+    fn the_servers_records_are_bounded_and_the_oldest_goes() {
+        let mut cdrs = Cdrs::default();
+        let ids: Vec<_> = (0..=MAX_CDRS).map(|_| CallId::new()).collect();
+        for &id in &ids {
+            cdrs.keep(id, cdr(1));
+            cdrs.keep(id, cdr(2));
+        }
+        assert_eq!((cdrs.by_call.len(), cdrs.order.len()), (MAX_CDRS, MAX_CDRS));
+        assert!(!cdrs.by_call.contains_key(&ids[0]));
+        assert_eq!(cdrs.by_call.get(&ids[1]), Some(&cdr(2)));
+    }
+
+    #[test]
+    fn a_cursor_is_read_back_and_nothing_else_is_a_cursor() {
+        let mark = Cdrs::default().mark;
+        let cursor = format!("{mark}{:016x}", 7);
+        assert_eq!(read_cursor(&mark, &cursor).unwrap(), 7);
+        for bad in ["", "7", &mark, &cursor[1..], &format!("{cursor}0")] {
+            assert!(read_cursor(&mark, bad).is_err(), "{bad}");
+        }
+    }
 }

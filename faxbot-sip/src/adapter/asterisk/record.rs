@@ -312,3 +312,51 @@ fn gone() -> Error {
 fn refused(message: &str) -> Error {
     Error::new(ErrorKind::InvalidState, OPERATION, message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn running() -> Recordings {
+        let ours = Recording {
+            file: "/rec/a.wav".to_owned(),
+            monitor: None,
+            started: true,
+            told: true,
+            naming: false,
+            stopping: false,
+        };
+        Recordings {
+            ours: Some(ours),
+            ..Recordings::default()
+        }
+    }
+
+    #[test]
+    fn a_stop_of_others_ends_ours_only_where_there_is_no_other() {
+        let id = CallId::new();
+        assert!(running().stop_event(id).is_some());
+        let mut recordings = running();
+        recordings.others = 1;
+        assert!(recordings.stop_event(id).is_none());
+        assert!(recordings.stop_event(id).is_some());
+        assert!(recordings.stop_event(id).is_none());
+    }
+
+    #[test]
+    fn the_late_event_of_a_stop_that_was_answered_ends_no_new_recording() {
+        let mut recordings = running();
+        recordings.stops_due = 1;
+        assert!(recordings.stop_event(CallId::new()).is_none());
+        assert!(recordings.ours.is_some());
+    }
+
+    #[test]
+    fn a_recording_that_was_never_told_of_ends_without_a_word() {
+        let mut recordings = running();
+        if let Some(ours) = &mut recordings.ours {
+            ours.told = false;
+        }
+        assert!(recordings.ended(CallId::new()).is_none());
+    }
+}
