@@ -272,7 +272,7 @@ async fn a_live_call_and_a_kept_record_take_what_is_stated() {
     assert!(kept <= RECORD_BYTES, "{kept} bytes a kept record");
 }
 
-/// Calls of a minute each, one each two seconds, for so long. Answers what the adapter holds then.
+/// Calls of a minute each, one each four seconds, for so long. Answers what the adapter holds then.
 async fn hours(count: usize) -> usize {
     let rig = rig().await;
     rig.mock.on_dial(
@@ -283,13 +283,13 @@ async fn hours(count: usize) -> usize {
     let adapter = rig.adapter_with(|config| config.fax_poll = Duration::from_secs(60));
     adapter.connect().await.unwrap();
     let mut most = 0;
-    for index in 0..count * 3_600 / 2 {
+    for index in 0..count * 3_600 / 4 {
         let request = CallRequest::dial(number(index));
         adapter.make_call(request).await.unwrap();
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        tokio::time::sleep(Duration::from_secs(4)).await;
         most = most.max(adapter.snapshot().calls.len());
     }
-    assert!((30..=32).contains(&most), "{most} calls at once");
+    assert!((14..=17).contains(&most), "{most} calls at once");
     held(adapter).await
 }
 
@@ -297,7 +297,7 @@ async fn hours(count: usize) -> usize {
 async fn the_memory_of_an_adapter_is_the_same_after_one_hour_and_after_two() {
     let _alone = ALONE.lock().await;
     let (one, two) = (hours(1).await, hours(2).await);
-    println!("{one} bytes after one hour of 1,800 calls, {two} after two");
+    println!("{one} bytes after one hour of 900 calls, {two} after two");
     // A table of records may have grown to its next size.
     assert!(two < one + one / 4, "{one} {two}");
 }

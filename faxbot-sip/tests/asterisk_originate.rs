@@ -202,11 +202,16 @@ async fn place_calls(
         }),
     ];
     requests.push(CallRequest::dial(Address::native(a.clone())));
+    let native = |text: &String| Address::native(text.clone());
+    requests.push(CallRequest::connect(native(a), native(b)));
+    requests.push(dial("+15551230001").on_answer(OnAnswer::Bridge(native(c))));
+    requests.push(dial("+15551230001").with_header(a.clone(), b.clone()));
+    requests.push(dial("+15551230001").with_header("X-Case", b.clone()));
     for request in requests {
         let before = rig.mock.actions().len();
         let id = request.id;
         let placed = adapter.make_call(request).await;
-        check(rig, before, 3)?;
+        check(rig, before, 5)?;
         if placed.is_ok() {
             let _ended = adapter.hangup(&id.into()).await;
         }
