@@ -23,7 +23,7 @@ use super::{
     books::{Books, Todo},
     config::AsteriskConfig,
     outcome::OutcomeStore,
-    server::{Presence, Server, Startup},
+    server::{Extent, Presence, Server, Startup},
     spool::Spool,
 };
 use crate::{adapter::calls::Now, driver::Setup, protocol::ami::AmiSession};
@@ -192,12 +192,13 @@ impl Core {
     pub(super) async fn secure(
         &self,
         server: &Server,
+        extent: Extent,
         operation: &'static str,
     ) -> Result<Result<bool>> {
         if self.store.is_off() {
             return Ok(Ok(false));
         }
-        match server.extensions(&self.store, operation).await {
+        match server.extensions(&self.store, extent, operation).await {
             Ok(Presence::Present { control, .. }) => return Ok(Ok(control)),
             Ok(Presence::Absent) if !self.store.is_automatic() => {
                 return Ok(Err(Error::new(
@@ -234,7 +235,7 @@ impl Core {
         if !self.state().abilities.outcomes {
             return Ok(());
         }
-        if let Err(why) = self.secure(server, operation).await? {
+        if let Err(why) = self.secure(server, Extent::Handler, operation).await? {
             let abilities = self.state().abilities.clone().without_extensions();
             self.learn(abilities);
             self.trouble(Severity::Warning, why);

@@ -23,7 +23,7 @@ use super::{
     incoming::{News, private},
     outcome::{KEY, KIND, KIND_INCOMING, KIND_RECEIVE, channel_id},
     request::{action, second_party},
-    server::Server,
+    server::{Extent, Server},
 };
 
 /// The server itself ends a call that waits so long beyond its deadline: we may be gone by then.
@@ -450,7 +450,7 @@ async fn before(
     id: CallId,
 ) -> Result<()> {
     const OPERATION: &str = "accept";
-    if !core.secure(server, OPERATION).await?? {
+    if !core.secure(server, Extent::Whole, OPERATION).await?? {
         return Err(Error::new(
             ErrorKind::Config,
             OPERATION,

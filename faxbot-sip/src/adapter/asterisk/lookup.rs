@@ -20,7 +20,7 @@ use super::{
     line::LiveChannel,
     outcome::{FaxContext, KIND, KIND_CONNECT, Leg, Report},
     request::action,
-    server::{Presence, Server},
+    server::{Extent, Presence, Server},
 };
 
 /// How old a request must be before an absent trace proves anything: an Originate in the server's
@@ -135,7 +135,7 @@ async fn absent(core: &Core, server: &Server, call: &CallRef) -> Result<Lookup> 
     if core.clock.timestamp().duration_since(requested) < SETTLED {
         return Ok(Lookup::Unknown(UnknownReason::TooRecent));
     }
-    let since = match server.extensions(&core.store, "lookup").await {
+    let since = match server.extensions(&core.store, Extent::Handler, "lookup").await {
         Ok(Presence::Present { since, .. }) => since,
         // A reload took it away; calls that ended since left nothing.
         Ok(Presence::Absent) => return Ok(Lookup::Unknown(UnknownReason::NotKept)),

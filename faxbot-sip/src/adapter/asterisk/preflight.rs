@@ -9,7 +9,7 @@ use super::{
     core::Core,
     outcome::channel_id,
     request::action,
-    server::{Presence, Server},
+    server::{Extent, Presence, Server},
     spool::Spool,
 };
 
@@ -185,7 +185,7 @@ pub(super) async fn run(core: &Core, server: &Server) -> Result<Preflight> {
             problems.push(problem);
         }
     }
-    let outcomes = match server.extensions(store, OPERATION).await {
+    let outcomes = match server.extensions(store, Extent::Handler, OPERATION).await {
         _ if store.is_off() => None,
         Ok(Presence::Present { .. }) if store.is_automatic() => {
             permitted(server.may_add(store, OPERATION).await)?

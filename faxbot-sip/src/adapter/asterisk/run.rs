@@ -27,7 +27,7 @@ use super::{
     line::LiveChannel,
     outcome::{Leg, Report},
     rooms,
-    server::Server,
+    server::{Extent, Server},
 };
 use crate::{
     driver::{Handle, Setup},
@@ -328,7 +328,7 @@ async fn prepare(core: &Core, server: &Server) -> Result<()> {
 
 /// Finds out what the server can do for us. The inner error is why outcomes are not kept.
 async fn learn(core: &Core, server: &Server) -> Result<Result<()>> {
-    let kept = core.secure(server, "connect").await?;
+    let kept = core.secure(server, Extent::Whole, "connect").await?;
     let actions = server.actions("connect").await?;
     let has = async |module| server.has_module(module, "connect").await;
     core.learn(Abilities {

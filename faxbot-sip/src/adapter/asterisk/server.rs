@@ -36,6 +36,16 @@ impl fmt::Debug for Startup {
     }
 }
 
+/// How much of our context is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// All of it: about 7 KB of answer.
+    Whole,
+    /// The hangup handler's extension, which is made last and goes with the others: a reload takes all
+    /// or none.
+    Handler,
+}
+
 /// Whether our extensions are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Presence {
@@ -265,17 +275,21 @@ impl Server {
     pub(super) async fn extensions(
         &self,
         store: &OutcomeStore,
+        extent: Extent,
         operation: &'static str,
     ) -> Result<Presence> {
         let Some(context) = store.context() else {
             return Ok(Presence::Absent);
         };
-        let headers = [("Context", context)];
+        let mut headers = vec![("Context", context)];
+        if extent == Extent::Handler {
+            headers.push(("Extension", "s"));
+        }
         let reply = self
             .ask(action("ShowDialPlan", &headers, operation)?, operation)
             .await?;
         if is_positive(&reply) {
-            return Ok(presence(&reply, store));
+            return Ok(presence(&reply, store, extent));
         }
         // `Did not find context ...` and `Did not find extension ...`; another error says nothing.
         match reply.message() {
@@ -437,7 +451,7 @@ fn age(text: &str) -> Duration {
 }
 
 /// What `ShowDialPlan` says of our context.
-fn presence(reply: &Reply, store: &OutcomeStore) -> Presence {
+fn presence(reply: &Reply, store: &OutcomeStore, extent: Extent) -> Presence {
     let all = |header| -> Vec<_> {
         let events = reply.events.iter();
         events.filter_map(|event| event.get_str(header)).collect()
@@ -448,7 +462,8 @@ fn presence(reply: &Reply, store: &OutcomeStore) -> Presence {
         return if has("s") {
             Presence::Present {
                 since: None,
-                control: EXTENSIONS.iter().all(|(name, _)| has(name)),
+                control: extent == Extent::Handler
+                    || EXTENSIONS.iter().all(|(name, _)| has(name)),
             }
         } else {
             Presence::Absent
@@ -456,10 +471,11 @@ fn presence(reply: &Reply, store: &OutcomeStore) -> Presence {
     }
     let steps = all("AppData");
     let has = |data: &str| steps.iter().any(|it| it == data);
-    let control = EXTENSIONS
-        .iter()
-        .flat_map(|(_, steps)| steps.iter())
-        .all(|(_, data)| has(data));
+    let control = extent == Extent::Handler
+        || EXTENSIONS
+            .iter()
+            .flat_map(|(_, steps)| steps.iter())
+            .all(|(_, data)| has(data));
     let whole = control && store.steps().iter().all(|(_, data)| has(data));
     // Without the time that they were made at they prove nothing: they are made again.
     match steps.iter().find_map(|data| store.read_made_at(data)) {
