@@ -47,7 +47,7 @@ async fn two_hundred_calls_of_two_parties_are_all_in_the_books(version: Version)
     let address = |number: usize| party.uri_of(&format!("phone{number}"));
     let request = |number: usize| {
         let (one, other) = (address(number), address(1_000 + number));
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             CallRequest::connect(one.parse().unwrap(), other.parse().unwrap())
         } else {
             dial(&other).on_answer(OnAnswer::Bridge(one.parse().unwrap()))

@@ -402,8 +402,9 @@ impl Books {
 
     /// When [`timeout`](Self::timeout) wants to be called.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        let due = |line: &Box<Line>| [line.due_at(), line.decision_due_at()];
-        self.lines.values().flat_map(due).flatten().min()
+        let due = |line: &Line| [line.due_at(), line.decision_due_at()];
+        let lines = self.lines.values().map(AsRef::as_ref);
+        lines.flat_map(due).flatten().min()
     }
 
     /// Asks for the check of what is overdue.
