@@ -552,6 +552,61 @@ async fn a_new_process_finds_a_waiting_call_under_the_same_id_and_can_look_up_th
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_link_that_drops_while_a_call_is_prepared_leaves_none_without_its_handler() {
+    for faulty in 0..4 {
+        let rig = Rig::new().await;
+        let adapter = connected(&rig).await;
+        for _ in 0..faulty {
+            rig.mock
+                .next_reply("Setvar", ReplyFault::Slow(Duration::ZERO));
+        }
+        rig.mock.next_reply("Setvar", ReplyFault::DropBefore);
+        let (id, _) = told(&rig, &adapter, caller()).await;
+        adapter.accept(&id.into(), AcceptAs::Park).await.unwrap();
+        adapter.hangup(&id.into()).await.unwrap();
+        rig.quiet().await;
+        let other = connected(&rig).await;
+        assert!(
+            matches!(other.lookup(&id.into()).await.unwrap(), Lookup::Ended(_)),
+            "{faulty}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_is_said_to_be_gone_and_is_not_can_be_decided_on_again() {
+    let rig = Rig::new().await;
+    let adapter = connected(&rig).await;
+    let (id, channel) = told(&rig, &adapter, caller()).await;
+    let mut events = adapter.subscribe();
+    rig.mock
+        .next_reply("Hangup", ReplyFault::Refuse("No such channel".into()));
+    let error = adapter
+        .reject(&id.into(), RejectCause::Busy)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert_eq!(next(&mut events).await.id, id);
+    adapter.accept(&id.into(), AcceptAs::Park).await.unwrap();
+    assert_eq!(rig.mock.caller_saw(&channel), Some(CallerSaw::Answered));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_adapter_that_is_disconnected_while_a_call_is_bridged_invents_no_end() {
+    let rig = Rig::new().await;
+    let adapter = connected(&rig).await;
+    let (id, _) = told(&rig, &adapter, caller()).await;
+    rig.mock.next_call(CallScript::no_answer());
+    let to = AcceptAs::Bridge("+15551230602".parse().unwrap());
+    let call = CallRef::from(id);
+    let (error, _) = tokio::join!(adapter.accept(&call, to), async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        adapter.disconnect(Duration::from_secs(1)).await.unwrap();
+    });
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::OutcomeUnknown);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_flood_of_calls_is_rejected_as_busy_beyond_a_thousand() {
     let rig = Rig::new().await;
     let adapter = connected(&rig).await;

@@ -349,6 +349,7 @@ impl Books {
         let mut present = HashSet::new();
         let mut out = Vec::new();
         self.partners_in(list, asked, now);
+        self.out_of_agi(list, asked);
         for channel in list {
             if let Some(Leg::Own(id)) = self.leg(&channel.uniqueid)
                 && self.lines.contains_key(&id)

@@ -285,6 +285,7 @@ impl State {
     pub(super) fn forget_connection(&mut self) {
         self.work.clear();
         self.later.clear();
+        self.books.door.forget();
         self.setup = None;
         self.lost_at = None;
         self.up_since = None;

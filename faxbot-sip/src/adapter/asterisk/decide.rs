@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, time::Duration};
 use faxbot_core::{
     Effect, Error, ErrorKind, Private, Result,
     id::{CallId, CallRef},
-    sip::{AcceptAs, CallOptions, CallRecord, Capability, RejectCause, Severity},
+    sip::{AcceptAs, CallOptions, CallRecord, Capability, Causes, RejectCause, Severity},
 };
 
 use super::{
@@ -21,6 +21,7 @@ use super::{
         FAX_FILE, FAX_OPTIONS, PARK, RECEIVE,
     },
     incoming::{News, private},
+    legs::DialStatus,
     outcome::{KEY, KIND, KIND_INCOMING, KIND_RECEIVE, channel_id},
     request::{action, second_party},
     server::{Extent, Server},
@@ -100,14 +101,17 @@ async fn learn(
 async fn prepare(core: &Core, server: &Server, id: CallId, news: &News) -> Result<()> {
     const OPERATION: &str = "incoming";
     let (key, channel) = (channel_id(id), news.uniqueid.as_str());
-    let prepared = news.late
-        && server.variable(channel, KEY, OPERATION).await?.as_deref() == Some(key.as_str());
+    let prepared = match news.prepared {
+        Some(prepared) => prepared,
+        // An earlier process may have done it.
+        None => server.variable(channel, KEY, OPERATION).await?.as_deref() == Some(key.as_str()),
+    };
     let limit = news.left.saturating_add(NET).as_secs().max(1).to_string();
     let mut variables = vec![("TIMEOUT(absolute)", limit)];
-    if !prepared
-        && core.state().abilities.outcomes
-        && let Some(handler) = core.store.handler()
-    {
+    let outcomes = core.state().abilities.outcomes;
+    let handler = core.store.handler().filter(|_| outcomes && !prepared);
+    let pushes = handler.is_some();
+    if let Some(handler) = handler {
         variables.push((KEY, key));
         variables.push((KIND, KIND_INCOMING.to_owned()));
         variables.push(("CHANNEL(hangup_handler_push)", handler));
@@ -116,6 +120,9 @@ async fn prepare(core: &Core, server: &Server, id: CallId, news: &News) -> Resul
         server
             .set_variable(channel, variable, &value, OPERATION)
             .await?;
+    }
+    if prepared || pushes {
+        core.state().books.prepared(id);
     }
     Ok(())
 }
@@ -263,8 +270,11 @@ impl<'a> Decision<'a> {
         let error = error.with_call_id(self.id);
         self.done = true;
         if error.kind() == ErrorKind::NotFound {
-            // Its end is on its way, or was missed. The decision stays: there is nothing to decide.
-            check(self.core, self.id);
+            self.core.events(|state, now| {
+                state.books.too_late(self.id, now);
+                Vec::new()
+            });
+            self.core.wake.notify_one();
             return Error::new(
                 ErrorKind::NotFound,
                 error.operation(),
@@ -378,9 +388,15 @@ impl Route {
     fn variables(mut self, core: &Core, id: CallId) -> Vec<(&'static str, String)> {
         self.variables
             .push((ACCEPT_LIMIT, self.limit.as_secs().to_string()));
+        // An earlier decision may have said otherwise, and not have arrived.
+        let kind = if self.fax {
+            KIND_RECEIVE
+        } else {
+            KIND_INCOMING
+        };
+        self.variables.push((KIND, kind.to_owned()));
         if let Some(spool) = core.spool.as_ref().filter(|_| self.fax) {
             self.variables.extend([
-                (KIND, KIND_RECEIVE.to_owned()),
                 (FAX_FILE, spool.received(id).remote),
                 (FAX_OPTIONS, RECEIVE_OPTIONS.to_owned()),
             ]);
@@ -487,7 +503,8 @@ async fn answered(core: &Core, id: CallId) -> Result<()> {
             let over = state.books.calls.state(id).is_none();
             over.then(|| match state.books.record(&id.into()) {
                 Some(record) if record.answer.is_some() => Ok(()),
-                record => Err(gone(id, record.as_ref())),
+                Some(record) => Err(gone(id, &record)),
+                None => Err(unfollowed(id)),
             })
         })
         .await;
@@ -501,27 +518,46 @@ async fn answered(core: &Core, id: CallId) -> Result<()> {
     })
 }
 
+/// The error of a call that left the books without an end.
+fn unfollowed(id: CallId) -> Error {
+    Error::new(
+        ErrorKind::OutcomeUnknown,
+        "accept",
+        "the call could no longer be followed; ask with lookup",
+    )
+    .with_call_id(id)
+}
+
+/// How the wait for the other party ended.
+enum Ended {
+    Dial(DialStatus, Causes),
+    /// The caller's call ended.
+    Call,
+    /// It left the books without an end.
+    Unseen,
+}
+
 /// Waits for the other party. A caller whose party does not answer stays, parked.
 async fn bridged(core: &Core, server: &Server, id: CallId, channel: &str) -> Result<()> {
-    use super::legs::DialStatus;
     const OPERATION: &str = "accept";
     let limit = CallOptions::default().timeout + core.config.request_timeout;
     let ended = core
         .until(limit, |state| {
             let Some(line) = state.books.lines.get(&id) else {
-                return Some(None);
+                let ended = state.books.record(&id.into()).is_some();
+                return Some(if ended { Ended::Call } else { Ended::Unseen });
             };
             let status = match line.second.dial {
                 _ if line.second.answered => Some(DialStatus::Answer),
                 status => status,
             };
-            status.map(|status| Some((status, line.second_causes(None))))
+            status.map(|status| Ended::Dial(status, line.second_causes(None)))
         })
         .await;
     let error = |kind, message: &str| Error::new(kind, OPERATION, message).with_call_id(id);
     match ended {
-        Some(Some((DialStatus::Answer, _))) => Ok(()),
-        Some(Some((_, causes))) => {
+        Some(Ended::Dial(DialStatus::Answer, _)) => Ok(()),
+        Some(Ended::Dial(_, causes)) => {
             let code = causes.q850.map(|cause| cause.to_string());
             let why = error(
                 ErrorKind::Rejected,
@@ -529,10 +565,11 @@ async fn bridged(core: &Core, server: &Server, id: CallId, channel: &str) -> Res
             );
             Err(why.with_native(code, causes.native.clone()))
         }
-        Some(None) => Err(error(
+        Some(Ended::Call) => Err(error(
             ErrorKind::Rejected,
             "the caller hung up before the other party answered",
         )),
+        Some(Ended::Unseen) => Err(unfollowed(id)),
         None => {
             // No event told; the channel itself knows.
             match server
@@ -550,14 +587,13 @@ async fn bridged(core: &Core, server: &Server, id: CallId, channel: &str) -> Res
     }
 }
 
-fn gone(id: CallId, record: Option<&CallRecord>) -> Error {
+fn gone(id: CallId, record: &CallRecord) -> Error {
     let error = Error::new(
         ErrorKind::Rejected,
         "accept",
         "the caller hung up before the call was answered",
     );
-    let code = record.and_then(|record| record.causes.q850);
     error
-        .with_native(code.map(|cause| cause.to_string()), None)
+        .with_native(record.causes.q850.map(|cause| cause.to_string()), None)
         .with_call_id(id)
 }

@@ -4,7 +4,7 @@
 //! A call has the UUIDv5 of its channel's `Uniqueid`, so that another process finds the same id.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -71,6 +71,17 @@ pub(super) struct Door {
     refused: VecDeque<String>,
     /// It was told that there are too many.
     full: bool,
+    /// Calls that were decided on, and that the last list shows in `AGI` all the same.
+    back: HashSet<CallId>,
+}
+
+impl Door {
+    /// The connection is over for good, and with it what was to be done there.
+    pub(super) fn forget(&mut self) {
+        self.refused.clear();
+        self.back.clear();
+        self.full = false;
+    }
 }
 
 /// What an incoming call waits for, or was decided to be.
@@ -86,6 +97,10 @@ pub(super) struct Waiting {
     told: bool,
     /// It was found in a list, or comes for the second time: an earlier process may have prepared it.
     late: bool,
+    /// Whether its hangup handler is there; `None` when only the channel itself knows.
+    prepared: Option<bool>,
+    /// It left `AGI` while its decision was on its way.
+    left: bool,
     /// It was answered before it came to us.
     answered: bool,
     /// How we rejected it; `None` stands for the deadline.
@@ -126,6 +141,16 @@ pub(super) struct News {
     /// How long it waits from now on.
     pub(super) left: Duration,
     pub(super) late: bool,
+    pub(super) prepared: Option<bool>,
+}
+
+impl LiveChannel {
+    /// Whether a decision on the channel is waited for in this context.
+    fn waits_in(&self, context: &str) -> bool {
+        self.context == context
+            && self.application.eq_ignore_ascii_case("AGI")
+            && self.data.starts_with("agi:async")
+    }
 }
 
 impl Waiting {
@@ -146,9 +171,17 @@ impl Waiting {
 
     /// It waits for a decision, once more or still, until `due` at the least.
     fn wait_again(&mut self, stage: Stage, due: Instant, now: Now) {
-        (self.stage, self.rejected, self.overdue) = (stage, None, false);
+        (self.stage, self.rejected) = (stage, None);
+        (self.overdue, self.left) = (false, false);
         self.due = self.due.max(due);
         self.call.deadline = now.wall + self.due.saturating_duration_since(now.instant);
+    }
+
+    /// The server took the order. It may have gone through the dialplan and be back already.
+    fn decided(&mut self) {
+        if !self.is_undecided() {
+            self.stage = Stage::Decided;
+        }
     }
 
     /// The causes of a call that was not answered: what the caller was told by our decision.
@@ -196,21 +229,27 @@ impl Books {
         let Some(context) = self.door.context.clone() else {
             return Vec::new();
         };
-        let waits = |channel: &&LiveChannel| {
-            channel.context == context
-                && channel.application.eq_ignore_ascii_case("AGI")
-                && channel.data.starts_with("agi:async")
-        };
+        let back = std::mem::take(&mut self.door.back);
         let mut out = Vec::new();
-        for channel in list.iter().filter(waits) {
-            if let Some(waiting) = self.waiting_of(call_id(&channel.uniqueid)) {
+        for channel in list.iter().filter(|it| it.waits_in(&context)) {
+            let id = call_id(&channel.uniqueid);
+            let ending = self.is_ending(id);
+            if let Some(waiting) = self.waiting_of(id) {
                 match waiting.stage {
                     // The link was lost before it could be told of.
                     Stage::New => {
                         waiting.late = true;
-                        self.todo.push(Todo::Announce(call_id(&channel.uniqueid)));
+                        self.todo.push(Todo::Announce(id));
                     }
-                    Stage::Unsure => self.undecide(call_id(&channel.uniqueid), now),
+                    Stage::Unsure => self.undecide(id, now),
+                    Stage::Decided if !ending && back.contains(&id) => {
+                        self.came_back(id, &channel.state, now);
+                    }
+                    // One list may be older than the order; the next one is not.
+                    Stage::Decided if !ending => {
+                        self.door.back.insert(id);
+                        self.unsure(id, now);
+                    }
                     Stage::Open | Stage::Deciding | Stage::Decided => {}
                 }
                 continue;
@@ -232,6 +271,30 @@ impl Books {
         out
     }
 
+    /// Calls of `asked` that the list shows elsewhere: somebody else took them while nobody looked.
+    pub(super) fn out_of_agi(&mut self, list: &[LiveChannel], asked: &[CallId]) {
+        let Some(context) = self.door.context.clone() else {
+            return;
+        };
+        for channel in list.iter().filter(|it| !it.waits_in(&context)) {
+            if let Some(Leg::Own(id)) = self.leg(&channel.uniqueid)
+                && asked.contains(&id)
+            {
+                self.agi_end(id);
+            }
+        }
+    }
+
+    /// It went through the dialplan and waits for another decision.
+    fn came_back(&mut self, id: CallId, state: &str, now: Now) {
+        let due = now.instant + self.door.deadline;
+        if let Some(waiting) = self.waiting_of(id) {
+            waiting.wait_again(Stage::New, due, now);
+            (waiting.late, waiting.answered) = (true, state == "Up");
+            self.todo.push(Todo::Announce(id));
+        }
+    }
+
     fn arrive(&mut self, came: Arrival, now: Now) -> Vec<SipEvent> {
         // The other leg of a Local channel that we placed is a call of ours already.
         if Leg::of(&came.uniqueid).is_some() || came.uniqueid.is_empty() {
@@ -241,18 +304,16 @@ impl Books {
         let due = now.instant + self.door.deadline;
         let deadline = now.wall + self.door.deadline;
         if let Some(waiting) = self.waiting_of(id) {
-            if waiting.stage == Stage::Decided {
-                // It went through the dialplan and came back for another decision.
-                waiting.wait_again(Stage::New, due, now);
-                (waiting.late, waiting.answered) = (true, came.state == "Up");
-                self.todo.push(Todo::Announce(id));
+            if waiting.stage == Stage::Decided || waiting.left {
+                self.came_back(id, &came.state, now);
             }
             return Vec::new();
         }
-        if self.undecided() >= MAX_WAITING {
-            return self.refuse(id, came.uniqueid);
+        match self.undecided() {
+            MAX_WAITING.. => return self.refuse(id, came.uniqueid),
+            // Not at each place that becomes free, or a flood would be told of with each call.
+            waiting => self.door.full &= waiting >= MAX_WAITING / 2,
         }
-        self.door.full = false;
         let mut call = IncomingCall::new(id, now.wall - came.age, deadline);
         call.caller = is_known(&came.caller).then(|| private(&came.caller));
         call.called = is_known(&came.called).then(|| private(&came.called));
@@ -288,6 +349,8 @@ impl Books {
                     overdue: false,
                     told: false,
                     late: came.late,
+                    prepared: (!came.late).then_some(false),
+                    left: false,
                     answered: came.state == "Up",
                     rejected: None,
                 }),
@@ -327,10 +390,8 @@ impl Books {
     }
 
     fn undecided(&self) -> usize {
-        let waiting = self
-            .lines
-            .values()
-            .filter_map(|line| line.incoming.as_ref());
+        let lines = self.lines.values().filter(|line| line.is_there());
+        let waiting = lines.filter_map(|line| line.incoming.as_ref());
         waiting.filter(|waiting| waiting.is_undecided()).count()
     }
 
@@ -340,10 +401,11 @@ impl Books {
 
     /// The channel left `AGI(agi:async)`: by our order, or somebody else took it.
     pub(super) fn agi_end(&mut self, id: CallId) {
-        if let Some(waiting) = self.waiting_of(id)
-            && waiting.stage != Stage::Deciding
-        {
-            waiting.stage = Stage::Decided;
+        if let Some(waiting) = self.waiting_of(id) {
+            if waiting.stage != Stage::Deciding {
+                waiting.stage = Stage::Decided;
+            }
+            waiting.left = true;
         }
     }
 
@@ -351,8 +413,8 @@ impl Books {
     pub(super) fn waiting(&self) -> Vec<IncomingCall> {
         let open = self.lines.iter().filter_map(|(id, line)| {
             let waiting = line.incoming.as_ref()?;
-            let open = waiting.stage == Stage::Open && !self.is_ending(*id);
-            open.then(|| waiting.call.clone())
+            let open = waiting.stage == Stage::Open && line.is_there();
+            (open && !self.is_ending(*id)).then(|| waiting.call.clone())
         });
         open.collect()
     }
@@ -361,12 +423,20 @@ impl Books {
     pub(super) fn news(&self, id: CallId, now: Now) -> Option<News> {
         let line = self.lines.get(&id)?;
         let waiting = line.incoming.as_ref()?;
-        let new = waiting.stage == Stage::New && line.hangup.is_none() && !line.settling;
+        let new = waiting.stage == Stage::New && line.is_there();
         new.then(|| News {
             uniqueid: line.uniqueid.clone(),
             left: waiting.due.saturating_duration_since(now.instant),
             late: waiting.late,
+            prepared: waiting.prepared,
         })
+    }
+
+    /// The hangup handler of a call is there.
+    pub(super) fn prepared(&mut self, id: CallId) {
+        if let Some(waiting) = self.waiting_of(id) {
+            waiting.prepared = Some(true);
+        }
     }
 
     /// Tells of a call, with what its channel brought.
@@ -461,6 +531,10 @@ impl Books {
         };
         let due = now.instant + UNSURE;
         match waiting.stage {
+            // Somebody else took it meanwhile.
+            Stage::Deciding if waiting.left => {
+                (waiting.stage, waiting.rejected) = (Stage::Decided, None);
+            }
             Stage::Deciding if waiting.told => waiting.wait_again(Stage::Open, due, now),
             // The next list brings it again.
             Stage::Deciding => waiting.wait_again(Stage::New, due, now),
@@ -486,12 +560,24 @@ impl Books {
         self.unsure(id, now);
     }
 
+    /// The server knows no channel for a decision: the caller hung up before it, and nothing of it
+    /// happened. Its end is on its way, or was missed.
+    pub(super) fn too_late(&mut self, id: CallId, now: Now) {
+        if let Some(line) = self.lines.get_mut(&id) {
+            (line.hung_up_by_us, line.fax) = (false, None);
+            if let Some(waiting) = &mut line.incoming {
+                waiting.rejected = None;
+            }
+        }
+        self.decision_unsure(id, now);
+    }
+
     /// The server took the order to accept a call.
     pub(super) fn accepted(&mut self, id: CallId, now: Now) -> Vec<SipEvent> {
         let Some(waiting) = self.waiting_of(id) else {
             return Vec::new();
         };
-        waiting.stage = Stage::Decided;
+        waiting.decided();
         if waiting.answered {
             // No event will say it again.
             self.channel_state(id, "Up", false, now)
@@ -520,7 +606,7 @@ impl Books {
     /// The server took the order to reject a call.
     pub(super) fn rejected(&mut self, id: CallId, now: Now) -> Vec<SipEvent> {
         if let Some(waiting) = self.waiting_of(id) {
-            waiting.stage = Stage::Decided;
+            waiting.decided();
         }
         self.hanging_up(id, now)
     }
@@ -561,9 +647,18 @@ pub(super) fn private(text: &str) -> Private {
 /// left out.
 fn environment(text: &str) -> BTreeMap<String, Private> {
     let text = decoded(text);
-    let lines = text.lines().filter_map(|line| line.split_once(": "));
-    lines
+    let lines = || text.lines().filter_map(|line| line.split_once(": "));
+    // Asterisk writes each name once. What comes twice came with a line end in somebody's number or
+    // name, and nobody knows which one is true.
+    let (mut once, mut twice) = (BTreeSet::new(), BTreeSet::new());
+    for (name, _) in lines() {
+        if !once.insert(name) {
+            twice.insert(name);
+        }
+    }
+    lines()
         .filter(|(name, value)| name.starts_with("agi_") && !DULL.contains(name) && is_known(value))
+        .filter(|(name, _)| !twice.contains(name))
         .take(MAX_HEADERS)
         .map(|(name, value)| (private(name).expose().clone(), private(value)))
         .collect()

@@ -269,6 +269,129 @@ fn a_channel_that_somebody_else_took_cannot_be_decided_on() {
 }
 
 #[test]
+fn a_call_that_comes_back_before_the_answer_to_its_order_is_told_of_again() {
+    let mut desk = Desk::new();
+    let id = desk.told();
+    desk.books.decide(id, "accept").unwrap();
+    desk.event(CHANNEL, "AsyncAGIEnd", &[]);
+    desk.event(CHANNEL, "Newstate", &["ChannelStateDesc: Up"]);
+    desk.start(CHANNEL, &["ChannelStateDesc: Up"]);
+    desk.books.accepted(id, desk.now);
+    assert!(desk.books.take_todo().contains(&Todo::Announce(id)));
+    assert_eq!(desk.books.announce(id, BTreeMap::new()).len(), 1);
+    assert!(desk.books.decide(id, "accept").is_ok());
+}
+
+#[test]
+fn a_call_that_came_back_in_a_gap_is_told_of_again_when_two_lists_show_it() {
+    let mut desk = Desk::new();
+    let id = desk.told();
+    desk.books.decide(id, "accept").unwrap();
+    desk.books.accepted(id, desk.now);
+    desk.event(CHANNEL, "AsyncAGIEnd", &[]);
+    // This one may be older than the order.
+    desk.listed();
+    assert!(desk.books.take_todo().is_empty());
+    assert!(desk.wait(5).contains(&Todo::Check(id)));
+    desk.listed();
+    assert_eq!(desk.books.take_todo(), [Todo::Announce(id)]);
+}
+
+#[test]
+fn a_call_that_was_rejected_and_is_still_listed_is_not_told_of_again() {
+    let mut desk = Desk::new();
+    let id = desk.told();
+    desk.books.decide(id, "reject").unwrap();
+    desk.books.rejecting(id, RejectCause::Busy);
+    desk.books.rejected(id, desk.now);
+    desk.listed();
+    desk.listed();
+    assert!(desk.books.take_todo().is_empty());
+}
+
+#[test]
+fn a_call_that_somebody_else_took_in_a_gap_is_left_alone() {
+    let mut desk = Desk::new();
+    let id = desk.told();
+    let elsewhere = LiveChannel {
+        name: "PJSIP/trunk-00000001".to_owned(),
+        uniqueid: CHANNEL.to_owned(),
+        state: "Up".to_owned(),
+        context: "sales".to_owned(),
+        application: "Dial".to_owned(),
+        ..LiveChannel::default()
+    };
+    // The list is older than the call.
+    desk.books.channels(&[elsewhere.clone()], &[], desk.now);
+    assert_eq!(desk.books.waiting().len(), 1);
+    desk.books.channels(&[elsewhere], &[id], desk.now);
+    assert!(desk.books.waiting().is_empty());
+    assert_eq!(desk.books.calls.state(id), Some(CallState::Connected));
+    assert!(!desk.wait(30).contains(&Todo::Overdue(id)));
+    assert!(desk.books.decide(id, "reject").is_err());
+}
+
+#[test]
+fn a_decision_that_failed_on_a_call_that_somebody_else_took_leaves_it_alone() {
+    let mut desk = Desk::new();
+    let id = desk.told();
+    desk.books.decide(id, "accept").unwrap();
+    desk.event(CHANNEL, "AsyncAGIEnd", &[]);
+    desk.books.undecide(id, desk.now);
+    assert!(desk.books.waiting().is_empty());
+    assert!(!desk.wait(60).contains(&Todo::Overdue(id)));
+}
+
+#[test]
+fn a_call_whose_caller_hung_up_no_longer_waits() {
+    let mut desk = Desk::new();
+    desk.told();
+    desk.event(CHANNEL, "Hangup", &["Cause: 127"]);
+    assert!(desk.books.waiting().is_empty());
+}
+
+#[test]
+fn a_decision_that_came_too_late_has_no_part_in_the_end() {
+    let mut desk = Desk::new();
+    let id = desk.told();
+    desk.books.decide(id, "reject").unwrap();
+    desk.books.rejecting(id, RejectCause::Busy);
+    desk.books.too_late(id, desk.now);
+    desk.event(CHANNEL, "Hangup", &["Cause: 127"]);
+    desk.books.finish(id, None, desk.now);
+    let record = desk.books.record(&id.into()).unwrap();
+    assert_eq!(record.disposition, faxbot_core::sip::Disposition::NoAnswer);
+    assert_eq!(record.causes.q850, Some(127));
+}
+
+#[test]
+fn a_name_that_is_told_twice_is_not_believed() {
+    // The number that was called had a line end in it.
+    let text = "agi_extension%3A%20900%0Aagi_accountcode%3A%20boss%0Aagi_dnid%3A%20900%0A\
+                agi_accountcode%3A%20%0A%0A";
+    let told = environment(text);
+    assert_eq!(
+        told.keys().collect::<Vec<_>>(),
+        ["agi_dnid", "agi_extension"]
+    );
+}
+
+#[test]
+fn calls_that_were_too_many_are_forgotten_with_the_connection() {
+    let mut desk = Desk::new();
+    for number in 0..2 * MAX_WAITING + 1 {
+        let headers = ["Context: incoming", "Exten: 1", "Channel: PJSIP/x-1"];
+        desk.event(&format!("1795248360.{number}"), "AsyncAGIStart", &headers);
+    }
+    desk.books.take_todo();
+    desk.books.door.forget();
+    let headers = ["Context: incoming", "Exten: 1", "Channel: PJSIP/x-1"];
+    desk.event("1795248361.1", "AsyncAGIStart", &headers);
+    assert_eq!(desk.books.take_todo(), [Todo::Refuse]);
+    assert_eq!(desk.books.next_refused().as_deref(), Some("1795248361.1"));
+}
+
+#[test]
 fn a_flood_is_bounded_in_the_books_and_in_what_is_told() {
     let mut desk = Desk::new();
     let mut warnings = 0;

@@ -101,6 +101,11 @@ impl Line {
         Some(of_this_run && self.channel.is_none() && self.reason.is_none() && age < UNSURE)
     }
 
+    /// Whether its channel is there, as far as was told.
+    pub(super) fn is_there(&self) -> bool {
+        self.hangup.is_none() && !self.settling
+    }
+
     /// When the server is asked for it; never again once its end is being read.
     pub(super) fn due_at(&self) -> Option<Instant> {
         self.check_at.filter(|_| !self.settling)
