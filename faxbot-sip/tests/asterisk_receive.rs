@@ -12,10 +12,10 @@ use faxbot_core::{
     document::tiff::TiffReader,
     fax::{FaxPhase, FaxTransport, OutcomeStatus, ReceivedFax},
     id::CallId,
-    sip::{AcceptAs, Capability, Direction, Lookup, SipAdapter as _, SipEvent},
+    sip::{AcceptAs, Capability, Direction, Lookup, RejectCause, SipAdapter as _, SipEvent},
 };
 use faxbot_sip::adapter::asterisk::{AsteriskAdapter, AsteriskConfig};
-use faxbot_testkit::server::asterisk::{IncomingFax, IncomingScript};
+use faxbot_testkit::server::asterisk::{IncomingFax, IncomingScript, ReplyFault};
 
 fn taking(config: &mut AsteriskConfig) {
     config.incoming_context = Some("incoming".to_owned());
@@ -234,6 +234,32 @@ async fn a_call_that_was_not_accepted_as_a_fax_has_none() {
     rig.quiet().await;
     let error = adapter.take_fax(&id.into()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fax_that_was_not_accepted_after_all_is_none_for_another_process() {
+    for park in [true, false] {
+        let rig = Rig::new().await;
+        let adapter = connected(&rig).await;
+        let id = come(&rig, &adapter, sender(IncomingFax::new(1))).await;
+        rig.mock
+            .next_reply("Redirect", ReplyFault::Refuse("Something else.".into()));
+        adapter.accept(&id.into(), AcceptAs::Fax).await.unwrap_err();
+        if park {
+            adapter.accept(&id.into(), AcceptAs::Park).await.unwrap();
+            adapter.hangup(&id.into()).await.unwrap();
+        } else {
+            adapter.reject(&id.into(), RejectCause::Busy).await.unwrap();
+        }
+        rig.quiet().await;
+        let other = connected(&rig).await;
+        match other.lookup(&id.into()).await.unwrap() {
+            Lookup::Ended(record) => assert!(record.fax.is_none(), "{park}"),
+            other => panic!("{other:?}"),
+        }
+        let error = other.take_fax(&id.into()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use faxbot_core::{
-    Error,
+    Error, Private,
     fax::{FaxOutcome, FaxPhase, FaxProgress, FaxUpdate},
     sip::Causes,
 };
@@ -20,7 +20,7 @@ pub(super) struct FaxRun {
     /// Damaged rows, as last seen while it came in.
     bad_lines: Option<u32>,
     /// What we called ourselves, as the server had it.
-    local_station: String,
+    local_station: Option<Private>,
     progress: FaxProgress,
     variables: FaxVariables,
     /// `SendFAX` was seen: its page count is the last word while no handler's report is there.
@@ -52,7 +52,7 @@ impl FaxRun {
         let run = Self {
             receives: false,
             bad_lines: None,
-            local_station: String::new(),
+            local_station: None,
             progress,
             variables: FaxVariables::default(),
             event_pages: None,
@@ -112,7 +112,7 @@ impl FaxRun {
         if self.receives
             && let Some(station) = event.get_str("LocalStationID")
         {
-            self.local_station = station.into_owned();
+            self.local_station = (!station.is_empty()).then(|| Private::new(station.into_owned()));
         }
     }
 
@@ -211,8 +211,8 @@ impl FaxRun {
         if let Some(lines) = self.bad_lines {
             outcome = outcome.with_bad_lines(lines);
         }
-        if !self.local_station.is_empty() {
-            outcome = outcome.with_local_station_id(self.local_station.clone());
+        if let Some(station) = &self.local_station {
+            outcome = outcome.with_local_station_id(station.expose().clone());
         }
         outcome
     }

@@ -202,7 +202,8 @@ impl Report {
         Some(Self {
             ended: epoch.and_then(|epoch| Timestamp::from_unix_seconds(epoch).ok()),
             answered: state == "Up" && (kind != KIND_CONNECT || dial_status == "ANSWER"),
-            is_fax: kind == KIND_FAX || kind == KIND_RECEIVE,
+            // One that was to be received, and was not answered, never was a fax.
+            is_fax: kind == KIND_FAX || (kind == KIND_RECEIVE && state == "Up"),
             incoming: kind == KIND_INCOMING || kind == KIND_RECEIVE,
             cause,
             dial: DialStatus::parse(dial_status)
