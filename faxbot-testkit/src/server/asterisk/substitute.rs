@@ -180,6 +180,16 @@ fn call(
             .cloned()
             .unwrap_or_default(),
         ("DB_EXISTS", _) => u8::from(state.db.contains_key(&format!("/{arguments}"))).to_string(),
+        // In contexts that the mock was not told of every extension is there.
+        ("VALID_EXTEN", _) => {
+            let mut parts = arguments.splitn(3, ',');
+            let mut part = || parts.next().unwrap_or_default();
+            let (context, exten) = (part(), part());
+            let priority = part().parse().unwrap_or(1);
+            let plan = &state.dialplan;
+            let there = plan.step(context, exten, priority).is_some();
+            u8::from(there || !plan.knows(context)).to_string()
+        }
         ("GLOBAL", _) => state.globals.get(arguments).cloned().unwrap_or_default(),
         ("LEN", _) => arguments.chars().count().to_string(),
         ("STAT", _) => {
