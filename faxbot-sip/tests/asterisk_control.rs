@@ -16,9 +16,11 @@ use asterisk_support::{
 };
 use faxbot_core::{
     Effect, Error, ErrorKind,
+    fax::FailureClass,
     id::{CallId, CallRef},
-    sip::{CallPlan, CallState, OnAnswer, SipAdapter as _, TransferRequest},
+    sip::{Call, CallPlan, CallState, Lookup, OnAnswer, SipAdapter as _, TransferRequest},
 };
+use faxbot_sip::adapter::asterisk::{AsteriskAdapter, DialplanContext};
 use faxbot_testkit::server::asterisk::{Account, CallScript, MockAsterisk, ReplyFault, SeenAction};
 
 #[tokio::test(start_paused = true)]
@@ -204,6 +206,73 @@ async fn a_call_whose_second_party_rings_is_not_moved() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_call_is_sent_to_an_extension_that_is_missing() {
+    // An operator's context that has nothing but the handler, and an account that may not look.
+    let operators = Rig::with(|builder| {
+        let account = Account::new("faxbot", "s3cret").read("all");
+        builder
+            .account(account.write("system,call,originate"))
+            .extension("pbx", "s", 1, "Return", "")
+    })
+    .await;
+    let adapter = operators.adapter_with(|config| {
+        config.dialplan = DialplanContext::Named("pbx".to_owned());
+    });
+    adapter.connect().await.unwrap();
+    stays(&adapter, &answered(&adapter).await).await;
+    // A reload took ours away, and the account may not make them again.
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    let call = answered(&adapter).await;
+    rig.mock.reload_dialplan();
+    let refused = ReplyFault::Refuse("Permission denied".to_owned());
+    rig.mock.next_reply("DialplanExtensionAdd", refused);
+    stays(&adapter, &call).await;
+}
+
+/// A call is not held, transferred or taken to a conference, and does not end by the attempt.
+async fn stays(adapter: &AsteriskAdapter, call: &Call) {
+    let refused = [ErrorKind::Config, ErrorKind::Unsupported];
+    for result in [
+        hold(adapter, call).await,
+        blind(adapter, call).await,
+        join(adapter, call).await,
+    ] {
+        let kind = kind(result);
+        assert!(refused.contains(&kind), "{kind:?}");
+    }
+    tokio::time::sleep(LONG).await;
+    assert_eq!(state(adapter, call).await, CallState::Connected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_does_not_go_back_to_a_step_that_is_gone() {
+    let rig = Rig::new().await;
+    // Steps that were made at run time, by somebody who is not there to make them again.
+    let maker = rig.adapter_with(|config| config.instance = "maker".to_owned());
+    maker.connect().await.unwrap();
+    maker.disconnect(LONG).await.unwrap();
+    let adapter = rig.connected().await;
+    let mut request = dial("+15551230001");
+    request.plan = CallPlan::Dial {
+        to: "+15551230001".parse().unwrap(),
+        on_answer: OnAnswer::Extension {
+            extension: "park".to_owned(),
+            context: Some("faxbot-maker".to_owned()),
+        },
+    };
+    let call = adapter.make_call(request).await.unwrap();
+    call.answered().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    hold(&adapter, &call).await.unwrap();
+    rig.mock.reload_dialplan();
+    assert_eq!(kind(resume(&adapter, &call).await), ErrorKind::InvalidState);
+    tokio::time::sleep(LONG).await;
+    assert_eq!(state(&adapter, &call).await, CallState::OnHold);
+    blind(&adapter, &call).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_two_orders_to_one_call_the_second_is_refused() {
     let rig = Rig::new().await;
     let adapter = rig.connected().await;
@@ -355,6 +424,32 @@ async fn a_blind_transfer_that_fails_says_why_and_the_call_stays() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_transfer_that_failed_is_not_why_the_call_ended() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    let mut request = dial("+15551230001");
+    request.plan = CallPlan::Dial {
+        to: "+15551230001".parse().unwrap(),
+        on_answer: OnAnswer::Bridge("+15551230002".parse().unwrap()),
+    };
+    let call = adapter.make_call(request).await.unwrap();
+    call.answered().await.unwrap();
+    party(&rig, call.id()).await;
+    rig.mock.next_call(CallScript::busy());
+    assert_eq!(kind(blind(&adapter, &call).await), ErrorKind::Rejected);
+    adapter.disconnect(LONG).await.unwrap();
+    rig.mock.far_end_hangs_up(&channel_id(call.id()), 16);
+    rig.quiet().await;
+    // Another process has nothing but what the handler left.
+    let next = rig.connected().await;
+    let found = next.lookup(&call.id().into()).await.unwrap();
+    let Lookup::Ended(record) = found else {
+        panic!("{found:?}");
+    };
+    assert_ne!(record.causes.class(), Some(FailureClass::Busy));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_held_call_that_is_not_transferred_is_held_again() {
     let rig = Rig::new().await;
     let adapter = rig.connected().await;
@@ -455,6 +550,21 @@ async fn an_attended_transfer_joins_two_calls_and_the_others_leave() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_attended_transfer_of_two_calls_that_are_held_with_each_other_joins_them() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    let (one, two) = (answered(&adapter).await, answered(&adapter).await);
+    attended(&adapter, &one, &two).await.unwrap();
+    hold(&adapter, &one).await.unwrap();
+    attended(&adapter, &one, &two).await.unwrap();
+    tokio::time::sleep(LONG).await;
+    for (call, other) in [(&one, &two), (&two, &one)] {
+        assert_eq!(state(&adapter, call).await, CallState::Connected);
+        assert_eq!(party(&rig, call.id()).await, channel_id(other.id()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_attended_transfer_needs_two_answered_calls() {
     let rig = Rig::new().await;
     let adapter = rig.connected().await;
@@ -511,7 +621,25 @@ async fn an_account_that_reads_no_events_of_calls_has_known_outcomes_too() {
     rig.mock.next_call(CallScript::busy());
     assert_eq!(kind(blind(&adapter, &two).await), ErrorKind::Rejected);
     attended(&adapter, &one, &two).await.unwrap();
+    // The list of channels tells of their bridge.
+    tokio::time::sleep(LONG).await;
+    hold(&adapter, &two).await.unwrap();
+    attended(&adapter, &one, &two).await.unwrap();
+    party(&rig, one.id()).await;
     hold(&adapter, &two).await.unwrap();
     resume(&adapter, &one).await.unwrap();
     join(&adapter, &one).await.unwrap();
+    let call = answered(&adapter).await;
+    rig.mock.next_call(CallScript::rings_for_ever());
+    let leaves = async {
+        comes_to(&adapter, &call, CallState::Transferring).await;
+        rig.mock.far_end_hangs_up(&channel_id(call.id()), 16);
+    };
+    let patience = Duration::from_secs(20);
+    let (transferred, ()) = tokio::join!(
+        tokio::time::timeout(patience, blind(&adapter, &call)),
+        leaves
+    );
+    assert_eq!(kind(transferred.unwrap()), ErrorKind::Rejected);
+    ended(&call).await;
 }

@@ -10,7 +10,7 @@ use faxbot_core::{
 use uuid::Uuid;
 
 use super::{
-    control::{Claim, Place, place},
+    control::{Claim, Place, place, see_extension},
     core::Core,
     dialplan::{CONFERENCE, ROOM},
     request::action,
@@ -170,10 +170,10 @@ async fn join(core: &Core, server: &Server, room: &str, call: &CallRef) -> Resul
             let text = "the conference is locked";
             return Err(Error::new(ErrorKind::Rejected, OPERATION, text));
         }
-        core.keep_extension(server, OPERATION).await?;
         for channel in here.channels() {
             server.set_variable(channel, ROOM, room, OPERATION).await?;
         }
+        see_extension(core, server, &here.own, CONFERENCE, OPERATION).await?;
         let other = here.other.as_deref();
         let sent = server.send_to(&core.store, &here.own, other, CONFERENCE, OPERATION);
         if let Err(error) = sent.await {

@@ -235,6 +235,51 @@ fn listed_place(
     }))
 }
 
+/// Sees that an extension of ours is there. It comes right before the order that sends a channel to
+/// it: to one that is missing `Redirect` answers Success, and the server hangs the channel up
+/// (observed on Asterisk 16.28 and 22.10).
+pub(super) async fn see_extension(
+    core: &Core,
+    server: &Server,
+    channel: &str,
+    extension: &str,
+    operation: &'static str,
+) -> Result<()> {
+    core.keep_extension(server, operation).await?;
+    let (there, step) = {
+        let state = core.state();
+        let step = state.books.moves.back_to(extension);
+        (state.abilities.control, step)
+    };
+    if there && is_there(server, channel, &step, operation).await? {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Config,
+        operation,
+        "the adapter's own context lacks an extension; see the adapter's documentation",
+    ))
+}
+
+/// Whether a step of a dialplan is there. Without `func_dialplan` nobody knows, and it counts as there.
+async fn is_there(
+    server: &Server,
+    channel: &str,
+    step: &Back,
+    operation: &'static str,
+) -> Result<bool> {
+    let parts = [&step.context, &step.exten, &step.priority];
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-+.*#@".contains(c);
+    if !parts.iter().all(|part| part.chars().all(plain)) {
+        // The function would misread it.
+        return Ok(true);
+    }
+    let [context, exten, priority] = parts;
+    let question = format!("VALID_EXTEN({context},{exten},{priority})");
+    let answer = server.variable(channel, &question, operation).await?;
+    Ok(answer.as_deref() != Some("0"))
+}
+
 /// Sends a channel to a step of any dialplan.
 pub(super) async fn send_back(
     server: &Server,
@@ -242,6 +287,11 @@ pub(super) async fn send_back(
     back: &Back,
     operation: &'static str,
 ) -> Result<()> {
+    // A reload may have taken it away.
+    if !is_there(server, channel, back, operation).await? {
+        let text = "the step of the dialplan that the call was taken from is gone";
+        return Err(Error::new(ErrorKind::InvalidState, operation, text));
+    }
     let headers = [
         ("Channel", channel),
         ("Context", &back.context),

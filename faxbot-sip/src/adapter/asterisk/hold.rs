@@ -9,7 +9,7 @@ use faxbot_core::{
 };
 
 use super::{
-    control::{Claim, place, send_back},
+    control::{Claim, place, see_extension, send_back},
     core::Core,
     dialplan::{HOLD, MUSIC},
     request::action,
@@ -29,7 +29,6 @@ pub(super) async fn hold(core: &Core, server: &Server, call: &CallRef) -> Result
         return Err(refused(OPERATION, "the call is held already", id));
     }
     let done = async {
-        core.keep_extension(server, OPERATION).await?;
         let place = place(core, server, &mut claim, id).await?;
         for channel in place.channels() {
             // Variables of the Originate are on our own channel only.
@@ -38,6 +37,7 @@ pub(super) async fn hold(core: &Core, server: &Server, call: &CallRef) -> Result
                 .set_variable(channel, MUSIC, class, OPERATION)
                 .await?;
         }
+        see_extension(core, server, &place.own, HOLD, OPERATION).await?;
         core.state().books.will_hold(id, &place);
         let other = place.other.as_deref();
         let sent = server.send_to(&core.store, &place.own, other, HOLD, OPERATION);

@@ -157,6 +157,10 @@ impl Books {
             let held = self.lines.get_mut(&moved);
             if let Some(held) = held.and_then(|line| line.control.held.as_mut()) {
                 held.sure = true;
+                if let Some(line) = self.lines.get_mut(&moved) {
+                    // An account that reads no events of calls is not told that it left.
+                    line.bridge = None;
+                }
                 out.extend(self.shift(moved, CallState::OnHold, now));
             }
         }
@@ -230,6 +234,11 @@ impl Books {
         if let Some(with) = with {
             self.moves.watched.remove(&with);
         }
+    }
+
+    /// Whether the call is held with this channel.
+    pub(super) fn is_held_with(&self, id: CallId, channel: &str) -> bool {
+        self.held_with(id).as_deref() == Some(channel)
     }
 
     /// The call went on without the channel that it was held with: that one is hung up.

@@ -12,7 +12,7 @@ use faxbot_core::{
 };
 
 use super::{
-    control::{Claim, place},
+    control::{Claim, place, see_extension},
     core::{Core, State},
     dialplan::{DIAL, DIAL_OPTIONS, DIAL_RING, DIAL_STAY, DIAL_TO, HOLD},
     hold::bridge,
@@ -39,6 +39,9 @@ const ASK: Duration = Duration::from_secs(2);
 
 /// How soon it is asked after an event that says that `Dial` ends.
 const ASK_SOON: Duration = Duration::from_millis(100);
+
+/// How often our channel may be missing before it is believed to be gone.
+const MISSED: usize = 20;
 
 /// How long the new party's own cause may take after the word of `Dial`.
 const CAUSE: Duration = Duration::from_millis(300);
@@ -94,7 +97,6 @@ async fn call_new_party(
         (state.books.plan(id), ring_time(&state, id))
     };
     let seconds = ring.as_secs().to_string();
-    core.keep_extension(server, OPERATION).await?;
     let mut variables = vec![
         (DIAL_TO, target.as_str()),
         (DIAL_RING, &seconds),
@@ -103,13 +105,15 @@ async fn call_new_party(
         // What it said of an earlier party.
         ("DIALSTATUS", ""),
     ];
-    if plan == Plan::Connect {
-        // From now on the word of the last `Dial` no longer says whether the call was answered.
+    if matches!(plan, Plan::Connect | Plan::Bridge) {
+        // From now on the word of the last `Dial` no longer says whether the call was answered, or
+        // why its second party was not reached.
         variables.push((KIND, ""));
     }
     for (name, value) in variables {
         server.set_variable(&own, name, value, OPERATION).await?;
     }
+    see_extension(core, server, &own, DIAL, OPERATION).await?;
     calling(&mut core.state(), id, Some(Calling::default()));
     let sent = server.send_to(&core.store, &own, None, DIAL, OPERATION);
     if let Err(error) = sent.await {
@@ -136,7 +140,7 @@ async fn call_new_party(
         Outcome::Failed(word) => {
             let causes = causes(core, server, id, &own, &word).await;
             calling(&mut core.state(), id, None);
-            stay(core, server, id, &own, was).await;
+            stay(core, server, claim, &own, (id, was)).await;
             Err(not_answered(OPERATION, &word, &causes))
         }
         Outcome::Gone => Err(Error::new(
@@ -168,14 +172,29 @@ fn calling(state: &mut State, id: CallId, begins: Option<Calling>) -> Option<Cal
 }
 
 /// The call that was not transferred is where it was: parked, or held.
-async fn stay(core: &Core, server: &Server, id: CallId, own: &str, was: CallState) {
+async fn stay(
+    core: &Core,
+    server: &Server,
+    claim: &mut Claim<'_>,
+    own: &str,
+    (id, was): (CallId, CallState),
+) {
     let mut back = CallState::Connected;
     if was == CallState::OnHold {
-        match server
-            .send_to(&core.store, own, None, HOLD, OPERATION)
-            .await
-        {
+        let held = async {
+            see_extension(core, server, own, HOLD, OPERATION).await?;
+            server
+                .send_to(&core.store, own, None, HOLD, OPERATION)
+                .await
+        };
+        match held.await {
             Ok(()) => back = CallState::OnHold,
+            Err(error) if error.effect() == Effect::Unknown => {
+                // The list of channels tells where it is, and so what becomes of its other party.
+                core.state().books.perhaps_held(id);
+                claim.unsure();
+                return;
+            }
             Err(error) => {
                 tracing::debug!(%error, "asterisk: a held call could not be held again");
                 core.state().books.leave_held(id);
@@ -188,7 +207,7 @@ async fn stay(core: &Core, server: &Server, id: CallId, own: &str, was: CallStat
 /// Waits for the outcome of the `Dial` that our channel is in.
 async fn outcome(core: &Core, server: &Server, id: CallId, own: &str, limit: Duration) -> Outcome {
     let end = core.clock.now() + limit;
-    let (mut pause, mut gap) = (ASK, false);
+    let (mut pause, mut gap, mut missed) = (ASK, false, 0);
     while core.clock.now() < end {
         let heard = core.until(pause, |state| {
             let up = state.connection == ConnectionState::Connected;
@@ -218,8 +237,17 @@ async fn outcome(core: &Core, server: &Server, id: CallId, own: &str, limit: Dur
             Ok(Some(word)) if !word.is_empty() => return Outcome::Failed(word),
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                // Its end is on its way, with what there is to tell.
+                // Its end is on its way, with what there is to tell. An account that reads no events
+                // of calls is not told.
                 pause = ASK_SOON;
+                missed += 1;
+                if missed > MISSED {
+                    core.events(|state, now| {
+                        state.books.unsure(id, now);
+                        Vec::new()
+                    });
+                    return if gap { Outcome::Unknown } else { Outcome::Gone };
+                }
             }
             Err(_) => gap = true,
         }
@@ -302,33 +330,31 @@ async fn attended(core: &Core, server: &Server, call: &CallRef, other: &CallRef)
         out
     });
     let done = bridge(core, server, first, second, OPERATION).await;
-    if done
-        .as_ref()
-        .is_err_and(|error| error.effect() == Effect::Unknown)
-    {
-        core.state().books.perhaps_held(one);
-        core.state().books.perhaps_held(two);
-        claim.unsure();
-    } else {
-        core.events(|state, now| {
-            let books = &mut state.books;
-            let mut out = Vec::new();
-            for (id, was) in [(one, one_was), (two, two_was)] {
-                if done.is_ok() {
-                    books.leave_held(id);
-                }
-                let next = if done.is_ok() {
-                    CallState::Connected
-                } else {
-                    was
-                };
-                out.extend(books.shift(id, next, now));
-            }
-            if done.is_ok() {
-                books.bridged(one, second);
-            }
+    match &done {
+        Err(error) if error.effect() == Effect::Unknown => {
+            core.state().books.perhaps_held(one);
+            core.state().books.perhaps_held(two);
+            claim.unsure();
+        }
+        Err(_) => core.events(|state, now| {
+            let mut out = state.books.shift(one, one_was, now);
+            out.extend(state.books.shift(two, two_was, now));
             out
-        });
+        }),
+        Ok(()) => core.events(|state, now| {
+            let books = &mut state.books;
+            if books.is_held_with(one, second) {
+                // Nobody leaves.
+                books.not_held(one);
+            }
+            let mut out = Vec::new();
+            for id in [one, two] {
+                books.leave_held(id);
+                out.extend(books.shift(id, CallState::Connected, now));
+            }
+            books.bridged(one, second);
+            out
+        }),
     }
     done.map_err(|error| error.with_call_id(one))
 }
