@@ -17,8 +17,9 @@ use asterisk_support::{
 use faxbot_core::{
     ErrorKind,
     id::{CallId, CallRef},
-    sip::{CallState, ConferenceAction, SipAdapter as _, SipEvent},
+    sip::{CallState, ConferenceAction, ConferenceRequest, SipAdapter as _, SipEvent},
 };
+use faxbot_testkit::server::asterisk::ReplyFault;
 
 #[tokio::test(start_paused = true)]
 async fn a_conference_has_both_parties_of_a_call() {
@@ -105,6 +106,10 @@ async fn a_locked_conference_refuses_a_call_and_the_call_stays_up() {
             .await
             .unwrap();
         assert_eq!(kind(join(&adapter, &late).await), ErrorKind::Rejected);
+        // A name is the same in capitals.
+        let join_too = ConferenceAction::Join(late.call_ref());
+        let refused = adapter.conference(ConferenceRequest::new("StandUp", join_too));
+        assert_eq!(kind(refused.await), ErrorKind::Rejected);
         assert_eq!(state(&adapter, &late).await, CallState::Connected);
         confer(&adapter, ConferenceAction::Lock(false))
             .await
@@ -169,6 +174,30 @@ async fn what_is_not_there_is_not_found() {
             "{what}"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_slow_to_list_conferences_is_connected_to() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    for number in 0..4 {
+        let call = answered(&adapter).await;
+        let join = ConferenceAction::Join(call.call_ref());
+        let request = ConferenceRequest::new(format!("room-{number}"), join);
+        adapter.conference(request).await.unwrap();
+    }
+    for _ in 0..4 {
+        let slow = ReplyFault::Slow(Duration::from_secs(4));
+        rig.mock.next_reply("ConfbridgeList", slow);
+    }
+    let other = rig.adapter_with(|config| config.instance = "other".to_owned());
+    other.connect().await.unwrap();
+    let known = other.snapshot().conferences.len();
+    assert!((1..4).contains(&known), "{known}");
+    let refused = ReplyFault::Refuse("no".to_owned());
+    rig.mock.next_reply("ConfbridgeListRooms", refused);
+    let third = rig.adapter_with(|config| config.instance = "third".to_owned());
+    third.connect().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

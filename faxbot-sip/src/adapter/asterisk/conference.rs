@@ -14,7 +14,7 @@ use super::{
     core::Core,
     dialplan::{CONFERENCE, ROOM},
     request::action,
-    rooms,
+    rooms::{self, MAX_NAME},
     server::{Server, refusal},
 };
 
@@ -23,9 +23,6 @@ const OPERATION: &str = "conference";
 /// How long a channel may take to join: some milliseconds, and the announcements that a conference of
 /// others may play before.
 const JOIN: Duration = Duration::from_secs(10);
-
-/// The longest name of a conference that Asterisk keeps (`MAX_CONF_NAME` of `app_confbridge`).
-const MAX_NAME: usize = 79;
 
 pub(super) async fn conference(
     core: &Core,
@@ -165,8 +162,11 @@ async fn join(core: &Core, server: &Server, room: &str, call: &CallRef) -> Resul
             return Ok(());
         }
         // A channel that is not let in is hung up, so this is asked before.
-        let rooms = rooms::listed(server, OPERATION).await?.unwrap_or_default();
-        if rooms.iter().any(|it| it.locked && it.name == room) {
+        let listed = rooms::listed(server, OPERATION).await?.unwrap_or_default();
+        if listed
+            .iter()
+            .any(|it| it.locked && rooms::same(&it.name, room))
+        {
             let text = "the conference is locked";
             return Err(Error::new(ErrorKind::Rejected, OPERATION, text));
         }

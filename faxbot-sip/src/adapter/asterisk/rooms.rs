@@ -1,7 +1,10 @@
 //! The conferences of the server and who is in them, of ours and of others. Sans-IO, but for the
 //! question that makes good a gap.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::{
+    collections::{BTreeMap, HashSet, VecDeque},
+    time::Duration,
+};
 
 use faxbot_core::{ErrorKind, Private, Result, sip::SipEvent};
 
@@ -14,22 +17,35 @@ use super::{
 };
 use crate::protocol::ami::{Message, Reply};
 
-/// How many conferences are followed, and how many members of each. Others are left out.
+/// How many conferences are followed, how many members of each, and how many of all. Others are left
+/// out.
 const MAX_ROOMS: usize = 1000;
 const MAX_MEMBERS: usize = 1000;
+const MAX_ALL_MEMBERS: usize = 20_000;
+
+/// The longest name of a conference that Asterisk keeps (`MAX_CONF_NAME` of `app_confbridge`), and the
+/// longest `Uniqueid` (`AST_MAX_UNIQUEID`).
+pub(super) const MAX_NAME: usize = 79;
+const MAX_UNIQUEID: usize = 149;
 
 /// How many recordings of one conference are asked for at once; more are told without their file.
 const MAX_ASKED: usize = 16;
 
-/// How often the members are asked for anew while they change.
+/// How often the members of a conference are asked for anew while they change.
 const TRIES: usize = 5;
+
+const CONNECT: &str = "connect";
+
+/// How long all of them may take: nobody fails to connect because others confer.
+const REFRESH: Duration = Duration::from_secs(5);
 
 /// The conferences of the server and who is in them.
 #[derive(Debug, Default)]
 pub(super) struct Conferences {
     rooms: BTreeMap<String, Room>,
-    /// Changes with each event.
-    version: u64,
+    /// Those whose members changed while the server's lists are asked for: an event may be newer than
+    /// a list.
+    changed: Option<HashSet<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -64,12 +80,23 @@ impl Conferences {
     }
 
     pub(super) fn has(&self, room: &str, uniqueid: &str) -> bool {
-        let room = self.rooms.get(room);
+        let room = self.rooms.get(self.known_as(room));
         room.is_some_and(|room| room.members.contains(uniqueid))
+    }
+
+    /// The name by which the server tells of a conference: as the first who joined wrote it. Capitals
+    /// make no other name (`conference_bridge_cmp_cb` of `app_confbridge`).
+    fn known_as<'a>(&'a self, room: &'a str) -> &'a str {
+        if self.rooms.contains_key(room) {
+            return room;
+        }
+        let mut names = self.rooms.keys();
+        names.find(|name| same(name, room)).map_or(room, |it| it)
     }
 
     /// A recording is about to be asked for. Several may be at once; all but one will be refused.
     pub(super) fn will_record(&mut self, room: &str, file: &str) {
+        let room = &self.known_as(room).to_owned();
         if let Some(room) = self.rooms.get_mut(room).filter(|room| room.ours) {
             if room.asked.len() >= MAX_ASKED {
                 room.asked.pop_front();
@@ -80,6 +107,7 @@ impl Conferences {
 
     /// It was refused.
     pub(super) fn not_recorded(&mut self, room: &str, file: &str) {
+        let room = &self.known_as(room).to_owned();
         if let Some(room) = self.rooms.get_mut(room) {
             room.asked.retain(|it| it != file);
         }
@@ -94,6 +122,10 @@ impl Conferences {
     }
 
     fn join(&mut self, name: &str, uniqueid: String, ours: bool) -> Vec<SipEvent> {
+        let all: usize = self.rooms.values().map(|room| room.members.len()).sum();
+        if uniqueid.is_empty() || uniqueid.len() > MAX_UNIQUEID || all >= MAX_ALL_MEMBERS {
+            return Vec::new();
+        }
         let Some(room) = self.room(name) else {
             return Vec::new();
         };
@@ -127,27 +159,57 @@ impl Conferences {
         out
     }
 
-    /// Takes over what the server's lists show.
-    fn take_over(&mut self, listed: Vec<(String, HashSet<String>)>) -> Vec<SipEvent> {
-        let names: HashSet<&str> = listed.iter().map(|(name, _)| name.as_str()).collect();
-        let gone = self
-            .rooms
-            .keys()
-            .filter(|name| !names.contains(name.as_str()));
+    /// Notes a change of who is where, for a list that is being asked for.
+    fn note(&mut self, name: &str) {
+        if let Some(changed) = self.changed.as_mut().filter(|it| it.len() < MAX_ROOMS) {
+            changed.insert(name.to_owned());
+        }
+    }
+
+    /// Whether an event told of it since the lists began, or since this was asked.
+    fn has_changed(&mut self, name: &str) -> bool {
+        let changed = self.changed.as_mut();
+        changed.is_some_and(|changed| changed.len() >= MAX_ROOMS || changed.remove(name))
+    }
+
+    /// Takes over the members that the server's list shows.
+    fn take_over(&mut self, name: &str, members: HashSet<String>) -> Vec<SipEvent> {
+        if members.is_empty() {
+            return self.end(name);
+        }
+        let others = self.rooms.iter().filter(|(other, _)| *other != name);
+        let others: usize = others.map(|(_, room)| room.members.len()).sum();
+        if others + members.len() > MAX_ALL_MEMBERS {
+            return Vec::new();
+        }
+        let Some(room) = self.room(name) else {
+            return Vec::new();
+        };
+        if room.members == members {
+            return Vec::new();
+        }
+        room.members = members;
+        room.asked.clear();
+        vec![changed(name, room.members.len())]
+    }
+
+    /// Ends those that the server did not list, but for those that began since.
+    fn end_others(&mut self, listed: &HashSet<String>) -> Vec<SipEvent> {
+        let gone = self.rooms.keys().filter(|name| !listed.contains(*name));
         let gone: Vec<_> = gone.cloned().collect();
-        let mut out: Vec<_> = gone.iter().flat_map(|name| self.end(name)).collect();
-        for (name, members) in listed {
-            let Some(room) = self.room(&name) else {
-                continue;
-            };
-            if room.members != members {
-                room.members = members;
-                room.asked.clear();
-                out.push(changed(&name, room.members.len()));
+        let mut out = Vec::new();
+        for name in gone {
+            if !self.has_changed(&name) {
+                out.extend(self.end(&name));
             }
         }
         out
     }
+}
+
+/// Whether two names are of one conference.
+pub(super) fn same(one: &str, two: &str) -> bool {
+    one.eq_ignore_ascii_case(two)
 }
 
 impl Room {
@@ -180,12 +242,16 @@ impl Books {
     pub(super) fn conference_event(&mut self, event: &Message) -> Vec<SipEvent> {
         let text = |header: &str| event.get_str(header).unwrap_or_default();
         let name = text("Conference");
-        if name.is_empty() {
+        if name.is_empty() || name.len() > MAX_NAME {
             return Vec::new();
         }
         let rooms = &mut self.conferences;
-        rooms.version = rooms.version.wrapping_add(1);
-        match event.event().map(<[u8]>::to_ascii_lowercase).as_deref() {
+        let kind = event.event().map(<[u8]>::to_ascii_lowercase);
+        let kind = kind.as_deref();
+        if let Some(b"confbridgejoin" | b"confbridgeleave" | b"confbridgeend") = kind {
+            rooms.note(&name);
+        }
+        match kind {
             Some(b"confbridgejoin") => {
                 let ours = self.moves.context.as_deref() == Some(&text("Context"));
                 let ours = ours && text("Exten") == CONFERENCE;
@@ -240,6 +306,7 @@ pub(super) async fn members(
     };
     let members = reply.events.iter();
     let members = members.filter_map(|event| Some(event.get_str("Uniqueid")?.into_owned()));
+    let members = members.filter(|it| !it.is_empty() && it.len() <= MAX_UNIQUEID);
     Ok(Some(members.take(MAX_MEMBERS).collect()))
 }
 
@@ -261,169 +328,62 @@ fn list(reply: Reply, operation: &'static str) -> Result<Option<Reply>> {
 
 /// Makes good what was missed: asks for all conferences, and tells of those that changed.
 pub(super) async fn refresh(core: &Core, server: &Server) -> Result<()> {
-    const OPERATION: &str = "connect";
-    for _ in 0..TRIES {
-        let before = core.state().books.conferences.version;
-        let Some(rooms) = listed(server, OPERATION).await? else {
-            return Ok(());
-        };
-        let mut all = Vec::new();
-        for room in rooms.into_iter().take(MAX_ROOMS) {
-            let Some(members) = members(server, &room.name, OPERATION).await? else {
-                return Ok(());
-            };
-            all.push((room.name, members));
+    core.state().books.conferences.changed = Some(HashSet::new());
+    let done = ask_for_all(core, server).await;
+    core.state().books.conferences.changed = None;
+    match done {
+        // It will not say.
+        Err(error) if error.kind() == ErrorKind::Rejected => Ok(()),
+        Ok(false) => {
+            tracing::warn!(
+                "asterisk: conferences are too many, or change too fast, to be listed; their members may be wrong"
+            );
+            Ok(())
         }
+        done => done.map(drop),
+    }
+}
+
+/// Answers whether all are known now.
+async fn ask_for_all(core: &Core, server: &Server) -> Result<bool> {
+    let end = core.clock.now() + REFRESH;
+    let Some(rooms) = listed(server, CONNECT).await? else {
+        return Ok(true);
+    };
+    let names = rooms.into_iter().map(|room| room.name);
+    let names: HashSet<String> = names.filter(|name| name.len() <= MAX_NAME).collect();
+    core.events(|state, _| state.books.conferences.end_others(&names));
+    let mut all = names.len() <= MAX_ROOMS;
+    for name in names.iter().take(MAX_ROOMS) {
+        if core.clock.now() >= end {
+            return Ok(false);
+        }
+        all &= ask_for_one(core, server, name).await?;
+    }
+    Ok(all)
+}
+
+async fn ask_for_one(core: &Core, server: &Server, name: &str) -> Result<bool> {
+    for _ in 0..TRIES {
+        core.state().books.conferences.has_changed(name);
+        let Some(members) = members(server, name, CONNECT).await? else {
+            return Ok(true);
+        };
         let done = core.change(|state, _| {
-            // An event may be newer than the lists, so they are only taken over where none came.
-            if state.books.conferences.version == before {
-                (true, state.books.conferences.take_over(all))
-            } else {
+            let rooms = &mut state.books.conferences;
+            if rooms.has_changed(name) {
                 (false, Vec::new())
+            } else {
+                (true, rooms.take_over(name, members))
             }
         });
         if done {
-            return Ok(());
+            return Ok(true);
         }
     }
-    tracing::warn!(
-        "asterisk: conferences change too fast to be listed; their members may be wrong"
-    );
-    Ok(())
+    Ok(false)
 }
 
 #[cfg(test)]
-mod tests {
-    use bytes::BytesMut;
-
-    use super::*;
-    use crate::protocol::{
-        ami::{AmiCodec, MAX_MESSAGE, Role},
-        session::Codec as _,
-    };
-
-    fn counts(events: &[SipEvent]) -> Vec<usize> {
-        let count = |event: &SipEvent| match event {
-            SipEvent::ConferenceChanged { members, .. } => Some(*members),
-            _ => None,
-        };
-        events.iter().filter_map(count).collect()
-    }
-
-    fn message(name: &str, headers: &[(&str, &str)]) -> Message {
-        let start = "Asterisk Call Manager/11.0.0\r\n";
-        let mut text =
-            format!("{start}Event: {name}\r\nConference: standup\r\nBridgeNumChannels: 7\r\n");
-        for (header, value) in headers {
-            text += &format!("{header}: {value}\r\n");
-        }
-        text += "\r\n";
-        let mut bytes = BytesMut::from(text.as_str());
-        let mut codec = AmiCodec::new(Role::Client, MAX_MESSAGE);
-        codec.decode(&mut bytes).unwrap().unwrap();
-        codec.decode(&mut bytes).unwrap().unwrap()
-    }
-
-    fn books() -> Books {
-        let mut books = Books::new();
-        books.moves.context = Some("faxbot-faxbot".to_owned());
-        books
-    }
-
-    #[test]
-    fn members_are_counted_by_their_channels() {
-        let mut books = books();
-        let mut events = Vec::new();
-        for (name, channel) in [
-            ("ConfbridgeJoin", "1.1"),
-            ("ConfbridgeJoin", "1.2"),
-            ("ConfbridgeJoin", "1.2"),
-            ("ConfbridgeMute", "1.2"),
-            ("ConfbridgeLeave", "1.1"),
-            ("ConfbridgeLeave", "1.9"),
-            ("ConfbridgeLeave", "1.2"),
-            ("ConfbridgeEnd", ""),
-        ] {
-            events.extend(books.conference_event(&message(name, &[("Uniqueid", channel)])));
-        }
-        assert_eq!(counts(&events), [1, 2, 1, 0]);
-        assert!(books.conferences.list().is_empty());
-    }
-
-    #[test]
-    fn a_conference_that_ends_at_once_has_nobody() {
-        let mut books = books();
-        books.conference_event(&message("ConfbridgeJoin", &[("Uniqueid", "1.1")]));
-        let events = books.conference_event(&message("ConfbridgeEnd", &[]));
-        assert_eq!(counts(&events), [0]);
-    }
-
-    #[test]
-    fn a_recording_has_its_file_where_the_name_is_known() {
-        let ours = [("Context", "faxbot-faxbot"), ("Exten", "conference")];
-        for (came_by, known) in [(&ours[..], true), (&[][..], false)] {
-            let mut books = books();
-            let mut headers = vec![("Uniqueid", "1.1")];
-            headers.extend_from_slice(came_by);
-            books.conference_event(&message("ConfbridgeJoin", &headers));
-            books.conferences.will_record("standup", "refused.wav");
-            books.conferences.will_record("standup", "a.wav");
-            books.conferences.will_record("standup", "late.wav");
-            books.conferences.not_recorded("standup", "refused.wav");
-            for (name, runs) in [("ConfbridgeRecord", true), ("ConfbridgeStopRecord", false)] {
-                let events = books.conference_event(&message(name, &[]));
-                let [SipEvent::RecordingChanged { running, file, .. }] = &events[..] else {
-                    panic!("{events:?}");
-                };
-                let file = file.as_ref().map(|file| file.expose().as_str());
-                assert_eq!((*running, file), (runs, known.then_some("a.wav")));
-            }
-            assert!(
-                books
-                    .conference_event(&message("ConfbridgeStopRecord", &[]))
-                    .is_empty()
-            );
-        }
-    }
-
-    #[test]
-    fn a_recording_ends_with_its_conference() {
-        let mut books = books();
-        books.conference_event(&message("ConfbridgeJoin", &[("Uniqueid", "1.1")]));
-        books.conference_event(&message("ConfbridgeRecord", &[]));
-        books.conference_event(&message("ConfbridgeLeave", &[("Uniqueid", "1.1")]));
-        let events = books.conference_event(&message("ConfbridgeEnd", &[]));
-        assert!(matches!(
-            &events[..],
-            [SipEvent::RecordingChanged { running: false, .. }]
-        ));
-    }
-
-    #[test]
-    fn what_a_server_makes_grow_is_bounded() {
-        let mut conferences = Conferences::default();
-        for number in 0..=MAX_ROOMS {
-            conferences.join(&format!("room-{number}"), "1.1".to_owned(), false);
-        }
-        for number in 0..=MAX_MEMBERS {
-            conferences.join("room-0", format!("2.{number}"), false);
-        }
-        assert_eq!(conferences.rooms.len(), MAX_ROOMS);
-        assert_eq!(conferences.rooms["room-0"].members.len(), MAX_MEMBERS);
-    }
-
-    #[test]
-    fn lists_after_a_gap_tell_only_of_what_changed() {
-        let mut conferences = Conferences::default();
-        conferences.join("same", "1.1".to_owned(), false);
-        conferences.join("gone", "1.2".to_owned(), false);
-        let set = |members: &[&str]| members.iter().map(|it| (*it).to_owned()).collect();
-        let listed = vec![
-            ("same".to_owned(), set(&["1.1"])),
-            ("new".to_owned(), set(&["1.3", "1.4"])),
-        ];
-        let events = conferences.take_over(listed);
-        assert_eq!(counts(&events), [0, 2]);
-        assert!(conferences.has("new", "1.4") && !conferences.has("gone", "1.2"));
-    }
-}
+#[path = "rooms_tests.rs"]
+mod tests;
