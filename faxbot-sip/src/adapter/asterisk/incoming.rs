@@ -1,25 +1,24 @@
 //! Calls that come to us, as the books see them: they wait in `AGI(agi:async)` for a decision. Sans-IO;
-//! what is asked and ordered for them is in [`decide`](super::decide).
+//! what is decided on them is in [`decision`](super::decision).
 //!
 //! A call has the UUIDv5 of its channel's `Uniqueid`, so that another process finds the same id.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
+    collections::{BTreeMap, HashSet, VecDeque},
     time::{Duration, Instant},
 };
 
 use faxbot_core::{
-    Error, ErrorKind, Private, Result,
-    id::{CallId, CallRef},
+    Error, ErrorKind, Private,
+    id::CallId,
     sip::{CallState, Causes, Direction, IncomingCall, RejectCause, Severity, SipEvent},
 };
 use uuid::Uuid;
 
-pub(super) use super::decide::{accept, announce, overdue, refuse, reject};
 use super::{
-    books::{Books, OVERDUE, Todo, UNSURE},
-    fax::FaxRun,
-    legs::{Plan, Second},
+    agi::{MAX_HEADERS, environment, is_known, private},
+    books::{Books, OVERDUE, Todo},
+    legs::Plan,
     line::{Line, LiveChannel},
     outcome::Leg,
 };
@@ -35,25 +34,9 @@ const MAX_WAITING: usize = 1_000;
 /// Channels that may wait for being rejected as busy. The limit of the dialplan ends what is beyond.
 const MAX_REFUSED: usize = 1_000;
 
-/// Variables of `AGI` that are told, and bytes of each value.
-const MAX_HEADERS: usize = 64;
-const MAX_VALUE: usize = 1_024;
-
 /// Namespace of the UUIDv5 of incoming calls, made once for this purpose; changing it would orphan the
 /// outcomes of calls that are up.
 const INCOMING: Uuid = Uuid::from_u128(0x6b1d_4c57_93d2_4e0a_a1c6_7e52_0f3b_9a44);
-
-/// What `AGI` says of itself and not of the call.
-const DULL: &[&str] = &[
-    "agi_request",
-    "agi_channel",
-    "agi_uniqueid",
-    "agi_version",
-    "agi_callerid",
-    "agi_priority",
-    "agi_enhanced",
-    "agi_threadid",
-];
 
 /// The id of an incoming call by the `Uniqueid` of its channel.
 pub(super) fn call_id(uniqueid: &str) -> CallId {
@@ -88,27 +71,27 @@ impl Door {
 #[derive(Debug)]
 pub(super) struct Waiting {
     call: IncomingCall,
-    stage: Stage,
+    pub(super) stage: Stage,
     /// When it is rejected, or that is tried again.
     due: Instant,
     /// Its deadline is over.
-    overdue: bool,
+    pub(super) overdue: bool,
     /// Subscribers know of it.
-    told: bool,
+    pub(super) told: bool,
     /// It was found in a list, or comes for the second time: an earlier process may have prepared it.
-    late: bool,
+    pub(super) late: bool,
     /// Whether its hangup handler is there; `None` when only the channel itself knows.
     prepared: Option<bool>,
     /// It left `AGI` while its decision was on its way.
-    left: bool,
+    pub(super) left: bool,
     /// It was answered before it came to us.
-    answered: bool,
+    pub(super) answered: bool,
     /// How we rejected it; `None` stands for the deadline.
-    rejected: Option<RejectCause>,
+    pub(super) rejected: Option<RejectCause>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     /// Nobody was told of it.
     New,
     /// Nobody decided.
@@ -154,7 +137,7 @@ impl LiveChannel {
 }
 
 impl Waiting {
-    fn is_undecided(&self) -> bool {
+    pub(super) fn is_undecided(&self) -> bool {
         matches!(self.stage, Stage::New | Stage::Open)
     }
 
@@ -170,7 +153,7 @@ impl Waiting {
     }
 
     /// It waits for a decision, once more or still, until `due` at the least.
-    fn wait_again(&mut self, stage: Stage, due: Instant, now: Now) {
+    pub(super) fn wait_again(&mut self, stage: Stage, due: Instant, now: Now) {
         (self.stage, self.rejected) = (stage, None);
         (self.overdue, self.left) = (false, false);
         self.due = self.due.max(due);
@@ -178,7 +161,7 @@ impl Waiting {
     }
 
     /// The server took the order. It may have gone through the dialplan and be back already.
-    fn decided(&mut self) {
+    pub(super) fn decided(&mut self) {
         if !self.is_undecided() {
             self.stage = Stage::Decided;
         }
@@ -395,7 +378,7 @@ impl Books {
         waiting.filter(|waiting| waiting.is_undecided()).count()
     }
 
-    fn waiting_of(&mut self, id: CallId) -> Option<&mut Waiting> {
+    pub(super) fn waiting_of(&mut self, id: CallId) -> Option<&mut Waiting> {
         self.lines.get_mut(&id)?.incoming.as_mut()
     }
 
@@ -454,163 +437,6 @@ impl Books {
         vec![SipEvent::IncomingCall(waiting.call.clone())]
     }
 
-    /// The incoming call that a reference names, once it was told of; `None` before.
-    ///
-    /// # Errors
-    /// `NotFound` for a call that is not there, `InvalidState` for one that did not come in.
-    pub(super) fn told(&self, call: &CallRef, operation: &'static str) -> Result<Option<CallId>> {
-        let Some(id) = self.find(call) else {
-            let message = if self.record(call).is_some() {
-                "the call is over"
-            } else {
-                "no such call in the books"
-            };
-            return Err(with_id(
-                Error::new(ErrorKind::NotFound, operation, message),
-                call.id,
-            ));
-        };
-        match self.lines.get(&id).and_then(|line| line.incoming.as_ref()) {
-            None => {
-                let error = Error::new(
-                    ErrorKind::InvalidState,
-                    operation,
-                    "the call did not come in; only incoming calls are decided on",
-                );
-                Err(error.with_call_id(id))
-            }
-            Some(waiting) => Ok((waiting.stage != Stage::New).then_some(id)),
-        }
-    }
-
-    /// Takes the decision on a call for one caller. Answers the `Uniqueid` of its channel.
-    ///
-    /// # Errors
-    /// `InvalidState` when somebody else decided, or its end is near.
-    pub(super) fn decide(&mut self, id: CallId, operation: &'static str) -> Result<String> {
-        let ending = self.is_ending(id);
-        let refused =
-            |kind, message: &str| Err(Error::new(kind, operation, message).with_call_id(id));
-        let Some(line) = self.lines.get_mut(&id) else {
-            return refused(ErrorKind::NotFound, "the call is over");
-        };
-        let uniqueid = line.uniqueid.clone();
-        if line.hangup.is_some() {
-            return refused(ErrorKind::NotFound, "the caller hung up");
-        }
-        let Some(waiting) = line
-            .incoming
-            .as_mut()
-            .filter(|waiting| waiting.is_undecided() && !ending)
-        else {
-            return refused(ErrorKind::InvalidState, "the call is decided on already");
-        };
-        waiting.stage = Stage::Deciding;
-        // What it did before it came to us says nothing of what we make of it.
-        line.second = Second::default();
-        Ok(uniqueid)
-    }
-
-    /// Takes the decision that the deadline stands for.
-    pub(super) fn decide_overdue(&mut self, id: CallId) -> Option<String> {
-        let waiting = self.waiting_of(id)?;
-        if !waiting.is_undecided() || !waiting.overdue {
-            return None;
-        }
-        self.decide(id, "deadline").ok()
-    }
-
-    /// The order of a decision certainly did not reach the server: another one can follow, for some
-    /// seconds at the least.
-    pub(super) fn undecide(&mut self, id: CallId, now: Now) {
-        let Some(line) = self.lines.get_mut(&id) else {
-            return;
-        };
-        let Some(waiting) = line.incoming.as_mut() else {
-            return;
-        };
-        let due = now.instant + UNSURE;
-        match waiting.stage {
-            // Somebody else took it meanwhile.
-            Stage::Deciding if waiting.left => {
-                (waiting.stage, waiting.rejected) = (Stage::Decided, None);
-            }
-            Stage::Deciding if waiting.told => waiting.wait_again(Stage::Open, due, now),
-            // The next list brings it again.
-            Stage::Deciding => waiting.wait_again(Stage::New, due, now),
-            // Whoever decided does not know that it waits still.
-            Stage::Unsure => {
-                waiting.late = true;
-                waiting.wait_again(Stage::New, due, now);
-                self.todo.push(Todo::Announce(id));
-            }
-            Stage::New | Stage::Open | Stage::Decided => return,
-        }
-        line.hung_up_by_us = false;
-        line.fax = None;
-    }
-
-    /// Nobody knows whether the order of a decision arrived: the server's list tells.
-    pub(super) fn decision_unsure(&mut self, id: CallId, now: Now) {
-        if let Some(waiting) = self.waiting_of(id)
-            && waiting.stage == Stage::Deciding
-        {
-            waiting.stage = Stage::Unsure;
-        }
-        self.unsure(id, now);
-    }
-
-    /// The server knows no channel for a decision: the caller hung up before it, and nothing of it
-    /// happened. Its end is on its way, or was missed.
-    pub(super) fn too_late(&mut self, id: CallId, now: Now) {
-        if let Some(line) = self.lines.get_mut(&id) {
-            (line.hung_up_by_us, line.fax) = (false, None);
-            if let Some(waiting) = &mut line.incoming {
-                waiting.rejected = None;
-            }
-        }
-        self.decision_unsure(id, now);
-    }
-
-    /// The server took the order to accept a call.
-    pub(super) fn accepted(&mut self, id: CallId, now: Now) -> Vec<SipEvent> {
-        let Some(waiting) = self.waiting_of(id) else {
-            return Vec::new();
-        };
-        waiting.decided();
-        if waiting.answered {
-            // No event will say it again.
-            self.channel_state(id, "Up", false, now)
-        } else {
-            Vec::new()
-        }
-    }
-
-    /// The call becomes a fax when the order to accept it arrives.
-    pub(super) fn becomes_fax(&mut self, id: CallId) {
-        if let Some(line) = self.lines.get_mut(&id) {
-            line.fax = Some(FaxRun::receiving());
-        }
-    }
-
-    /// A call is about to be rejected by somebody's decision.
-    pub(super) fn rejecting(&mut self, id: CallId, cause: RejectCause) {
-        if let Some(line) = self.lines.get_mut(&id) {
-            line.hung_up_by_us = true;
-            if let Some(waiting) = line.incoming.as_mut() {
-                waiting.rejected = Some(cause);
-            }
-        }
-    }
-
-    /// The server took the order to reject a call.
-    pub(super) fn rejected(&mut self, id: CallId, now: Now) -> Vec<SipEvent> {
-        if let Some(waiting) = self.waiting_of(id) {
-            waiting.decided();
-        }
-        self.hanging_up(id, now)
-    }
-
     /// Whether `Up` says nothing yet: somebody else answered the call, and nobody decided.
     pub(super) fn up_before(&mut self, id: CallId) -> bool {
         let undecided = self.waiting_of(id).filter(|it| it.is_undecided());
@@ -620,77 +446,9 @@ impl Books {
         })
     }
 
-    fn is_ending(&self, id: CallId) -> bool {
+    pub(super) fn is_ending(&self, id: CallId) -> bool {
         self.calls.state(id) == Some(CallState::HangingUp)
     }
-}
-
-fn with_id(error: Error, id: Option<CallId>) -> Error {
-    match id {
-        Some(id) => error.with_call_id(id),
-        None => error,
-    }
-}
-
-/// Asterisk writes a number or name that it does not have in one of these ways.
-fn is_known(text: &str) -> bool {
-    !matches!(text, "" | "s" | "unknown" | "<unknown>" | "anonymous")
-}
-
-/// A value of the far end, cut where nobody needs more.
-pub(super) fn private(text: &str) -> Private {
-    let end = text.floor_char_boundary(MAX_VALUE);
-    Private::new(text.get(..end).unwrap_or_default().to_owned())
-}
-
-/// `Env`: lines of `agi_name: value`, encoded as in a URL. What is known otherwise, or empty, is
-/// left out.
-fn environment(text: &str) -> BTreeMap<String, Private> {
-    let text = decoded(text);
-    let lines = || text.lines().filter_map(|line| line.split_once(": "));
-    // Asterisk writes each name once. What comes twice came with a line end in somebody's number or
-    // name, and nobody knows which one is true.
-    let (mut once, mut twice) = (BTreeSet::new(), BTreeSet::new());
-    for (name, _) in lines() {
-        if !once.insert(name) {
-            twice.insert(name);
-        }
-    }
-    lines()
-        .filter(|(name, value)| name.starts_with("agi_") && !DULL.contains(name) && is_known(value))
-        .filter(|(name, _)| !twice.contains(name))
-        .take(MAX_HEADERS)
-        .map(|(name, value)| (private(name).expose().clone(), private(value)))
-        .collect()
-}
-
-/// `%41` as `A`; what is no such code stays.
-fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, more)) = rest.split_first() {
-        let code = match (first, more) {
-            (b'%', [high, low, ..]) => hex(*high).zip(hex(*low)),
-            _ => None,
-        };
-        match code {
-            Some((high, low)) => {
-                bytes.push(high << 4 | low);
-                rest = more.get(2..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(first);
-                rest = more;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
 }
 
 #[cfg(test)]

@@ -114,37 +114,6 @@ fn only_the_context_that_is_ours_brings_calls() {
 }
 
 #[test]
-fn what_agi_tells_is_decoded_and_what_says_nothing_is_left_out() {
-    let text = "agi_request%3A%20async%0Aagi_calleridname%3A%20J%C3%B6rg%20%251%0A\
-                agi_rdnis%3A%20unknown%0Aagi_dnid%3A%20900%0Aagi_accountcode%3A%20%0A\
-                agi_arg_1%3A%20a%3A%20b%0Abroken%zz%4%0A%0A";
-    let told = environment(text);
-    let told: Vec<_> = told
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.expose().as_str()))
-        .collect();
-    assert_eq!(
-        told,
-        [
-            ("agi_arg_1", "a: b"),
-            ("agi_calleridname", "J\u{f6}rg %1"),
-            ("agi_dnid", "900"),
-        ]
-    );
-    assert_eq!(decoded("a%3A%20b%zz%4%"), "a: b%zz%4%");
-}
-
-#[test]
-fn hostile_lengths_are_cut() {
-    let many: String = (0..500)
-        .map(|number| format!("agi_x{number}%3A%20{}%0A", "\u{e4}".repeat(2_000)))
-        .collect();
-    let told = environment(&many);
-    assert_eq!(told.len(), MAX_HEADERS);
-    assert!(told.values().all(|value| value.expose().len() <= MAX_VALUE));
-}
-
-#[test]
 fn of_many_decisions_the_first_wins() {
     let mut desk = Desk::new();
     let id = desk.told();
@@ -362,18 +331,6 @@ fn a_decision_that_came_too_late_has_no_part_in_the_end() {
     let record = desk.books.record(&id.into()).unwrap();
     assert_eq!(record.disposition, faxbot_core::sip::Disposition::NoAnswer);
     assert_eq!(record.causes.q850, Some(127));
-}
-
-#[test]
-fn a_name_that_is_told_twice_is_not_believed() {
-    // The number that was called had a line end in it.
-    let text = "agi_extension%3A%20900%0Aagi_accountcode%3A%20boss%0Aagi_dnid%3A%20900%0A\
-                agi_accountcode%3A%20%0A%0A";
-    let told = environment(text);
-    assert_eq!(
-        told.keys().collect::<Vec<_>>(),
-        ["agi_dnid", "agi_extension"]
-    );
 }
 
 #[test]

@@ -39,6 +39,9 @@
 //! ```
 
 mod abilities;
+mod accept;
+mod agi;
+mod announce;
 mod answer;
 mod books;
 mod conference;
@@ -47,6 +50,7 @@ mod connect;
 mod control;
 mod core;
 mod decide;
+mod decision;
 mod dialplan;
 #[cfg(test)]
 mod docs_tests;
@@ -318,14 +322,14 @@ impl SipAdapter for AsteriskAdapter {
     async fn accept(&self, call: &CallRef, accept_as: AcceptAs) -> Result<()> {
         self.require(&[accept_as.capability()], "accept")?;
         let span = call_span(call.id);
-        incoming::accept(&self.core, self.server("accept")?, call, accept_as)
+        accept::accept(&self.core, self.server("accept")?, call, accept_as)
             .instrument(span)
             .await
     }
 
     async fn reject(&self, call: &CallRef, cause: RejectCause) -> Result<()> {
         self.require(&[Capability::Incoming], "reject")?;
-        incoming::reject(&self.core, self.server("reject")?, call, cause)
+        decide::reject(&self.core, self.server("reject")?, call, cause)
             .instrument(call_span(call.id))
             .await
     }

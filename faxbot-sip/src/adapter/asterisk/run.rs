@@ -19,11 +19,11 @@ use tracing::Instrument as _;
 
 use super::{
     abilities::Abilities,
-    answer,
+    announce, answer,
     books::Todo,
     control,
     core::Core,
-    diet, history, incoming,
+    decide, diet, history,
     line::LiveChannel,
     outcome::{Leg, Report},
     rooms,
@@ -175,10 +175,10 @@ impl Worker {
                 });
             }
             Todo::Answered(id) => answer::once_answered(core, server, id).await,
-            Todo::Announce(id) => incoming::announce(core, server, id).await,
+            Todo::Announce(id) => announce::announce(core, server, id).await,
             Todo::LeftAlone => control::hang_up_left(core, server).await,
-            Todo::Overdue(id) => incoming::overdue(core, server, id).await,
-            Todo::Refuse => incoming::refuse(core, server).await,
+            Todo::Overdue(id) => decide::overdue(core, server, id).await,
+            Todo::Refuse => decide::refuse(core, server).await,
             Todo::Reloaded => {
                 // What cannot be kept was told when that began.
                 if let Err(error) = learn(core, server).await {
