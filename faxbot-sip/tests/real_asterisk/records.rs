@@ -31,6 +31,7 @@ crate::on_both_versions!(
     a_message_of_a_phone_is_told_with_its_sender,
     the_history_is_paged_and_the_servers_own_records_go_with_it,
     what_nobody_needs_is_not_sent_by_the_server,
+    no_name_of_a_caller_hides_a_variable_that_is_needed,
 );
 
 fn text(to: &str, text: &str) -> SipMessage {
@@ -96,12 +97,15 @@ async fn a_message_of_a_phone_is_told_with_its_sender(version: Version) {
     let mut events = adapter.subscribe();
     // 1,023 bytes are the longest text that Asterisk hands to its dialplan.
     let (long, too_long) = ("y".repeat(1000), "z".repeat(1024));
-    for (body, told) in [
-        ("eins, zwei: grün", "eins, zwei: grün"),
-        (&long, &long),
-        (&too_long, ""),
+    // A bracket that stays open takes in all arguments of an application that are behind it.
+    for (name, body, told) in [
+        ("Bob", "eins, zwei: (grün", "eins, zwei: (grün"),
+        ("Bob, the (other", "yes", "yes"),
+        ("Bob", &long, &long),
+        ("Bob", &too_long, ""),
     ] {
-        let status = send_message(&asterisk, "\"Bob\" <sip:bob@127.0.0.1>", "desk", body).await;
+        let sender = format!("\"{name}\" <sip:bob@127.0.0.1>");
+        let status = send_message(&asterisk, &sender, "desk", body).await;
         assert_eq!(status, 202);
         let (from, content) = next(&mut events, |event| match event {
             SipEvent::MessageReceived { from, content } => {
@@ -110,7 +114,10 @@ async fn a_message_of_a_phone_is_told_with_its_sender(version: Version) {
             _ => None,
         })
         .await;
-        assert!(from.contains("sip:bob@127.0.0.1"), "{from}");
+        assert!(
+            from.contains("sip:bob@127.0.0.1") && from.contains(name),
+            "{from}"
+        );
         assert_eq!(
             (content.kind, content.text.as_str()),
             (MessageKind::Sip, told)
@@ -212,4 +219,25 @@ async fn what_nobody_needs_is_not_sent_by_the_server(version: Version) {
     println!("bytes of events with raw_events all, unknown, off: {bytes:?}");
     assert!(bytes[1] < bytes[0] * 2 / 3, "{bytes:?}");
     assert!(bytes[2] <= bytes[1], "{bytes:?}");
+}
+
+async fn no_name_of_a_caller_hides_a_variable_that_is_needed(version: Version) {
+    let asterisk = Asterisk::start(version, &[]).await;
+    let (port, seen) = tap(asterisk.ami_port()).await;
+    let adapter = connected(asterisk.config_of("faxbot", "s3cret", port, &json!({}))).await;
+    let number = || "600".parse().unwrap();
+    let mut request = CallRequest::connect(number(), number());
+    request.options.caller_id_name = Some("Anna Variable: Xaver".to_owned());
+    let call = adapter.make_call(request).await.unwrap();
+    within("the call is answered", LIMIT, call.answered())
+        .await
+        .unwrap();
+    adapter.hangup(&call.call_ref()).await.unwrap();
+    within("the call ends", LIMIT, call.ended()).await.unwrap();
+    let text = String::from_utf8_lossy(&seen.lock().unwrap()).into_owned();
+    let variables = text.split("\r\n\r\n");
+    let mut variables = variables.filter(|it| it.starts_with("Event: VarSet\r\n"));
+    let needed = |it: &str| it.contains("Xaver") && it.contains("\r\nVariable: DIALSTATUS\r\n");
+    assert!(variables.any(needed));
+    assert!(!text.contains("\r\nVariable: FAXBOT_ID\r\n"));
 }

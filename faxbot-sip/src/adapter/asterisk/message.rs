@@ -26,11 +26,11 @@ const EVENT: &str = "FaxbotMessage";
 /// The one channel that messages come on (`main/message.c`).
 const CHANNEL: &[u8] = b"Message/ast_msg_queue";
 
-/// The longest sender of a message that comes in, in bytes.
-const MAX_SENDER: usize = 1024;
+/// The longest sender of a message that comes in, in bytes of base64.
+const MAX_SENDER: usize = 1368;
 
-/// The longest text of one that comes in, in bytes of base64. Asterisk itself loses what is above 3 kB
-/// (observed on Asterisk 16.28 and 22.10: the event has an empty `Body64`).
+/// The longest text of one that comes in, in bytes of base64. Asterisk itself loses a text of 1,024
+/// bytes or more (observed on Asterisk 16.28 and 22.10: the event has an empty `Body64`).
 const MAX_BODY: usize = 64 * 1024;
 
 /// A `UserEvent`: that of our snippet brings a message. Any account with the right `user` can send one,
@@ -65,14 +65,15 @@ fn read(event: &Message) -> Option<(String, String)> {
     if event.get_all("Channel").next() != Some(CHANNEL) {
         return None;
     }
-    let from = event.get_str("From")?;
+    // Both in base64: an open bracket in the name of a sender would take in the arguments behind it.
+    let text = |header, most| {
+        let value = event.get_all(header).next()?;
+        let bytes = (value.len() <= most).then(|| STANDARD.decode(value).ok())??;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let (from, body) = (text("From64", MAX_SENDER)?, text("Body64", MAX_BODY)?);
     let from = from.trim();
-    let body = event.get_all("Body64").next()?;
-    if from.is_empty() || from.len() > MAX_SENDER || body.len() > MAX_BODY {
-        return None;
-    }
-    let body = STANDARD.decode(body).ok()?;
-    Some((from.to_owned(), String::from_utf8_lossy(&body).into_owned()))
+    (!from.is_empty()).then(|| (from.to_owned(), body))
 }
 
 /// Hands a message to the server. Nothing tells what becomes of it there: it answers success also when

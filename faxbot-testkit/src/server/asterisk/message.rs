@@ -69,21 +69,10 @@ impl MockAsterisk {
     }
 
     /// A message comes in, and the dialplan tells of it with
-    /// `UserEvent(FaxbotMessage,From: ..,To: ..,Body64: ..)`. `from` is a URI such as
+    /// `UserEvent(FaxbotMessage,From64: ..,Body64: ..)`. `from` is a URI such as
     /// `sip:alice@127.0.0.1`, or one with a name: `Alice <sip:alice@127.0.0.1>`. Of a body of
     /// 1 KiB or more only the event comes, empty, as a real server loses it.
     pub fn message_in(&self, from: &str, body: &str) {
-        self.message_to(from, "pjsip:faxbot@127.0.0.1", body);
-    }
-
-    /// There is no endpoint of that name: messages to it are refused.
-    pub fn no_endpoint(&self, name: &str) {
-        let mut state = self.world().lock();
-        state.features.no_endpoints.insert(name.to_owned());
-    }
-
-    /// The same with the URI that it was sent to.
-    pub fn message_to(&self, from: &str, to: &str, body: &str) {
         let body = if body.len() > LONGEST_IN {
             String::new()
         } else {
@@ -96,8 +85,7 @@ impl MockAsterisk {
         };
         let headers = [
             ("UserEvent", "FaxbotMessage".to_owned()),
-            ("From", from),
-            ("To", to.to_owned()),
+            ("From64", STANDARD.encode(from)),
             ("Body64", body),
         ];
         let world = self.world();
@@ -112,6 +100,12 @@ impl MockAsterisk {
             }
             state.emit("user", event);
         });
+    }
+
+    /// There is no endpoint of that name: messages to it are refused.
+    pub fn no_endpoint(&self, name: &str) {
+        let mut state = self.world().lock();
+        state.features.no_endpoints.insert(name.to_owned());
     }
 }
 
