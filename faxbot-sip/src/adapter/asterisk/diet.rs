@@ -85,8 +85,10 @@ const NOISE: &[&str] = &[
 
 /// Variables of which the adapter reads nothing: all but those of faxes (`FAX...`,
 /// `REMOTESTATIONID`) and of `Dial` (`DIALSTATUS`). A pattern cannot say "but", so it says it by the
-/// first two letters.
-const NOISY_VARIABLES: &str = "!^Event: VarSet.*Variable: ([^DFR]|D[^I]|F[^A]|FAXBOT|R[^E])";
+/// first two letters. The name of a caller may hold the word, and the header `ChanVariable` of
+/// servers with `channelvars` ends with it: only at the start of a line it is the variable's.
+const NOISY_VARIABLES: &str =
+    "!^Event: VarSet.*[[:cntrl:]]Variable: ([^DFR]|D[^I]|F[^A]|FAXBOT|R[^E])";
 
 /// What follows the name of an event; a pattern can hold no line end.
 const END: &str = "[^A-Za-z]";

@@ -304,6 +304,9 @@ fn branches(bytes: &[u8], at: &mut usize, depth: u32) -> Option<Vec<Vec<Piece>>>
     Some(all)
 }
 
+/// The one named class that is read.
+const CNTRL: &[u8] = b"[:cntrl:]";
+
 /// `[..]`; leaves `at` on the closing bracket.
 fn class(bytes: &[u8], at: &mut usize) -> Option<Atom> {
     *at += 1;
@@ -317,6 +320,11 @@ fn class(bytes: &[u8], at: &mut usize) -> Option<Atom> {
         let from = *bytes.get(*at)?;
         if from == b']' && *at > first {
             return Some(Atom::Class(ranges, others));
+        }
+        if bytes.get(*at..).is_some_and(|rest| rest.starts_with(CNTRL)) {
+            ranges.extend([(0, 31), (127, 127)]);
+            *at += CNTRL.len();
+            continue;
         }
         *at += 1;
         let is_range = bytes.get(*at) == Some(&b'-') && bytes.get(*at + 1) != Some(&b']');
@@ -401,6 +409,8 @@ mod tests {
             ),
             ("a+b?c*$", "xaab", true),
             ("[^0-9]x", "1x2x", false),
+            ("a[[:cntrl:]]b", "a\nb", true),
+            ("a[[:cntrl:]]b", "acb", false),
             ("(ab)*c", "ababc", true),
             ("a.c", "a\nc", true),
             ("\\.", "a", false),
