@@ -12,7 +12,7 @@ use std::{
 use asterisk_support::{FLAVOURS, LONG, Rig, channel_id, dial, drain, eventually, reconnected};
 use async_trait::async_trait;
 use faxbot_core::{
-    ErrorKind,
+    Effect, ErrorKind,
     clock::TokioClock,
     event::EventStream,
     id::CallId,
@@ -22,7 +22,9 @@ use faxbot_sip::{
     adapter::asterisk::{AsteriskAdapter, AsteriskConfig, RawEvents},
     driver::{Connect, LinkError, Transport},
 };
-use faxbot_testkit::server::asterisk::{Account, Flavour, MockAsterisk, Timings};
+use faxbot_testkit::server::asterisk::{
+    Account, CallScript, Flavour, MockAsterisk, ReplyFault, Timings,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 async fn answered(adapter: &AsteriskAdapter) -> Call {
@@ -205,6 +207,38 @@ async fn digits_of_two_requests_do_not_mix() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn digits_whose_future_was_dropped_go_on_also_when_one_that_waits_is_dropped() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    let call = answered(&adapter).await;
+    let send = |digits: &str| adapter.send_dtmf(DtmfRequest::new(call.id(), digits));
+    for digits in ["333333", "555555"] {
+        let dropped = tokio::time::timeout(Duration::from_millis(300), send(digits)).await;
+        assert!(dropped.is_err());
+    }
+    send("4444").await.unwrap();
+    assert_eq!(rig.mock.dtmf_sent(&channel_id(call.id())), "3333334444");
+}
+
+#[tokio::test(start_paused = true)]
+async fn digits_whose_order_nobody_answered_are_waited_for() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    let call = answered(&adapter).await;
+    let mut long = DtmfRequest::new(call.id(), "333333");
+    long.duration = Duration::from_secs(4);
+    rig.mock
+        .next_reply("Originate", ReplyFault::Slow(Duration::from_secs(11)));
+    let lost = adapter.send_dtmf(long).await.unwrap_err();
+    assert_eq!(lost.effect(), Effect::Unknown);
+    adapter
+        .send_dtmf(DtmfRequest::new(call.id(), "4444"))
+        .await
+        .unwrap();
+    assert_eq!(rig.mock.dtmf_sent(&channel_id(call.id())), "3333334444");
+}
+
+#[tokio::test(start_paused = true)]
 async fn digits_into_a_call_that_is_not_up_are_refused() {
     let rig = Rig::new().await;
     let adapter = rig.connected().await;
@@ -347,6 +381,22 @@ async fn what_nobody_needs_is_not_sent_and_what_is_needed_is() {
             assert_eq!(mock.actions_named("Filter").is_empty(), all);
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_name_of_a_caller_hides_a_variable_that_is_needed() {
+    let (mock, adapter, sent) = tapped(Flavour::V22, |_| ()).await;
+    mock.next_call(CallScript::answer());
+    let number = || "+15551230001".parse().unwrap();
+    let mut request = CallRequest::connect(number(), number());
+    request.options.caller_id_name = Some("Anna Variable: Xaver".to_owned());
+    let call = adapter.make_call(request).await.unwrap();
+    call.answered().await.unwrap();
+    adapter.hangup(&call.call_ref()).await.unwrap();
+    call.ended().await.unwrap();
+    assert!(received(&sent, "VarSet"));
+    let text = String::from_utf8_lossy(&sent.lock().unwrap()).into_owned();
+    assert!(text.contains("Variable: DIALSTATUS"));
 }
 
 #[tokio::test(start_paused = true)]

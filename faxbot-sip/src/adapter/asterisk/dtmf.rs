@@ -92,12 +92,20 @@ pub(super) async fn send(core: &Core, server: Server, request: DtmfRequest) -> R
         (id, Arc::clone(&line.dtmf))
     };
     let mut turn = turn.lock().await;
-    if let Some(until) = turn.take() {
+    // It stays known while we wait: this future may be dropped, too.
+    if let Some(until) = *turn {
         core.clock.sleep_until(until).await;
     }
     let done = send_now(core, &server, id, &request, &mut turn).await;
-    // Not reached by a future that was dropped: its digits go on.
-    *turn = None;
+    // Not reached by a future that was dropped: its digits go on. Those of an order whose answer was
+    // lost may.
+    if done
+        .as_ref()
+        .err()
+        .is_none_or(|error| error.effect() != Effect::Unknown)
+    {
+        *turn = None;
+    }
     done.map_err(|error| error.with_call_id(id))
 }
 
