@@ -180,8 +180,9 @@ impl Calls {
     pub(crate) fn ended(&self) -> impl Iterator<Item = (u64, &CallRecord)> {
         let numbers = (self.swept..).zip(&self.ended_order);
         let all: Vec<_> = numbers.collect();
-        let record =
-            |(number, (_, id)): (u64, &(Instant, CallId))| Some((number, self.ended.get(id)?.as_ref()));
+        let record = |(number, (_, id)): (u64, &(Instant, CallId))| {
+            Some((number, self.ended.get(id)?.as_ref()))
+        };
         all.into_iter().rev().filter_map(record)
     }
 
@@ -316,6 +317,10 @@ impl Calls {
 
     fn remove(&mut self, id: CallId) -> Option<Live> {
         let live = self.live.remove(&id)?;
+        if live.record.channels.len() >= MAX_NAMES {
+            // There may be names that the record has no room for.
+            self.by_native.retain(|_, call| *call != id);
+        }
         for channel in &live.record.channels {
             // After a restart of the server another call may have this name by now.
             if self.by_native.get(channel.expose()) == Some(&id) {
@@ -466,6 +471,7 @@ mod tests {
             calls.name(id, &name);
             calls.unname(id, &name);
         }
+        calls.name(id, "PJSIP/there-to-the-end");
         let change = calls.end(id, Ending::default(), start).unwrap();
         assert_eq!(change.record.unwrap().channels.len(), MAX_NAMES);
         assert!(calls.by_native.is_empty());
