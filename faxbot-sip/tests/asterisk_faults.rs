@@ -16,9 +16,10 @@ use faxbot_core::{
     id::{CallId, CallRef},
     sip::{
         CallRecord, CallState, Disposition, HangupOutcome, Lookup, Severity, SipAdapter, SipEvent,
+        UnknownReason,
     },
 };
-use faxbot_testkit::server::asterisk::{CallScript, ReplyFault};
+use faxbot_testkit::server::asterisk::{CallScript, MockAsterisk, ReplyFault};
 
 fn lost_replies() -> [ReplyFault; 4] {
     [
@@ -357,4 +358,43 @@ async fn links_that_drop_all_the_time_cost_no_fax_and_dial_none_twice() {
         assert_eq!(rig.originates().len(), ids.len(), "every {every} ms");
         assert!(rig.spooled().is_empty());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_server_behind_the_address_ends_no_call_and_disproves_none() {
+    let rig = Rig::new().await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let other = MockAsterisk::builder().in_memory().start().await.unwrap();
+    // It has our extensions since before the call.
+    rig.gate.lead_to(&other);
+    let adapter = rig.connected().await;
+    let back = async || {
+        rig.gate.shut();
+        other.drop_links();
+        lost(&adapter).await;
+        rig.mend();
+        reconnected(&adapter).await;
+    };
+    back().await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let requested = rig.clock.timestamp();
+    let call = adapter.make_call(dial("+15551230001")).await.unwrap();
+    call.answered().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    rig.cut();
+    lost(&adapter).await;
+    rig.gate.lead_to(&other);
+    reconnected(&adapter).await;
+    let end = tokio::time::timeout(LONG, call.ended()).await.unwrap();
+    assert_eq!(end.unwrap_err().kind(), ErrorKind::OutcomeUnknown);
+    let of = CallRef::from(call.id()).requested_at(requested);
+    let found = adapter.lookup(&of).await.unwrap();
+    assert!(
+        matches!(found, Lookup::Unknown(UnknownReason::ServerRestarted)),
+        "{found:?}"
+    );
+    // It goes on all the time, and is found again.
+    back().await;
+    let found = adapter.lookup(&of).await.unwrap();
+    assert!(matches!(found, Lookup::Live(_)), "{found:?}");
 }

@@ -383,6 +383,8 @@ impl Books {
             return;
         };
         line.check_at = Some(now.instant + RECHECK);
+        // The server that answered meanwhile was another one.
+        line.restarted = None;
         // An earlier attempt to hang up failed.
         if line.cancel && !self.todo.contains(&Todo::HangUp(id)) {
             self.todo.push(Todo::HangUp(id));

@@ -22,8 +22,9 @@ use super::{
     abilities::Abilities,
     books::{Books, Todo},
     config::AsteriskConfig,
+    identity::{Identity, Successor},
     outcome::OutcomeStore,
-    server::{Extent, Presence, Server, Startup},
+    server::{Extent, Presence, Server},
     spool::Spool,
 };
 use crate::{adapter::calls::Now, driver::Setup, protocol::ami::AmiSession};
@@ -49,8 +50,10 @@ pub(super) struct State {
     pub(super) books: Books,
     pub(super) connection: ConnectionState,
     pub(super) capabilities: Capabilities,
-    /// Which run of Asterisk the books are about.
-    pub(super) startup: Option<Startup>,
+    /// Which run of which Asterisk the books are about.
+    pub(super) identity: Option<Identity>,
+    /// When another one was found behind the address: what it knows says nothing of requests before.
+    pub(super) other_since: Option<Timestamp>,
     /// Since when this run of Asterisk is up, where it told.
     pub(super) up_since: Option<Timestamp>,
     /// What the server and the account can do, as far as they told.
@@ -79,7 +82,8 @@ impl Core {
             books,
             connection: ConnectionState::Disconnected,
             capabilities: abilities.capabilities(&config),
-            startup: None,
+            identity: None,
+            other_since: None,
             up_since: None,
             abilities,
             lost_at: None,
@@ -279,6 +283,26 @@ impl State {
             }
             !due
         });
+    }
+
+    /// A server answers: enters what that says of the calls that were up.
+    pub(super) fn answers(&mut self, identity: Identity, now: Now) {
+        let before = self.identity.replace(identity.clone());
+        match before.map_or(Successor::Same, |before| identity.after(&before)) {
+            Successor::Same => return,
+            // What handlers wrote before is in AstDB, and is read when the list of channels shows
+            // that a call is gone.
+            Successor::NextRun => {
+                tracing::warn!("asterisk: the server was restarted");
+                self.books.restarted(self.lost_at.unwrap_or(now.wall));
+            }
+            Successor::Other => {
+                tracing::warn!(
+                    "asterisk: another server answers, or a run of it that cannot be told apart; what became of the calls before is not certain"
+                );
+            }
+        }
+        self.other_since = Some(now.wall);
     }
 
     /// Forgets what belongs to a connection that is over for good.

@@ -135,7 +135,10 @@ async fn absent(core: &Core, server: &Server, call: &CallRef) -> Result<Lookup> 
     if core.clock.timestamp().duration_since(requested) < SETTLED {
         return Ok(Lookup::Unknown(UnknownReason::TooRecent));
     }
-    let since = match server.extensions(&core.store, Extent::Handler, "lookup").await {
+    let since = match server
+        .extensions(&core.store, Extent::Handler, "lookup")
+        .await
+    {
         Ok(Presence::Present { since, .. }) => since,
         // A reload took it away; calls that ended since left nothing.
         Ok(Presence::Absent) => return Ok(Lookup::Unknown(UnknownReason::NotKept)),
@@ -145,8 +148,13 @@ async fn absent(core: &Core, server: &Server, call: &CallRef) -> Result<Lookup> 
         Err(error) => return Err(error),
     };
     // `Uptime` is subtracted from our clock, which is that of the request: theirs may differ.
-    let up_since = core.state().up_since;
-    if up_since.is_none_or(|up_since| up_since >= requested) {
+    let (up_since, other_since) = {
+        let state = core.state();
+        (state.up_since, state.other_since)
+    };
+    // Another server may be up for longer than the one that the request went to.
+    let elsewhere = other_since.is_some_and(|other_since| other_since >= requested);
+    if elsewhere || up_since.is_none_or(|up_since| up_since >= requested) {
         return Ok(Lookup::Unknown(UnknownReason::ServerRestarted));
     }
     if since.is_some_and(|since| since >= requested) {

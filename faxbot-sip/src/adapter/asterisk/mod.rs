@@ -60,6 +60,7 @@ mod event;
 mod fax;
 mod history;
 mod hold;
+mod identity;
 mod incoming;
 mod legs;
 mod line;

@@ -24,6 +24,7 @@ use super::{
     control,
     core::Core,
     decide, diet, history,
+    identity::Identity,
     line::LiveChannel,
     outcome::{Leg, Report},
     rooms,
@@ -301,17 +302,10 @@ async fn set_up(core: &Core, setup: Setup<AmiSession>) -> bool {
 }
 
 async fn prepare(core: &Core, server: &Server) -> Result<()> {
-    let startup = server.startup().await?;
-    core.change(|state, now| {
-        let before = state.startup.replace(startup.clone());
-        if before.is_some_and(|before| before != startup) {
-            // What handlers wrote before is in AstDB, and is read when the list below shows that a
-            // call is gone.
-            tracing::warn!("asterisk: the server was restarted");
-            let at = state.lost_at.unwrap_or(now.wall);
-            state.books.restarted(at);
-        }
-        ((), Vec::new())
+    let identity = Identity::of(server).await?;
+    core.events(|state, now| {
+        state.answers(identity, now);
+        Vec::new()
     });
     if let Err(why) = learn(core, server).await? {
         core.trouble(Severity::Warning, why);

@@ -30,6 +30,13 @@ pub(super) struct Server {
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Startup(String);
 
+#[cfg(test)]
+impl Startup {
+    pub(super) fn new(startup: String) -> Self {
+        Self(startup)
+    }
+}
+
 impl fmt::Debug for Startup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -80,6 +80,7 @@ pub(super) fn value(world: &World, state: &State, id: &str, name: &str) -> Strin
     let (name, cut) = name.split_at(name.find(':').unwrap_or(name.len()));
     let whole = match (name, channel) {
         ("EPOCH", _) => world.clock.timestamp().as_second().to_string(),
+        ("ENTITYID", _) => world.entity.clone(),
         ("UNIQUEID", Some(channel)) => channel.id.clone(),
         ("CHANNEL", Some(channel)) => channel.name.clone(),
         ("EXTEN", Some(channel)) => channel.exten.clone(),

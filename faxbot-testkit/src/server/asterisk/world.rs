@@ -4,7 +4,10 @@ use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     future::Future,
     pin::Pin,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU16, Ordering},
+    },
     time::Duration,
 };
 
@@ -45,6 +48,8 @@ pub(super) struct Config {
 pub(super) struct World {
     pub config: Config,
     pub clock: TokioClock,
+    /// `${ENTITYID}`: each mock is a server of its own, over all its runs.
+    pub entity: String,
     /// Told after every change that a test may wait for.
     pub changed: Notify,
     state: Mutex<State>,
@@ -123,6 +128,12 @@ pub(super) struct State {
     pub run: watch::Sender<u32>,
 }
 
+fn entity() -> String {
+    static NEXT: AtomicU16 = AtomicU16::new(1);
+    let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    format!("02:fc:00:00:{high:02x}:{low:02x}")
+}
+
 impl World {
     pub(super) fn new(
         config: Config,
@@ -136,6 +147,7 @@ impl World {
         Self {
             config,
             clock,
+            entity: entity(),
             changed: Notify::new(),
             jobs,
             state: Mutex::new(State {
