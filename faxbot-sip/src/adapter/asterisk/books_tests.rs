@@ -100,6 +100,32 @@ fn a_failure_that_names_an_answered_call_is_somebody_elses() {
 }
 
 #[test]
+fn a_failure_that_names_a_held_or_half_connected_call_is_somebody_elses() {
+    for plan in [Plan::Single, Plan::Connect] {
+        let mut desk = Desk::new();
+        let id = CallId::new();
+        let line = NewLine {
+            plan,
+            ..desk.line(id)
+        };
+        let updates = desk.books.open(line, desk.now).unwrap();
+        assert!(desk.books.requested(id, desk.now));
+        desk.books.taken(id, desk.now);
+        answer(&mut desk, id);
+        if plan == Plan::Single {
+            desk.books.shift(id, CallState::OnHold, desk.now);
+            assert_eq!(desk.books.status(id).unwrap().state, CallState::OnHold);
+        }
+        desk.event(id, "OriginateResponse", &["Response: Failure", "Reason: 5"]);
+        desk.books.missed_events();
+        desk.wait(UNSURE);
+        desk.books.channels(&[], &[id], desk.now);
+        desk.finish(id, None);
+        assert!(matches!(updates.borrow().end, Some(Err(_))), "{plan:?}");
+    }
+}
+
+#[test]
 fn a_fax_whose_end_was_seen_before_the_link_was_lost_is_known() {
     let mut desk = Desk::new();
     let (id, updates) = desk.fax(3);

@@ -149,11 +149,15 @@ impl Books {
         if response.eq_ignore_ascii_case(b"Success") {
             return self.channel_state(id, "Up", false, now);
         }
-        let answered = self.calls.state(id) == Some(CallState::Connected);
+        let answered = self.calls.is_answered(id);
         let Some(line) = self.lines.get_mut(&id).filter(|_| !answered) else {
             // An answered call cannot fail to be placed: another process asked for its id.
             return Vec::new();
         };
+        if line.second.first_up {
+            // Nor can one whose first party answered.
+            return Vec::new();
+        }
         line.reason = event
             .get_str("Reason")
             .and_then(|reason| reason.parse().ok());

@@ -1,7 +1,7 @@
 //! A call of several channels: what it was placed as, the parties that the server calls for it, and
 //! how their dials end. Sans-IO.
 
-use std::time::Instant;
+use std::{collections::HashSet, time::Instant};
 
 use faxbot_core::{
     id::CallId,
@@ -365,11 +365,9 @@ impl Books {
             return CallState::Connected;
         };
         line.second.first_up = true;
+        line.second.answered |= bridged;
         if line.plan != Plan::Connect {
             return CallState::Connected;
-        }
-        if bridged {
-            line.second.answered = true;
         }
         match state {
             _ if line.second.answered => CallState::Connected,
@@ -410,6 +408,7 @@ impl Books {
                 partner.bridge = bridge;
             }
         }
+        let there: HashSet<&str> = list.iter().map(|it| it.uniqueid.as_str()).collect();
         for &id in asked {
             let Some(line) = self.lines.get(&id).filter(|line| !line.partners.is_empty()) else {
                 continue;
@@ -417,7 +416,7 @@ impl Books {
             let gone = |partner: &&Partner| {
                 // One that began while the list was made is not in it.
                 now.instant.saturating_duration_since(partner.since) >= UNSURE
-                    && !list.iter().any(|it| it.uniqueid == partner.uniqueid)
+                    && !there.contains(partner.uniqueid.as_str())
             };
             let gone: Vec<_> = line.partners.iter().filter(gone).cloned().collect();
             for partner in gone {

@@ -444,3 +444,37 @@ fn an_end_before_the_restart_is_the_one_that_counts() {
         assert_eq!(desk.record(id).causes.q850, Some(16));
     }
 }
+
+#[test]
+fn a_call_that_is_seen_after_a_restart_was_on_a_server_that_was_not_restarted() {
+    let mut desk = Desk::new();
+    let (id, updates) = desk.call();
+    answer(&mut desk, id);
+    desk.books.missed_events();
+    desk.books.restarted(desk.now.wall);
+    let own = channel_id(id);
+    let list = [live(&own, "PJSIP/peer-00000001", &own, "")];
+    desk.books.channels(&list, &[id], desk.now);
+    desk.wait(Duration::from_secs(3600));
+    desk.books.channels(&[], &[id], desk.now);
+    desk.finish(id, None);
+    assert!(matches!(updates.borrow().end, Some(Err(_))));
+    assert!(desk.books.record(&id.into()).is_none());
+}
+
+#[test]
+fn a_second_party_that_a_list_showed_was_reached() {
+    let mut desk = Desk::new();
+    let (id, _updates) = desk.placed(Plan::Bridge, OnceAnswered::default());
+    answer(&mut desk, id);
+    let own = channel_id(id);
+    let talking = [
+        live(&own, "PJSIP/peer-00000001", &own, "512c"),
+        live(LEG, LEG_NAME, &own, "512c"),
+    ];
+    desk.books.channels(&talking, &[id], desk.now);
+    desk.leg_event("Hangup", &["Cause: 38"]);
+    desk.event(id, "Hangup", &["Cause: 16"]);
+    desk.finish(id, None);
+    assert_eq!(desk.record(id).causes.q850, Some(16));
+}
