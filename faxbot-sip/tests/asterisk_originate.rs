@@ -104,6 +104,10 @@ async fn a_caller_may_set_variables_and_no_functions() {
         "A B",
         "A=B",
         "A,B",
+        // Ours.
+        "FAXBOT_KIND",
+        "__FAXBOT_MUSIC",
+        "DIALSTATUS",
     ] {
         let request = dial("+15551230001").with_variable(name, "x");
         let error = adapter.make_call(request).await.unwrap_err();

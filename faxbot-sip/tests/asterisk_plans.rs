@@ -15,14 +15,15 @@ use faxbot_core::{
     id::{CallId, CallRef},
     sip::{
         Call, CallRecord, CallRequest, CallState, Disposition, Lookup, OnAnswer, SipAdapter,
-        SipEvent,
+        SipEvent, TransferRequest,
     },
 };
 use faxbot_sip::adapter::asterisk::{AsteriskAdapter, DialplanContext};
-use faxbot_testkit::server::asterisk::{Account, CallScript, ReplyFault, SeenAction};
+use faxbot_testkit::server::asterisk::{Account, CallScript, MockAsterisk, ReplyFault, SeenAction};
 
 const FIRST: &str = "+15551230001";
 const SECOND: &str = "+15551230002";
+const THIRD: &str = "+15551230003";
 
 fn connect() -> CallRequest {
     CallRequest::connect(FIRST.parse().unwrap(), SECOND.parse().unwrap())
@@ -322,6 +323,32 @@ async fn another_process_sees_whether_the_second_party_talks() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn another_process_knows_that_a_call_was_answered_whose_transfer_failed() {
+    for request in [connect(), bridge()] {
+        let rig = Rig::new().await;
+        rig.mock.on_dial(THIRD, CallScript::busy());
+        let killed = rig.connected().await;
+        let call = killed.make_call(request).await.unwrap();
+        let own = channel_id(call.id());
+        let talks = |_: &MockAsterisk| (!rig.mock.bridged_with(&own).is_empty()).then_some(());
+        assert!(rig.mock.wait_until(LONG, talks).await.is_some());
+        call.answered().await.unwrap();
+        let request = TransferRequest::blind(call.call_ref(), THIRD.parse().unwrap());
+        let error = killed.transfer(request).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Rejected);
+        drop(killed);
+        assert!(rig.mock.far_end_hangs_up(&own, 16));
+        rig.quiet().await;
+        let next = rig.connected().await;
+        let Lookup::Ended(record) = next.lookup(&call.id().into()).await.unwrap() else {
+            panic!("it ended");
+        };
+        assert_eq!(record.disposition, Disposition::Answered);
+        assert_ne!(record.causes.q850, Some(17), "nobody was busy at first");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_ends_so_long_after_its_answer_and_not_after_its_ringing() {
     for flavour in FLAVOURS {
         for request in [dial(FIRST), bridge(), connect()] {
@@ -432,6 +459,8 @@ async fn headers_go_out_checked_and_on_sip_channels_only() {
         ("X-Case", "a\u{7f}"),
         ("Via", "SIP/2.0/UDP x"),
         ("content-length", "0"),
+        ("Session-Expires", "90"),
+        ("k", "100rel"),
     ] {
         let request = dial(FIRST).with_header(name, value);
         let error = adapter.make_call(request).await.unwrap_err();

@@ -22,7 +22,7 @@ use crate::protocol::ami::{Action, ActionError};
 const LIMIT_GRACE: Duration = Duration::from_secs(30);
 
 /// Headers that the SIP stack writes itself: a second one would make the request another, or none
-/// (RFC 3261 section 20).
+/// (RFC 3261 section 20, RFC 4028 section 4).
 const OWN_HEADERS: &[&str] = &[
     "via",
     "v",
@@ -33,6 +33,12 @@ const OWN_HEADERS: &[&str] = &[
     "call-id",
     "i",
     "cseq",
+    "allow",
+    "supported",
+    "k",
+    "session-expires",
+    "x",
+    "min-se",
     "contact",
     "m",
     "max-forwards",
@@ -108,7 +114,7 @@ pub(super) fn make_call(
         if !is_variable_name(name) {
             return Err(invalid(
                 OPERATION,
-                "a variable name has letters, digits and _ only",
+                "a variable name has letters, digits and _ only, and is none of ours (FAXBOT_...)",
             ));
         }
         action = action
@@ -422,7 +428,10 @@ fn is_variable_name(name: &str) -> bool {
         .strip_prefix("__")
         .or_else(|| name.strip_prefix('_'))
         .unwrap_or(name);
-    bare.starts_with(|c: char| c.is_ascii_alphabetic())
+    // Ours say what the call is, and where its outcome goes.
+    let is_ours = bare.starts_with("FAXBOT_") || bare == "DIALSTATUS";
+    !is_ours
+        && bare.starts_with(|c: char| c.is_ascii_alphabetic())
         && bare.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
