@@ -151,7 +151,8 @@ async fn an_outcome_that_cannot_be_deleted_does_not_keep_the_adapter_from_connec
     .await;
     let old = channel_id(CallId::new());
     rig.mock.db_put(FAMILY, &old, &report(1));
-    let adapter = rig.adapter_with(|config| config.dialplan = DialplanContext::Named("ours".into()));
+    let adapter =
+        rig.adapter_with(|config| config.dialplan = DialplanContext::Named("ours".into()));
     adapter.connect().await.unwrap();
     assert!(rig.mock.wait_for("DBDel", 1).await);
     assert!(rig.mock.db_get(FAMILY, &old).is_some());
