@@ -325,6 +325,20 @@ async fn a_call_that_nobody_decides_on_is_rejected_as_unavailable_at_its_deadlin
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rejection_at_the_deadline_that_is_refused_is_told_and_tried_again() {
+    let rig = Rig::new().await;
+    let adapter = connected(&rig).await;
+    let (_, channel) = told(&rig, &adapter, caller()).await;
+    let mut events = adapter.subscribe();
+    rig.mock
+        .next_reply("Hangup", ReplyFault::Refuse("Something else.".into()));
+    saw(&rig, &channel, CallerSaw::Ended { cause: 19 }).await;
+    let told = drain(&mut events);
+    let trouble = |event: &&SipEvent| matches!(event, SipEvent::AdapterError { .. });
+    assert_eq!(told.iter().filter(trouble).count(), 1, "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_caller_who_gives_up_leaves_a_missed_call() {
     for flavour in FLAVOURS {
         let rig = Rig::of(flavour).await;

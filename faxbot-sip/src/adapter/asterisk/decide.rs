@@ -3,7 +3,7 @@
 use faxbot_core::{
     Effect, Error, ErrorKind, Result,
     id::{CallId, CallRef},
-    sip::{Capability, RejectCause},
+    sip::{Capability, RejectCause, Severity},
 };
 
 use super::{core::Core, request::action, server::Server};
@@ -23,7 +23,17 @@ pub(super) async fn overdue(core: &Core, server: &Server, id: CallId) {
             core.events(|state, now| state.books.rejected(id, now));
             decision.stands();
         }
-        Err(error) => drop(decision.failed(error)),
+        Err(error) => {
+            let refused = matches!(
+                error.kind(),
+                ErrorKind::Rejected | ErrorKind::PermissionDenied
+            );
+            let error = decision.failed(error);
+            // Tried again; whoever watches has to know why the caller is not released.
+            if refused {
+                core.trouble(Severity::Warning, error);
+            }
+        }
     }
 }
 

@@ -428,7 +428,9 @@ impl Books {
         id: CallId,
         headers: BTreeMap<String, Private>,
     ) -> Vec<SipEvent> {
-        let Some(waiting) = self.waiting_of(id).filter(|it| it.stage == Stage::New) else {
+        let line = self.lines.get_mut(&id).filter(|line| line.is_there());
+        let waiting = line.and_then(|line| line.incoming.as_mut());
+        let Some(waiting) = waiting.filter(|it| it.stage == Stage::New) else {
             return Vec::new();
         };
         (waiting.stage, waiting.told) = (Stage::Open, true);

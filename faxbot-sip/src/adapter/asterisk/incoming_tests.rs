@@ -291,9 +291,10 @@ fn a_call_that_somebody_else_took_in_a_gap_is_left_alone() {
         ..LiveChannel::default()
     };
     // The list is older than the call.
-    desk.books.channels(&[elsewhere.clone()], &[], desk.now);
+    let list = [elsewhere];
+    desk.books.channels(&list, &[], desk.now);
     assert_eq!(desk.books.waiting().len(), 1);
-    desk.books.channels(&[elsewhere], &[id], desk.now);
+    desk.books.channels(&list, &[id], desk.now);
     assert!(desk.books.waiting().is_empty());
     assert_eq!(desk.books.calls.state(id), Some(CallState::Connected));
     assert!(!desk.wait(30).contains(&Todo::Overdue(id)));
@@ -309,6 +310,14 @@ fn a_decision_that_failed_on_a_call_that_somebody_else_took_leaves_it_alone() {
     desk.books.undecide(id, desk.now);
     assert!(desk.books.waiting().is_empty());
     assert!(!desk.wait(60).contains(&Todo::Overdue(id)));
+}
+
+#[test]
+fn a_call_whose_caller_hung_up_while_it_was_prepared_is_not_told_of() {
+    let mut desk = Desk::new();
+    let id = desk.start(CHANNEL, &["ChannelStateDesc: Ring"]);
+    desk.event(CHANNEL, "Hangup", &["Cause: 127"]);
+    assert!(desk.books.announce(id, BTreeMap::new()).is_empty());
 }
 
 #[test]
