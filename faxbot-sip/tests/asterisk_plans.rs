@@ -422,6 +422,28 @@ async fn what_cannot_begin_with_the_answer_is_told_with_the_call() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_ends_as_its_limit_is_set_is_no_fault() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    let mut events = adapter.subscribe();
+    let gone = || ReplyFault::Refuse("No such channel".into());
+    rig.mock.next_reply("AbsoluteTimeout", gone());
+    rig.mock.next_reply("MixMonitor", gone());
+    let request = dial(FIRST)
+        .with_max_duration(Duration::from_secs(20))
+        .with_record(true);
+    let call = adapter.make_call(request).await.unwrap();
+    assert!(rig.mock.wait_for("MixMonitor", 1).await);
+    // Its event comes after the answers.
+    assert!(rig.mock.far_end_hangs_up(&channel_id(call.id()), 16));
+    assert_eq!(ends(&call).await.disposition, Disposition::Answered);
+    let faults = drain(&mut events)
+        .into_iter()
+        .filter(|event| matches!(event, SipEvent::AdapterError { .. }));
+    assert_eq!(faults.count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_limit_that_the_server_did_not_take_is_set_again() {
     let rig = Rig::new().await;
     let adapter = rig.connected().await;

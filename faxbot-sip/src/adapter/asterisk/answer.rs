@@ -124,7 +124,8 @@ async fn limit(server: &Server, channel: &str, left: Duration) -> Result<()> {
     server.order(order, OPERATION).await.map(drop)
 }
 
-/// Whether the link failed, and not the order.
+/// Whether the link failed, and not the order; or the channel is gone: the list shows whether its call
+/// is over, of which the event may still be on its way.
 fn is_passing(error: &Error) -> bool {
     matches!(
         error.kind(),
@@ -133,6 +134,7 @@ fn is_passing(error: &Error) -> bool {
             | ErrorKind::Overloaded
             | ErrorKind::OutcomeUnknown
             | ErrorKind::Protocol
+            | ErrorKind::NotFound
     )
 }
 
@@ -145,16 +147,7 @@ fn again(core: &Core, id: CallId, record: bool, limit: Option<Duration>) {
 }
 
 fn tell(core: &Core, id: CallId, done: Result<()>) {
-    let Err(error) = done else { return };
-    // The call ended at this moment: its record says so.
-    let over = error.kind() == ErrorKind::NotFound
-        && core
-            .state()
-            .books
-            .lines
-            .get(&id)
-            .is_none_or(|line| line.hangup.is_some() || line.settling);
-    if !over {
+    if let Err(error) = done {
         core.trouble(Severity::Warning, error.with_call_id(id));
     }
 }
