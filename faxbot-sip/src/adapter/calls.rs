@@ -165,12 +165,15 @@ impl Calls {
     pub(crate) fn record(&self, call: &CallRef) -> Option<&CallRecord> {
         match (call.id, &call.native) {
             (Some(id), _) => self.ended.get(&id).map(AsRef::as_ref),
-            (None, Some(native)) => self.ended.values().map(AsRef::as_ref).find(|record| {
-                record
-                    .channels
-                    .iter()
-                    .any(|channel| channel.expose() == native)
-            }),
+            // Names of channels come again after a restart of the server: the last call counts.
+            (None, Some(native)) => {
+                let last_first = self.ended_order.iter().rev();
+                let mut records = last_first.filter_map(|(_, id)| self.ended.get(id));
+                let named = |name: &Private| name.expose() == native;
+                records
+                    .find(|record| record.channels.iter().any(named))
+                    .map(AsRef::as_ref)
+            }
             (None, None) => None,
         }
     }
@@ -523,6 +526,19 @@ mod tests {
         assert_eq!(calls.ended.len(), MAX_ENDED);
         assert!(calls.record(&ids[4].into()).is_none());
         assert!(calls.record(&ids[5].into()).is_some());
+    }
+
+    #[test]
+    fn of_ended_calls_with_one_channel_name_the_last_is_found() {
+        let (mut calls, start) = (calls(), now());
+        for _ in 0..20 {
+            let id = CallId::new();
+            let _updates = calls.open(dialing(id), start).unwrap();
+            calls.name(id, "PJSIP/peer-00000001");
+            calls.end(id, Ending::default(), start);
+            let found = calls.record(&CallRef::native("PJSIP/peer-00000001"));
+            assert_eq!(found.unwrap().id, Some(id));
+        }
     }
 
     #[test]
