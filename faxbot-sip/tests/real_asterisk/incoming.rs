@@ -31,6 +31,7 @@ crate::on_both_versions!(
     of_two_decisions_at_once_one_wins_and_the_caller_sees_only_that,
     an_incoming_call_waits_through_a_cut_of_the_link,
     an_accepted_call_that_ends_while_the_link_is_cut_has_its_record,
+    a_call_that_another_process_took_while_the_link_was_cut_is_left_alone,
     a_new_process_decides_on_a_call_that_an_earlier_one_was_told_of,
     an_account_without_the_right_agi_takes_calls_as_well,
     the_server_ends_a_call_whose_process_died,
@@ -304,6 +305,33 @@ async fn an_accepted_call_that_ends_while_the_link_is_cut_has_its_record(version
     assert_eq!(state(&adapter, &lives).await, CallState::Connected);
     adapter.hangup(&lives).await.unwrap();
     stays.wait_over().await;
+}
+
+async fn a_call_that_another_process_took_while_the_link_was_cut_is_left_alone(version: Version) {
+    let asterisk = Asterisk::start(version, &[]).await;
+    let link = CuttableLink::to(asterisk.ami_port()).await;
+    let mut short = options();
+    short["incoming_deadline"] = json!("3s");
+    let config = asterisk.config_of("faxbot", "s3cret", link.port(), &short);
+    let first = connected(config).await;
+    let (caller, call) = waiting(&first, Caller::call(&asterisk, "7001")).await;
+    link.cut();
+    wait_for_connection(&first, ConnectionState::Connecting).await;
+    let second = taking(&asterisk).await;
+    assert_eq!(Some(told(&second).await.id), call.id);
+    second.accept(&call, AcceptAs::Park).await.unwrap();
+    caller.wait_answered().await;
+    link.mend();
+    wait_for_connection(&first, ConnectionState::Connected).await;
+    assert!(first.snapshot().incoming.is_empty());
+    assert_eq!(state(&first, &call).await, CallState::Connected);
+    // Beyond the deadline of the first one.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert!(!caller.is_over());
+    second.hangup(&call).await.unwrap();
+    caller.wait_over().await;
+    let record = record(&first, &call).await;
+    assert_eq!(record.disposition, Disposition::Answered);
 }
 
 async fn a_new_process_decides_on_a_call_that_an_earlier_one_was_told_of(version: Version) {
