@@ -56,6 +56,7 @@ mod dialplan;
 mod docs_tests;
 mod diet;
 mod dtmf;
+mod ending;
 mod event;
 mod fax;
 mod history;
