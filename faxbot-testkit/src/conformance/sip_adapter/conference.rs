@@ -3,6 +3,7 @@
 use faxbot_core::{
     ErrorKind,
     event::EventStream,
+    id::{CallId, CallRef},
     sip::{Call, ConferenceAction, ConferenceRequest, SipEvent},
 };
 
@@ -44,7 +45,7 @@ pub(super) fn entries() -> Vec<Entry> {
             over
         ),
         entry!(
-            "a conference that is not there is not found",
+            "a conference or a call that is not there is not found",
             [],
             [Conference],
             no_conference
@@ -173,10 +174,16 @@ async fn over(world: World) -> Verdict {
 
 async fn no_conference(world: World) -> Verdict {
     world.connect().await?;
-    for action in [ConferenceAction::Lock(true), ConferenceAction::End] {
+    let nobody = CallRef::from(CallId::new());
+    for action in [
+        ConferenceAction::Lock(true),
+        ConferenceAction::End,
+        ConferenceAction::Join(nobody.clone()),
+        ConferenceAction::Kick(nobody),
+    ] {
         refused(
             &world,
-            "an action on no conference",
+            "an action on no conference, or no call",
             action,
             &[ErrorKind::NotFound],
         )

@@ -2,11 +2,12 @@
 
 use faxbot_core::{
     ErrorKind,
+    event::EventStream,
     id::{CallId, CallRef},
-    sip::{CallState, TransferRequest},
+    sip::{Call, CallState, SipEvent, TransferRequest},
 };
 
-use super::{Entry, FarEnd, Fate, Need, SOON, World, ended, entry, error_of, kind_is};
+use super::{Entry, FarEnd, Fate, Need, SOON, World, ended, entry, error_of, event, kind_is};
 use crate::conformance::{Verdict, ensure, within};
 
 pub(super) fn entries() -> Vec<Entry> {
@@ -81,11 +82,31 @@ async fn hold_and_resume(world: &World, call: &CallRef) -> Verdict {
     world.comes_to(call, CallState::Connected).await
 }
 
+/// A change of the call to this state is told of.
+async fn told_of(events: &mut EventStream<SipEvent>, call: &Call, state: CallState) -> Verdict {
+    let id = Some(call.id());
+    event(
+        &format!("a call that is {state}"),
+        events,
+        |event| match event {
+            SipEvent::CallStateChanged(change) => {
+                (change.id == id && change.to == state).then_some(())
+            }
+            _ => None,
+        },
+    )
+    .await
+}
+
 async fn held(world: World) -> Verdict {
     world.connect().await?;
     let call = world.answered().await?;
-    hold_and_resume(&world, &call.call_ref()).await?;
-    hold_and_resume(&world, &call.call_ref()).await?;
+    let mut events = world.adapter.subscribe();
+    for _ in 0..2 {
+        hold_and_resume(&world, &call.call_ref()).await?;
+        told_of(&mut events, &call, CallState::OnHold).await?;
+        told_of(&mut events, &call, CallState::Connected).await?;
+    }
     world.hang_up(&call).await.map(drop)
 }
 
@@ -193,9 +214,11 @@ async fn attended(world: World) -> Verdict {
     let (one, other) = (world.answered().await?, world.answered().await?);
     let transfer = TransferRequest::attended(one.id(), other.id());
     within("transfer", SOON, world.adapter.transfer(transfer)).await??;
-    world
-        .comes_to(&one.call_ref(), CallState::Connected)
-        .await?;
+    for call in [&one, &other] {
+        world
+            .comes_to(&call.call_ref(), CallState::Connected)
+            .await?;
+    }
     world.hang_up(&one).await?;
     // Nobody is left to talk to.
     ended(&other).await.map(drop)
@@ -214,6 +237,16 @@ async fn attended_ringing(world: World) -> Verdict {
         "a transfer to a call that rings",
         &error_of("a transfer to a call that rings", refused)?,
         &[ErrorKind::InvalidState],
+    )?;
+    world
+        .comes_to(&one.call_ref(), CallState::Connected)
+        .await?;
+    let nobody = TransferRequest::attended(one.id(), CallId::new());
+    let refused = within("transfer", SOON, world.adapter.transfer(nobody)).await?;
+    kind_is(
+        "a transfer to a call that nobody knows",
+        &error_of("a transfer to a call that nobody knows", refused)?,
+        &[ErrorKind::NotFound],
     )?;
     let itself = TransferRequest::attended(one.id(), one.id());
     let refused = within("transfer", SOON, world.adapter.transfer(itself)).await?;
