@@ -230,4 +230,10 @@ async fn changes_of_conferences_in_a_gap_are_told_after_it() {
     rig.mend();
     reconnected(&other).await;
     assert_eq!(told_members(drain(&mut events)), [0]);
+    reconnected(&adapter).await;
+    let three = answered(&adapter).await;
+    join(&adapter, &three).await.unwrap();
+    adapter.disconnect(Duration::ZERO).await.unwrap();
+    // Nothing is known any longer.
+    assert_eq!(members(&adapter), 0);
 }

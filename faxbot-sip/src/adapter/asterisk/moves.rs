@@ -21,8 +21,7 @@ use super::{
 };
 use crate::{adapter::calls::Now, protocol::ami::Message};
 
-/// A list of channels that was asked for before an order may be taken to the books after it: for this
-/// long what the order did counts for more.
+/// How long before it came a list was asked for at the most, where nobody noted when.
 const SETTLED: Duration = Duration::from_secs(2);
 
 /// What a line keeps of the orders that move its call.
@@ -85,6 +84,9 @@ pub(super) struct Moves {
     pub(super) context: Option<String>,
     /// Channels whose end matters to a call: the party it is held with, the one a transfer calls.
     watched: HashMap<String, CallId>,
+    /// When the list of channels was asked for that comes next. It may be older than an order that it
+    /// overtakes: what that did counts for more.
+    pub(super) listing: Option<Instant>,
     /// Channels that nobody is left for: they are to be hung up.
     pub(super) left: Vec<String>,
 }
@@ -367,6 +369,8 @@ impl Books {
     /// Where the server's list shows calls that were moved while nobody looked.
     pub(super) fn moves_in(&mut self, list: &[LiveChannel], now: Now) -> Vec<SipEvent> {
         let there: HashSet<&str> = list.iter().map(|it| it.uniqueid.as_str()).collect();
+        let asked = self.moves.listing.take();
+        let asked = asked.or_else(|| now.instant.checked_sub(SETTLED));
         let lines = &self.lines;
         self.moves.watched.retain(|_, id| lines.contains_key(id));
         let left = &mut self.moves.left;
@@ -377,7 +381,7 @@ impl Books {
         let mut out = Vec::new();
         for channel in list {
             if let Some(id) = self.own_call(&channel.uniqueid) {
-                out.extend(self.seen_at(id, channel, &there, now));
+                out.extend(self.seen_at(id, channel, &there, asked, now));
             }
         }
         out
@@ -388,6 +392,7 @@ impl Books {
         id: CallId,
         channel: &LiveChannel,
         there: &HashSet<&str>,
+        asked: Option<Instant>,
         now: Now,
     ) -> Vec<SipEvent> {
         let holds = self.moves.is_at(channel, HOLD) && channel.bridge.is_empty();
@@ -400,9 +405,7 @@ impl Books {
         };
         let control = &mut line.control;
         let sure = control.held.as_ref().is_none_or(|held| held.sure);
-        let fresh = control
-            .settled
-            .is_some_and(|at| now.instant.saturating_duration_since(at) < SETTLED);
+        let fresh = control.settled > asked;
         if control.busy || (sure && fresh) {
             return Vec::new();
         }

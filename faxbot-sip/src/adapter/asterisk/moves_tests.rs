@@ -172,7 +172,12 @@ fn a_list_that_is_older_than_an_order_changes_nothing() {
     line.control.settled = Some(desk.now.instant);
     desk.listed(PARK, "", false);
     assert_eq!(desk.state(), CallState::OnHold);
-    desk.now.instant += SETTLED;
+    // However long the server took for it.
+    let asked = desk.now.instant - Duration::from_millis(1);
+    desk.now.instant += 4 * SETTLED;
+    desk.books.moves.listing = Some(asked);
+    desk.listed(PARK, "", false);
+    assert_eq!(desk.state(), CallState::OnHold);
     desk.listed(PARK, "", false);
     assert_eq!(desk.state(), CallState::Connected);
 }

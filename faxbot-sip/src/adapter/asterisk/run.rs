@@ -156,6 +156,7 @@ impl Worker {
                     }
                     _ => true,
                 });
+                core.state().books.moves.listing = Some(core.clock.now());
                 // A check that fails is due again by itself.
                 if let Ok(list) = server.channels("lookup").await {
                     core.events(|state, now| state.books.channels(&list, &asked, now));
@@ -313,6 +314,7 @@ async fn prepare(core: &Core, server: &Server) -> Result<()> {
     // They go with the connection, so each has to be asked for them.
     diet::ask(server, &core.config).await?;
     let ours = core.state().books.live();
+    core.state().books.moves.listing = Some(core.clock.now());
     let list = server.channels("connect").await?;
     core.events(|state, now| state.books.channels(&list, &ours, now));
     rooms::refresh(core, server).await?;
@@ -405,6 +407,7 @@ async fn old_outcomes(core: &Core, server: &Server) -> VecDeque<String> {
 pub(super) fn stop_following(core: &Core) -> usize {
     core.change(|state, _| {
         state.forget_connection();
+        state.books.conferences = rooms::Conferences::default();
         let left = state.books.lose_all(|id| {
             Error::new(
                 ErrorKind::Closed,
