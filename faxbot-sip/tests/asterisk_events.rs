@@ -22,8 +22,9 @@ use faxbot_sip::{
     adapter::asterisk::{AsteriskAdapter, AsteriskConfig, RawEvents},
     driver::{Connect, LinkError, Transport},
 };
-use faxbot_testkit::server::asterisk::{
-    Account, CallScript, Flavour, MockAsterisk, ReplyFault, Timings,
+use faxbot_testkit::{
+    fixtures::private,
+    server::asterisk::{Account, CallScript, Flavour, MockAsterisk, ReplyFault, Timings},
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -151,14 +152,15 @@ async fn digits_reach_the_far_end_and_the_call_waits_for_the_last_one() {
         let rig = Rig::of(flavour).await;
         let adapter = rig.connected().await;
         let call = answered(&adapter).await;
+        let digits = format!("{}#*A", private::DIGITS);
         let began = tokio::time::Instant::now();
         adapter
-            .send_dtmf(DtmfRequest::new(call.id(), "12#*A"))
+            .send_dtmf(DtmfRequest::new(call.id(), &digits))
             .await
             .unwrap();
         // 100 ms of tone and 100 ms of silence each.
-        assert!(began.elapsed() >= Duration::from_secs(1));
-        assert_eq!(rig.mock.dtmf_sent(&channel_id(call.id())), "12#*A");
+        assert!(began.elapsed() >= Duration::from_secs(2));
+        assert_eq!(rig.mock.dtmf_sent(&channel_id(call.id())), digits);
     }
 }
 
@@ -389,7 +391,7 @@ async fn no_name_of_a_caller_hides_a_variable_that_is_needed() {
     mock.next_call(CallScript::answer());
     let number = || "+15551230001".parse().unwrap();
     let mut request = CallRequest::connect(number(), number());
-    request.options.caller_id_name = Some("Anna Variable: Xaver".to_owned());
+    request.options.caller_id_name = Some(format!("{} Variable: X", private::CALLER_NAME));
     let call = adapter.make_call(request).await.unwrap();
     call.answered().await.unwrap();
     adapter.hangup(&call.call_ref()).await.unwrap();

@@ -12,7 +12,10 @@ use faxbot_core::{
     message::{MessageContent, MessageKind, MessageState},
     sip::{Capability, SipAdapter as _, SipEvent, SipMessage},
 };
-use faxbot_testkit::server::asterisk::{Account, ReplyFault};
+use faxbot_testkit::{
+    fixtures::private,
+    server::asterisk::{Account, ReplyFault},
+};
 
 fn message(to: &str, text: &str) -> SipMessage {
     let content = MessageContent::text(MessageKind::Sip, text);
@@ -37,7 +40,8 @@ async fn a_message_is_handed_over_and_nothing_more_is_claimed() {
         let rig = Rig::of(flavour).await;
         let adapter = rig.connected().await;
         let mut events = adapter.subscribe();
-        let text = "first line\r\nsecond, \"quoted\": ü";
+        let text = format!("{}\r\nsecond, \"quoted\": ü", private::MESSAGE);
+        let text = text.as_str();
         let sent = adapter.send_message(message("1001", text)).await.unwrap();
         assert_eq!((sent.kind, sent.segments), (MessageKind::Sip, 1));
         assert_eq!(sent.provider, "asterisk");
@@ -130,8 +134,9 @@ async fn a_message_that_comes_in_is_told_with_sender_and_text() {
     let rig = Rig::new().await;
     let adapter = rig.connected().await;
     let mut events = adapter.subscribe();
-    let text = "zwei\r\nZeilen, mit Komma: ü";
-    rig.mock.message_in("Bob <sip:bob@127.0.0.1>", text);
+    let text = format!("{}\r\nzwei Zeilen, mit Komma: ü", private::MESSAGE);
+    let sender = format!("{} <sip:bob@127.0.0.1>", private::CALLER_NAME);
+    rig.mock.message_in(&sender, &text);
     // Asterisk loses the text of a long one.
     rig.mock.message_in("sip:eve@127.0.0.1", &"x".repeat(5000));
     let mut seen = Vec::new();
@@ -141,7 +146,7 @@ async fn a_message_that_comes_in_is_told_with_sender_and_text() {
     })
     .await;
     let expected = [
-        ("Bob <sip:bob@127.0.0.1>".to_owned(), text.to_owned()),
+        (sender, text),
         ("<sip:eve@127.0.0.1>".to_owned(), String::new()),
     ];
     assert_eq!(seen, expected);
