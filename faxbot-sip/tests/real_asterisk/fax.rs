@@ -231,9 +231,7 @@ async fn a_dialplan_reload_in_mid_fax_loses_no_outcome(version: Version) {
     // It takes extensions of the run time away, and no event tells.
     sender.console("dialplan reload").await;
     until("the extension is there again", LIMIT, async || {
-        let shown = sender
-            .console("dialplan show s@faxbot-faxbot")
-            .await;
+        let shown = sender.console("dialplan show s@faxbot-faxbot").await;
         shown.contains("HANGUPCAUSE").then_some(())
     })
     .await;

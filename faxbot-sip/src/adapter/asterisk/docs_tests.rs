@@ -1,11 +1,6 @@
 //! The documentation of the adapter has what the code has.
 
-use super::{
-    FIELDS,
-    config::DialplanContext,
-    dialplan::EXTENSIONS,
-    outcome::OutcomeStore,
-};
+use super::{FIELDS, config::DialplanContext, dialplan::EXTENSIONS, outcome::OutcomeStore};
 
 const DOCS: &str = include_str!(concat!(
     env!("CARGO_MANIFEST_DIR"),

@@ -52,9 +52,9 @@ mod core;
 mod decide;
 mod decision;
 mod dialplan;
+mod diet;
 #[cfg(test)]
 mod docs_tests;
-mod diet;
 mod dtmf;
 mod ending;
 mod event;

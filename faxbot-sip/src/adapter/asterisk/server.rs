@@ -469,8 +469,7 @@ fn presence(reply: &Reply, store: &OutcomeStore, extent: Extent) -> Presence {
         return if has("s") {
             Presence::Present {
                 since: None,
-                control: extent == Extent::Handler
-                    || EXTENSIONS.iter().all(|(name, _)| has(name)),
+                control: extent == Extent::Handler || EXTENSIONS.iter().all(|(name, _)| has(name)),
             }
         } else {
             Presence::Absent
