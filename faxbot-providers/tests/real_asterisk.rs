@@ -10,8 +10,8 @@ use faxbot_core::{
     Timestamp,
     document::{ConvertOptions, Document, DocumentConverter as _, FaxImage, PageHeader},
     fax::{
-        FailureClass, FaxCall, FaxRequest, FaxTransport, JobStatus, OutcomeStatus, ReceivedFax,
-        T38Mode,
+        FailureClass, FaxCall, FaxRequest, FaxTransport, JobStatus, OutcomeStatus, T38Mode,
+        TakenFax,
     },
     id::{CallId, CallRef, JobId},
     plugin::{CancelOutcome, FaxPlugin as _, Plugin as _, PluginDeps, SendOptions, StatusResult},
@@ -456,7 +456,7 @@ impl Letter {
     }
 
     /// The fax as it came in. Its pixels are those of the first pages that were sent.
-    async fn take(&self) -> ReceivedFax {
+    async fn take(&self) -> TakenFax {
         let fax = within(
             "the fax is over",
             FAX_LIMIT,

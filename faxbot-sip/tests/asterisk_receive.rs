@@ -10,7 +10,7 @@ use asterisk_support::{FLAVOURS, LONG, Rig, drain, eventually};
 use faxbot_core::{
     ErrorKind,
     document::tiff::TiffReader,
-    fax::{FaxPhase, FaxTransport, OutcomeStatus, ReceivedFax},
+    fax::{FaxPhase, FaxTransport, OutcomeStatus, TakenFax},
     id::CallId,
     sip::{AcceptAs, Capability, Direction, Lookup, RejectCause, SipAdapter as _, SipEvent},
 };
@@ -48,7 +48,7 @@ async fn receiving(rig: &Rig, adapter: &AsteriskAdapter, fax: IncomingFax) -> Ca
     id
 }
 
-async fn take(adapter: &AsteriskAdapter, id: CallId) -> ReceivedFax {
+async fn take(adapter: &AsteriskAdapter, id: CallId) -> TakenFax {
     let call = id.into();
     tokio::time::timeout(LONG, adapter.take_fax(&call))
         .await

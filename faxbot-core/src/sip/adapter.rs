@@ -9,7 +9,7 @@ use crate::{
     Error, Result,
     config::ConfigErrors,
     event::EventStream,
-    fax::{FaxCall, FaxRequest, ReceivedFax},
+    fax::{FaxCall, FaxRequest, TakenFax},
     id::CallRef,
     message::MessageResult,
     plugin::Page,
@@ -218,7 +218,7 @@ pub trait SipAdapter: Send + Sync {
     ///
     /// # Cancel safety
     /// Nothing is handed over by a future that was dropped; call again.
-    async fn take_fax(&self, call: &CallRef) -> Result<ReceivedFax> {
+    async fn take_fax(&self, call: &CallRef) -> Result<TakenFax> {
         let _ = call;
         Err(Error::unsupported("take_fax"))
     }

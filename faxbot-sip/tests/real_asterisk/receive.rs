@@ -11,7 +11,7 @@ use crate::real::{
 use faxbot_core::{
     ErrorKind,
     document::FaxImage,
-    fax::{FaxCall, FaxPhase, FaxRequest, FaxTransport, OutcomeStatus, ReceivedFax, T38Mode},
+    fax::{FaxCall, FaxPhase, FaxRequest, FaxTransport, OutcomeStatus, T38Mode, TakenFax},
     id::CallRef,
     sip::{AcceptAs, Capability, SipAdapter as _},
 };
@@ -89,18 +89,18 @@ impl Rig {
     }
 }
 
-async fn take(adapter: &AsteriskAdapter, call: &CallRef) -> ReceivedFax {
+async fn take(adapter: &AsteriskAdapter, call: &CallRef) -> TakenFax {
     within("the fax is over", FAX_LIMIT, adapter.take_fax(call))
         .await
         .unwrap()
 }
 
-fn pixels(fax: &ReceivedFax, directory: &Path) -> Vec<Rows> {
+fn pixels(fax: &TakenFax, directory: &Path) -> Vec<Rows> {
     received_pixels(fax.file.as_deref().unwrap(), directory)
 }
 
 /// The first page came whole, and nothing of another.
-fn assert_page_1_only(fax: &ReceivedFax, image: &FaxImage, directory: &Path) {
+fn assert_page_1_only(fax: &TakenFax, image: &FaxImage, directory: &Path) {
     assert_eq!(fax.outcome.status, OutcomeStatus::Failed, "{fax:?}");
     assert_eq!(fax.outcome.pages_confirmed, Some(1));
     assert_eq!(fax.outcome.pages_total, None);

@@ -95,7 +95,7 @@ use faxbot_core::{
     clock::{SharedClock, TokioClock},
     config::ConfigErrors,
     event::EventStream,
-    fax::{FaxCall, FaxRequest, ReceivedFax},
+    fax::{FaxCall, FaxRequest, TakenFax},
     id::{CallId, CallRef},
     message::MessageResult,
     plugin::Page,
@@ -397,7 +397,7 @@ impl SipAdapter for AsteriskAdapter {
         message::send(&self.core, self.server("send_message")?, message).await
     }
 
-    async fn take_fax(&self, call: &CallRef) -> Result<ReceivedFax> {
+    async fn take_fax(&self, call: &CallRef) -> Result<TakenFax> {
         self.require(&[Capability::ReceiveFax], "take_fax")?;
         receive::take(&self.core, self.server("take_fax"), call)
             .instrument(call_span(call.id))

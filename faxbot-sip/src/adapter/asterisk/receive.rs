@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use faxbot_core::{
     Error, ErrorKind, Result,
-    fax::{FaxOutcome, ReceivedFax},
+    fax::{FaxOutcome, TakenFax},
     id::{CallId, CallRef},
     sip::{CallRecord, Direction},
     task::blocking,
@@ -35,11 +35,7 @@ enum Known {
     Nothing,
 }
 
-pub(super) async fn take(
-    core: &Core,
-    server: Result<Server>,
-    call: &CallRef,
-) -> Result<ReceivedFax> {
+pub(super) async fn take(core: &Core, server: Result<Server>, call: &CallRef) -> Result<TakenFax> {
     let Some(spool) = core.spool.clone() else {
         return Err(Error::unsupported(OPERATION));
     };
@@ -82,7 +78,7 @@ pub(super) async fn take(
         .with_call_id(id));
     }
     // From here on nothing waits: whoever asked has it.
-    Ok(ReceivedFax::new(id, outcome, file.map(Taken::keep)))
+    Ok(TakenFax::new(id, outcome, file.map(Taken::keep)))
 }
 
 fn id_of(core: &Core, call: &CallRef) -> Option<CallId> {
