@@ -1,8 +1,11 @@
-//! Seeded mutation of every AMI recording through codec and session: no panic, bounded memory.
+//! Seeded mutation of every recording through codec and session: no panic, bounded memory.
 #![cfg(test)]
+
+mod mutation_esl;
 
 use std::{
     env,
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
@@ -23,6 +26,9 @@ use peak_alloc::PeakAlloc;
 
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
+
+/// Held by each test: they share the count of the heap.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// What one input may take on top of what was in use before it.
 const MOST_HEAP: usize = 8 * 1024 * 1024;
@@ -51,6 +57,7 @@ struct Counts {
 
 #[test]
 fn no_mutation_of_a_recording_panics_or_takes_more_than_8_mib() {
+    let _alone = ALONE.lock();
     let seed = Seed::fresh();
     let seconds = seconds();
     let streams = streams();
@@ -109,6 +116,9 @@ fn seconds() -> u64 {
 fn streams() -> Vec<(Role, Bytes)> {
     let mut streams = Vec::new();
     for name in fixtures::all_names().unwrap() {
+        if name.starts_with("freeswitch/") {
+            continue;
+        }
         let recording = Recording::load(&name).unwrap();
         for conn in recording.connections() {
             for (dir, role) in [

@@ -10,7 +10,6 @@ mod action;
 mod codec;
 #[cfg(feature = "driver")]
 mod framed;
-mod keepalive;
 mod login;
 mod message;
 mod pending;

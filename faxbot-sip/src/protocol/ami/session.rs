@@ -12,12 +12,14 @@ use bytes::Bytes;
 use super::{
     action::Action,
     codec::AmiCodec,
-    keepalive::{Due, KeepAlive, after},
     login::{self, Login},
     message::{Kind, Message},
     pending::{Table, Taken},
 };
-use crate::protocol::session::{CloseReason, NoReply, NotTaken, Output, Session, Token, Transmit};
+use crate::protocol::{
+    keepalive::{Due, KeepAlive, after},
+    session::{CloseReason, NoReply, NotTaken, Output, Session, Token, Transmit},
+};
 
 /// How long after `Event: Shutdown` the end of the connection is awaited. The real one follows at
 /// once (observed on Asterisk 22.10, recording `08_shutdown_event_restart`); a forged one is

@@ -9,13 +9,13 @@ const SHORTEST: Duration = Duration::from_millis(100);
 const FAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// `now + wait` without overflow.
-pub(super) fn after(now: Instant, wait: Duration) -> Instant {
+pub(in crate::protocol) fn after(now: Instant, wait: Duration) -> Instant {
     now.checked_add(wait).unwrap_or_else(|| now + FAR)
 }
 
 /// What a look at the clock asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Due {
+pub(in crate::protocol) enum Due {
     Nothing,
     Ping,
     Silent,
@@ -23,7 +23,7 @@ pub(super) enum Due {
 
 /// Only received messages count as life; what we send proves nothing about a half-open link.
 #[derive(Debug)]
-pub(super) struct KeepAlive {
+pub(in crate::protocol) struct KeepAlive {
     interval: Duration,
     timeout: Duration,
     heard: Instant,
@@ -31,7 +31,7 @@ pub(super) struct KeepAlive {
 }
 
 impl KeepAlive {
-    pub(super) fn new(interval: Duration, timeout: Duration, now: Instant) -> Self {
+    pub(in crate::protocol) fn new(interval: Duration, timeout: Duration, now: Instant) -> Self {
         Self {
             interval: interval.max(SHORTEST),
             timeout: timeout.max(SHORTEST),
@@ -40,12 +40,12 @@ impl KeepAlive {
         }
     }
 
-    pub(super) fn heard(&mut self, now: Instant) {
+    pub(in crate::protocol) fn heard(&mut self, now: Instant) {
         self.heard = now;
         self.pinged = None;
     }
 
-    pub(super) fn deadline(&self) -> Instant {
+    pub(in crate::protocol) fn deadline(&self) -> Instant {
         match self.pinged {
             Some(at) => after(at, self.timeout),
             None => after(self.heard, self.interval),
@@ -53,7 +53,7 @@ impl KeepAlive {
     }
 
     /// After [`Due::Ping`] the caller has a ping to send.
-    pub(super) fn check(&mut self, now: Instant) -> Due {
+    pub(in crate::protocol) fn check(&mut self, now: Instant) -> Due {
         if now < self.deadline() {
             return Due::Nothing;
         }

@@ -1,0 +1,125 @@
+//! The %-encoding of values in plain and XML events.
+
+use std::borrow::Cow;
+
+/// Characters that are encoded beside everything outside of visible ASCII (`SWITCH_URL_UNSAFE` in
+/// `switch_utils.h`; observed on FreeSWITCH 1.10.12, recording
+/// `02_header_encoding_every_ascii`).
+const UNSAFE: &[u8] = b" #%&+:;<=>?@[\\]^`{|}\"";
+
+const HEX: &[u8; 16] = b"0123456789ABCDEF";
+
+/// The bytes that stand behind `%XX`; a `%` without two hex digits is itself, a `+` is a plus.
+///
+/// The encoding loses something: the server leaves a value's own `%41` alone, so that it decodes
+/// to `A` (observed on FreeSWITCH 1.10.12, recording `02_sendevent_and_encoding`). JSON events
+/// have the true value.
+#[must_use]
+pub fn decode(value: &[u8]) -> Cow<'_, [u8]> {
+    let Some(first) = memchr::memchr(b'%', value) else {
+        return Cow::Borrowed(value);
+    };
+    let (plain, mut rest) = value.split_at(first);
+    let mut out = Vec::with_capacity(value.len());
+    out.extend_from_slice(plain);
+    while let Some((percent, tail)) = rest.split_first() {
+        rest = match tail {
+            [high, low, after @ ..] => match (digit(*high), digit(*low)) {
+                (Some(high), Some(low)) => {
+                    out.push(high << 4 | low);
+                    after
+                }
+                _ => {
+                    out.push(*percent);
+                    tail
+                }
+            },
+            _ => {
+                out.push(*percent);
+                tail
+            }
+        };
+        let next = memchr::memchr(b'%', rest).unwrap_or(rest.len());
+        let (plain, from_percent) = rest.split_at(next);
+        out.extend_from_slice(plain);
+        rest = from_percent;
+    }
+    Cow::Owned(out)
+}
+
+/// As [`decode`], as text; bytes that are no UTF-8 become U+FFFD.
+#[must_use]
+pub fn decode_text(value: &[u8]) -> Cow<'_, str> {
+    match decode(value) {
+        Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
+        Cow::Owned(bytes) => Cow::Owned(match String::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+        }),
+    }
+}
+
+/// Appends `value` as the server encodes it (`switch_url_encode` in `switch_utils.c`): a `%` before
+/// two upper-case hex digits stays as it is.
+pub fn encode(value: &[u8], out: &mut Vec<u8>) {
+    for (at, byte) in value.iter().enumerate() {
+        let escaped = *byte == b'%'
+            && value
+                .get(at + 1..at + 3)
+                .is_some_and(|next| next.iter().all(|digit| HEX.contains(digit)));
+        if escaped || (byte.is_ascii_graphic() && !UNSAFE.contains(byte)) {
+            out.push(*byte);
+            continue;
+        }
+        out.push(b'%');
+        for nibble in [byte >> 4, byte & 0x0f] {
+            out.push(HEX.get(usize::from(nibble)).copied().unwrap_or(b'0'));
+        }
+    }
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_decoded_and_what_is_no_escape_stays() {
+        for (wire, want) in [
+            ("plain", "plain"),
+            ("", ""),
+            ("a%20b%2Bc+d", "a b+c+d"),
+            ("100%25%20%41%20%25zz", "100% A %zz"),
+            ("%", "%"),
+            ("%4", "%4"),
+            ("%zz%%41", "%zz%A"),
+            ("Gr%C3%BC%c3%9fe", "Gr\u{fc}\u{df}e"),
+            ("%FFx", "\u{fffd}x"),
+        ] {
+            assert_eq!(decode_text(wire.as_bytes()), want, "{wire}");
+        }
+        assert!(matches!(decode(b"none"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn values_are_encoded_as_the_server_does() {
+        for (value, want) in [
+            ("a: b,c", "a%3A%20b,c"),
+            ("100% %41 %zz", "100%25%20%41%20%25zz"),
+            ("%4a", "%254a"),
+            ("'a' \u{fc}\u{7f}", "'a'%20%C3%BC%7F"),
+        ] {
+            let mut out = Vec::new();
+            encode(value.as_bytes(), &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), want);
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The event socket of FreeSWITCH 1.10 (`mod_event_socket`).
+//!
+//! [`EslCodec`] turns bytes into [`Frame`]s, [`EslSession`] turns frames into replies and events,
+//! [`Command`] is what can be asked; [`Frame::event`] reads plain, JSON and XML events.
+//! [`Variables`] are those of `originate`. [`server`] has the other side, for mock servers.
+//!
+//! The rules of the wire come from a real FreeSWITCH 1.10.12; each has its recording and its test
+//! in `docs/wire/esl.md`.
+
+mod codec;
+mod command;
+mod config;
+pub mod encoding;
+mod event;
+mod frame;
+mod json;
+mod login;
+mod pending;
+pub mod server;
+mod session;
+mod variables;
+mod xml;
+
+pub use codec::{DecodeError, EslCodec, MAX_FRAME, MAX_HEAD, Role};
+pub use command::{Answer, Command, CommandError, MAX_COMMAND};
+pub use config::EslConfig;
+pub use event::{Event, EventError, Value};
+pub use frame::{Format, Frame, Kind};
+pub use login::{Login, Ready};
+pub use session::{EslSession, Reply};
+pub use variables::{VariableError, Variables, argument};
