@@ -328,10 +328,11 @@ async fn a_message_comes_in_as_an_event_of_the_snippet() {
     let one = client.until_event("UserEvent").await;
     assert_eq!(text(&one, "UserEvent"), "FaxbotMessage");
     assert_eq!(text(&one, "Channel"), "Message/ast_msg_queue");
-    assert_eq!(text(&one, "From"), "<sip:alice@127.0.0.1>");
+    // The base64 of `<sip:alice@127.0.0.1>` and of `Bob <sip:bob@127.0.0.1>`.
+    assert_eq!(text(&one, "From64"), "PHNpcDphbGljZUAxMjcuMC4wLjE+");
     assert_eq!(text(&one, "Body64"), "cmVwbHk=");
     let two = client.until_event("UserEvent").await;
-    assert_eq!(text(&two, "From"), "Bob <sip:bob@127.0.0.1>");
+    assert_eq!(text(&two, "From64"), "Qm9iIDxzaXA6Ym9iQDEyNy4wLjAuMT4=");
     assert_eq!(text(&two, "Body64"), "");
     // One channel for all, and it stays.
     assert_eq!(mock.channels().len(), 1);
