@@ -98,6 +98,7 @@ pub(crate) struct Asterisk {
     version: Version,
     name: String,
     facts: HashMap<String, String>,
+    started: Option<Instant>,
 }
 
 impl Asterisk {
@@ -114,6 +115,7 @@ impl Asterisk {
             version,
             name: format!("test-{}-{number}", std::process::id()),
             facts: HashMap::new(),
+            started: None,
         };
         asterisk.start_again(options).await;
         asterisk
@@ -121,6 +123,12 @@ impl Asterisk {
 
     /// Starts it after [`kill`](Self::kill): the same ports, spool and AstDB.
     pub(crate) async fn start_again(&mut self, options: &[&str]) {
+        // Asterisk tells its start in whole seconds: two runs must not begin in one.
+        if let Some(started) = self.started {
+            let since = started.elapsed();
+            tokio::time::sleep(Duration::from_millis(1100).saturating_sub(since)).await;
+        }
+        self.started = Some(Instant::now());
         let text = self.script("start", options).await;
         self.facts = text
             .lines()

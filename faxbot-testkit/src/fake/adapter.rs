@@ -49,6 +49,8 @@ struct State {
     connected: bool,
     capabilities: Capabilities,
     scripts: VecDeque<FaxScript>,
+    /// Of faxes without a script: until the answer, and for a page.
+    pace: Option<(Duration, Duration)>,
     answers: VecDeque<Result<Lookup>>,
     requests: Vec<FaxRequest>,
     lookups: Vec<CallRef>,
@@ -88,6 +90,12 @@ impl FakeAdapter {
     /// Queues what happens to the next fax without a script.
     pub fn script(&self, script: FaxScript) {
         self.lock().scripts.push_back(script);
+    }
+
+    /// How fast faxes without a script are from now on: the time until the far end answers, and that
+    /// for each page. As in [`FaxScript::success`] until this is called.
+    pub fn set_pace(&self, ring: Duration, page: Duration) {
+        self.lock().pace = Some((ring, page));
     }
 
     /// Queues the answer to the next `lookup` without one.
@@ -368,7 +376,14 @@ impl SipAdapter for FakeAdapter {
                 ));
             } else {
                 let script = state.scripts.pop_front();
-                Some(script.unwrap_or_else(|| FaxScript::success(total)))
+                let pace = state.pace;
+                Some(script.unwrap_or_else(|| {
+                    let mut script = FaxScript::success(total);
+                    if let Some((ring, page)) = pace {
+                        (script.ring, script.page) = (ring, page);
+                    }
+                    script
+                }))
             }
         };
         let Some(script) = script else {

@@ -1,6 +1,7 @@
 //! Which server answers, and which run of it. Only the next run of the same server proves that calls
 //! ended: behind one address there may be two servers, and the calls of the one that cannot be reached
-//! may go on.
+//! may go on. The start is told in whole seconds: of a server that dies and starts again within the second
+//! of its start nobody knows, and its calls end as unknown.
 
 use faxbot_core::{ErrorKind, Result};
 
