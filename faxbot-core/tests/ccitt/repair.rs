@@ -348,8 +348,9 @@ impl Coded {
         if !bits[range.clone()].contains(&true) {
             return None;
         }
+        // From the bit before the row on: the tag of a row of MR may be the first of the zeros.
         let mut zeros = 0;
-        for bit in &bits[range] {
+        for bit in &bits[range.start - 1..range.end] {
             if *bit && zeros >= 11 {
                 return None;
             }
