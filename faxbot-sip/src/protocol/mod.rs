@@ -1,7 +1,10 @@
 //! Bytes to frames to meaning, sans-IO.
 
 pub mod ami;
+pub mod config;
 pub mod esl;
 pub mod guard;
+mod ids;
 mod keepalive;
+mod outbox;
 pub mod session;

@@ -8,6 +8,7 @@
 
 mod action;
 mod codec;
+mod config;
 #[cfg(feature = "driver")]
 mod framed;
 mod login;
@@ -18,8 +19,9 @@ mod session;
 
 pub use action::{Action, ActionError, Answer, MAX_HEADERS, MAX_LINE};
 pub use codec::{AmiCodec, DecodeError, MAX_MESSAGE, Role};
+pub use config::{AmiConfig, AmiOptions};
 #[cfg(feature = "driver")]
 pub use framed::FramedError;
 pub use login::{Login, key};
 pub use message::{Headers, Kind, Message, Texts};
-pub use session::{AmiConfig, AmiSession, Ready, Reply};
+pub use session::{AmiSession, Ready, Reply};

@@ -8,17 +8,15 @@ use std::{
     time::Instant,
 };
 
-use super::{
-    action::Answer,
-    message::Message,
-    session::{AmiConfig, Reply},
+use super::{action::Answer, config::AmiConfig, message::Message, session::Reply};
+use crate::protocol::{
+    ids::Ids,
+    session::{NoReply, Token},
 };
-use crate::protocol::session::{NoReply, Token};
 
 /// The open requests of one session, and the places of those that were given up.
 pub(super) struct Table {
-    prefix: String,
-    next: u64,
+    ids: Ids,
     entries: HashMap<u64, Entry>,
     deadlines: BTreeSet<(Instant, u64)>,
     /// Places whose requests are over, oldest first; their answers may still come.
@@ -65,16 +63,15 @@ pub(super) enum Taken {
 }
 
 impl Table {
-    pub(super) fn new(prefix: [u8; 16], config: &AmiConfig) -> Self {
+    pub(super) fn new(random: [u8; 16], config: &AmiConfig) -> Self {
         Self {
-            prefix: format!("{:032x}-", u128::from_be_bytes(prefix)),
-            next: 0,
+            ids: Ids::new(random),
             entries: HashMap::new(),
             deadlines: BTreeSet::new(),
             late: VecDeque::new(),
             max_pending: config.max_pending.max(1),
-            max_items: config.max_list_items,
-            max_bytes: config.max_list_bytes,
+            max_items: config.own.max_list_items,
+            max_bytes: config.own.max_list_bytes,
             bytes: 0,
         }
     }
@@ -90,12 +87,11 @@ impl Table {
 
     /// A number for an action of the session's own.
     pub(super) fn number(&mut self) -> u64 {
-        self.next += 1;
-        self.next
+        self.ids.next()
     }
 
     pub(super) fn id(&self, number: u64) -> String {
-        format!("{}{number}", self.prefix)
+        self.ids.text(number)
     }
 
     pub(super) fn open(&mut self, token: Token, answer: Answer, deadline: Instant) -> u64 {
@@ -121,11 +117,7 @@ impl Table {
 
     /// The number in an `ActionID` of ours.
     pub(super) fn number_of(&self, message: &Message) -> Option<u64> {
-        let digits = message.action_id()?.strip_prefix(self.prefix.as_bytes())?;
-        let digits = std::str::from_utf8(digits).ok()?;
-        let number = digits.parse().ok()?;
-        // Only the form that we write: no sign, no leading zero.
-        (self.next >= number && !digits.starts_with(['+', '0'])).then_some(number)
+        self.ids.number(message.action_id()?)
     }
 
     /// The bytes of an answer count by its length; what it pins of a read buffer is not ours.

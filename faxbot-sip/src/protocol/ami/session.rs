@@ -2,22 +2,21 @@
 
 use std::{
     borrow::Cow,
-    collections::VecDeque,
     fmt,
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-
 use super::{
     action::Action,
     codec::AmiCodec,
+    config::AmiConfig,
     login::{self, Login},
     message::{Kind, Message},
     pending::{Table, Taken},
 };
 use crate::protocol::{
-    keepalive::{Due, KeepAlive, after},
+    keepalive::Due,
+    outbox::Outbox,
     session::{CloseReason, NoReply, NotTaken, Output, Session, Token, Transmit},
 };
 
@@ -28,98 +27,6 @@ const PARTING: Duration = Duration::from_secs(1);
 
 /// The first words of the banner, before the version of the interface.
 const BANNER: &str = "Asterisk Call Manager";
-
-/// Times and limits of a session.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct AmiConfig {
-    /// Whether to take no request before `FullyBooted`. The interface answers before Asterisk has
-    /// its modules, and then knows few actions. Default true. The event needs the class `system`
-    /// in the mask and in the rights of the account.
-    pub wait_fully_booted: bool,
-    /// From the open transport to the accepted login. Default 10 s: a refused one takes 1 s, the
-    /// server itself waits 30 s.
-    pub login_timeout: Duration,
-    /// From the accepted login to `FullyBooted`. When it passes the session is ready all the same
-    /// and says so. Default 30 s.
-    pub boot_timeout: Duration,
-    /// A server that was silent for this long is asked with `Ping`. Default 15 s.
-    pub ping_interval: Duration,
-    /// How long anything at all may take to come after that. Default 10 s. A synchronous
-    /// `Originate` silences the connection for as long as it rings: use `Async: true`.
-    pub ping_timeout: Duration,
-    /// How long the answer to `Logoff` may take. Default 2 s.
-    pub close_timeout: Duration,
-    /// How many requests may wait for their answers. Default 1,024; as many places of requests
-    /// that were given up are kept beside them.
-    pub max_pending: usize,
-    /// Items of one list. Default 10,000.
-    pub max_list_items: usize,
-    /// Bytes of all answers that are being collected. Default 4 MiB.
-    pub max_list_bytes: usize,
-}
-
-impl AmiConfig {
-    /// The defaults.
-    #[must_use]
-    pub fn new() -> Self {
-        Self {
-            wait_fully_booted: true,
-            login_timeout: Duration::from_secs(10),
-            boot_timeout: Duration::from_secs(30),
-            ping_interval: Duration::from_secs(15),
-            ping_timeout: Duration::from_secs(10),
-            close_timeout: Duration::from_secs(2),
-            max_pending: 1024,
-            max_list_items: 10_000,
-            max_list_bytes: 4 * 1024 * 1024,
-        }
-    }
-
-    /// Sets whether `FullyBooted` is awaited.
-    #[must_use]
-    pub fn with_wait_fully_booted(mut self, wait: bool) -> Self {
-        self.wait_fully_booted = wait;
-        self
-    }
-
-    /// Sets the times of login and boot.
-    #[must_use]
-    pub fn with_login_timeouts(mut self, login: Duration, boot: Duration) -> Self {
-        self.login_timeout = login;
-        self.boot_timeout = boot;
-        self
-    }
-
-    /// Sets the keep-alive; both are raised to 100 ms.
-    #[must_use]
-    pub fn with_ping(mut self, interval: Duration, timeout: Duration) -> Self {
-        self.ping_interval = interval;
-        self.ping_timeout = timeout;
-        self
-    }
-
-    /// Sets how many requests may wait, at least 1.
-    #[must_use]
-    pub fn with_max_pending(mut self, requests: usize) -> Self {
-        self.max_pending = requests;
-        self
-    }
-
-    /// Sets the limits of lists.
-    #[must_use]
-    pub fn with_list_limits(mut self, items: usize, bytes: usize) -> Self {
-        self.max_list_items = items;
-        self.max_list_bytes = bytes;
-        self
-    }
-}
-
-impl Default for AmiConfig {
-    fn default() -> Self {
-        Self::new()
-    }
-}
 
 /// The answer to an action.
 #[derive(Debug, Clone)]
@@ -173,13 +80,9 @@ pub struct AmiSession {
     login: Login,
     config: AmiConfig,
     state: State,
-    /// When the state is over by itself.
-    timer: Option<Instant>,
-    keepalive: Option<KeepAlive>,
     table: Table,
     ready: Ready,
-    transmits: VecDeque<Transmit>,
-    outputs: VecDeque<Output<Self>>,
+    out: Outbox<Self>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,32 +117,23 @@ impl AmiSession {
             login,
             config,
             state: State::Idle,
-            timer: None,
-            keepalive: None,
             table,
             ready,
-            transmits: VecDeque::new(),
-            outputs: VecDeque::new(),
+            out: Outbox::new(),
         }
     }
 
     fn close(&mut self, reason: CloseReason) {
         self.state = State::Closed;
-        self.timer = None;
-        self.keepalive = None;
-        self.transmits.clear();
-        self.outputs.push_back(Output::Close(reason));
+        self.out.close(reason);
     }
 
     /// Queues an action of the session's own; its number.
     fn send(&mut self, action: &Action) -> u64 {
         let number = self.table.number();
-        self.push(None, action.with_id(Some(&self.table.id(number))));
+        self.out
+            .write(None, action.with_id(Some(&self.table.id(number))));
         number
-    }
-
-    fn push(&mut self, token: Option<Token>, bytes: Bytes) {
-        self.transmits.push_back(Transmit { token, bytes });
     }
 
     fn on_banner(&mut self, message: &Message) {
@@ -283,11 +177,10 @@ impl AmiSession {
                 if !success {
                     return self.close(login::refusal(&message));
                 }
-                let (interval, timeout) = (self.config.ping_interval, self.config.ping_timeout);
-                self.keepalive = Some(KeepAlive::new(interval, timeout, now));
-                if self.config.wait_fully_booted {
+                self.out.watch(self.config.keepalive(now));
+                if self.config.own.wait_fully_booted {
                     self.state = State::Booting;
-                    self.timer = Some(after(now, self.config.boot_timeout));
+                    self.out.set_timer(now, self.config.own.boot_timeout);
                 } else {
                     self.set_ready(false);
                 }
@@ -296,7 +189,7 @@ impl AmiSession {
             // An answer without an ActionID, or with one of nobody, answers nobody.
             _ => {
                 if let Taken::Done(token, result) = self.table.response(message) {
-                    self.outputs.push_back(Output::Reply { token, result });
+                    self.out.reply(token, result);
                 }
             }
         }
@@ -313,7 +206,7 @@ impl AmiSession {
             Taken::No(message) => message,
             Taken::Kept => return,
             Taken::Done(token, result) => {
-                self.outputs.push_back(Output::Reply { token, result });
+                self.out.reply(token, result);
                 return;
             }
         };
@@ -322,29 +215,22 @@ impl AmiSession {
         }
         if self.state == State::Ready && message.is_event("Shutdown") {
             self.state = State::Parting;
-            self.timer = Some(after(now, PARTING));
+            self.out.set_timer(now, PARTING);
         }
-        self.outputs.push_back(Output::Event(message));
+        self.out.tell(Output::Event(message));
     }
 
     fn set_ready(&mut self, fully_booted: bool) {
         self.ready.fully_booted = fully_booted;
         self.state = State::Ready;
-        self.timer = None;
-        self.outputs.push_back(Output::Ready(self.ready.clone()));
+        self.out.stop_timer();
+        self.out.tell(Output::Ready(self.ready.clone()));
     }
 
     fn expire_requests(&mut self, now: Instant) {
-        let transmits = &mut self.transmits;
-        while let Some(token) = self.table.expire(now, |token| {
-            let before = transmits.len();
-            transmits.retain(|transmit| transmit.token != Some(token));
-            transmits.len() == before
-        }) {
-            self.outputs.push_back(Output::Reply {
-                token,
-                result: Err(NoReply::Deadline),
-            });
+        let (out, table) = (&mut self.out, &mut self.table);
+        while let Some(token) = table.expire(now, |token| !out.take_back(token)) {
+            out.reply(token, Err(NoReply::Deadline));
         }
     }
 }
@@ -359,7 +245,7 @@ impl Session for AmiSession {
     fn handle_connected(&mut self, now: Instant) {
         if self.state == State::Idle {
             self.state = State::Banner;
-            self.timer = Some(after(now, self.config.login_timeout));
+            self.out.set_timer(now, self.config.login_timeout);
         }
     }
 
@@ -367,13 +253,11 @@ impl Session for AmiSession {
         if matches!(self.state, State::Idle | State::Closed) {
             return;
         }
-        if let Some(keepalive) = &mut self.keepalive {
-            keepalive.heard(now);
-        }
+        self.out.heard(now);
         if self.state == State::Parting {
             // A server that goes on talking does not shut down.
             self.state = State::Ready;
-            self.timer = None;
+            self.out.stop_timer();
         }
         match frame.kind() {
             Kind::Banner => self.on_banner(&frame),
@@ -400,15 +284,12 @@ impl Session for AmiSession {
         if self.table.is_full() {
             return Err(NotTaken::Full);
         }
-        if deadline <= now {
-            self.outputs.push_back(Output::Reply {
-                token,
-                result: Err(NoReply::Deadline),
-            });
+        if !self.out.in_time(token, deadline, now) {
             return Ok(());
         }
         let number = self.table.open(token, request.expected(), deadline);
-        self.push(Some(token), request.with_id(Some(&self.table.id(number))));
+        self.out
+            .write(Some(token), request.with_id(Some(&self.table.id(number))));
         Ok(())
     }
 
@@ -417,18 +298,14 @@ impl Session for AmiSession {
             return;
         }
         self.expire_requests(now);
-        if self.timer.is_some_and(|at| at <= now) {
+        if self.out.is_timer_over(now) {
             match self.state {
                 State::Booting => self.set_ready(false),
                 State::Parting => return self.close(CloseReason::Goodbye),
                 _ => return self.close(CloseReason::Silent),
             }
         }
-        match self
-            .keepalive
-            .as_mut()
-            .map_or(Due::Nothing, |keepalive| keepalive.check(now))
-        {
+        match self.out.check(now, None) {
             Due::Nothing => {}
             Due::Ping => {
                 self.send(&Action::known("Ping"));
@@ -442,7 +319,7 @@ impl Session for AmiSession {
             State::Booting | State::Ready | State::Parting => {
                 let logoff = self.send(&Action::known("Logoff"));
                 self.state = State::Closing(logoff);
-                self.timer = Some(after(now, self.config.close_timeout));
+                self.out.set_timer(now, self.config.close_timeout);
             }
             State::Closing(_) | State::Closed => {}
             State::Idle | State::Banner | State::Challenge(_) | State::Login(_) => {
@@ -452,22 +329,18 @@ impl Session for AmiSession {
     }
 
     fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.transmits.pop_front()
+        self.out.next_transmit()
     }
 
     fn poll_output(&mut self) -> Option<Output<Self>> {
-        self.outputs.pop_front()
+        self.out.next_output()
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
         if self.state == State::Closed {
             return None;
         }
-        let keepalive = self.keepalive.as_ref().map(KeepAlive::deadline);
-        [self.timer, keepalive, self.table.next_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        self.out.timeout(None, self.table.next_deadline())
     }
 
     fn is_ready(&self) -> bool {

@@ -23,7 +23,7 @@ mod xml;
 
 pub use codec::{DecodeError, EslCodec, MAX_FRAME, MAX_HEAD, Role};
 pub use command::{Answer, Command, CommandError, MAX_COMMAND};
-pub use config::EslConfig;
+pub use config::{EslConfig, EslOptions};
 pub use event::{Event, EventError, Value};
 pub use frame::{Format, Frame, Kind};
 pub use login::{Login, Ready};

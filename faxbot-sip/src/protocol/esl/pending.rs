@@ -14,12 +14,14 @@ use super::{
     frame::{Frame, Kind},
     session::Reply,
 };
-use crate::protocol::session::{NoReply, Token};
+use crate::protocol::{
+    ids::Ids,
+    session::{NoReply, Token},
+};
 
 /// The commands that the server owes an answer to, and the jobs that run.
 pub(super) struct Queue {
-    prefix: String,
-    next: u64,
+    ids: Ids,
     /// In the order in which they were queued; their numbers rise.
     owed: VecDeque<Entry>,
     jobs: HashMap<u64, Job>,
@@ -73,10 +75,9 @@ pub(super) enum Answered {
 }
 
 impl Queue {
-    pub(super) fn new(prefix: [u8; 16], max_pending: usize) -> Self {
+    pub(super) fn new(random: [u8; 16], max_pending: usize) -> Self {
         Self {
-            prefix: format!("{:032x}-", u128::from_be_bytes(prefix)),
-            next: 0,
+            ids: Ids::new(random),
             owed: VecDeque::new(),
             jobs: HashMap::new(),
             deadlines: BTreeSet::new(),
@@ -107,18 +108,18 @@ impl Queue {
     pub(super) fn open(&mut self, token: Token, answer: Answer, deadline: Instant) -> String {
         let number = self.push(answer, Who::Caller { token, deadline });
         self.deadlines.insert((deadline, number));
-        format!("{}{number}", self.prefix)
+        self.ids.text(number)
     }
 
     fn push(&mut self, answer: Answer, who: Who) -> u64 {
-        self.next += 1;
+        let number = self.ids.next();
         self.owed.push_back(Entry {
-            number: self.next,
+            number,
             answer,
             who,
             early: None,
         });
-        self.next
+        number
     }
 
     /// A reply or an API response: the answer to the oldest command. `jobs` tells whether results
@@ -179,16 +180,13 @@ impl Queue {
 
     fn job_of(&self, frame: &Frame) -> Option<u64> {
         // Most events are of no job: they are not parsed for it.
-        memchr::memmem::find(frame.body(), self.prefix.as_bytes())?;
+        memchr::memmem::find(frame.body(), self.ids.prefix().as_bytes())?;
         let event = frame.event().ok()??;
         if event.name()? != "BACKGROUND_JOB" {
             return None;
         }
         let job = event.text("Job-UUID")?;
-        let digits = job.strip_prefix(&self.prefix)?;
-        // Only the form that we write: no sign, no leading zero.
-        let ours = !digits.starts_with(['+', '0']);
-        ours.then(|| digits.parse().ok()).flatten()
+        self.ids.number(job.as_bytes())
     }
 
     fn find(&self, number: u64) -> Option<usize> {

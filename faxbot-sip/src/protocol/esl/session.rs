@@ -1,6 +1,6 @@
 //! The session of a client: login, order of answers, jobs, keep-alive, good-bye.
 
-use std::{borrow::Cow, collections::VecDeque, fmt, time::Instant};
+use std::{borrow::Cow, fmt, time::Instant};
 
 use bytes::Bytes;
 
@@ -13,7 +13,8 @@ use super::{
     pending::{Answered, Own, Queue},
 };
 use crate::protocol::{
-    keepalive::{Due, KeepAlive, after},
+    keepalive::Due,
+    outbox::Outbox,
     session::{CloseReason, NoReply, NotTaken, Output, Session, Token, Transmit},
 };
 
@@ -79,13 +80,9 @@ pub struct EslSession {
     login: Option<Login>,
     config: EslConfig,
     state: State,
-    /// When the state is over by itself.
-    timer: Option<Instant>,
-    keepalive: Option<KeepAlive>,
     queue: Queue,
     ready: Ready,
-    transmits: VecDeque<Transmit>,
-    outputs: VecDeque<Output<Self>>,
+    out: Outbox<Self>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,31 +121,21 @@ impl EslSession {
             login,
             config,
             state: State::Idle,
-            timer: None,
-            keepalive: None,
             queue,
             ready: Ready::default(),
-            transmits: VecDeque::new(),
-            outputs: VecDeque::new(),
+            out: Outbox::new(),
         }
     }
 
     fn close(&mut self, reason: CloseReason) {
         self.state = State::Closed;
-        self.timer = None;
-        self.keepalive = None;
-        self.transmits.clear();
-        self.outputs.push_back(Output::Close(reason));
+        self.out.close(reason);
     }
 
     /// Queues a command of the session's own.
     fn send(&mut self, own: Own, bytes: Bytes) {
         self.queue.own(own);
-        self.push(None, bytes);
-    }
-
-    fn push(&mut self, token: Option<Token>, bytes: Bytes) {
-        self.transmits.push_back(Transmit { token, bytes });
+        self.out.write(None, bytes);
     }
 
     fn on_greeting(&mut self) {
@@ -185,18 +172,17 @@ impl EslSession {
     }
 
     fn subscribe(&mut self, now: Instant) {
-        let (interval, timeout) = (self.config.ping_interval, self.config.ping_timeout);
-        self.keepalive = Some(KeepAlive::new(interval, timeout, now));
+        self.out.watch(self.config.keepalive(now));
         self.state = State::Setup;
-        let line = format!("event {} BACKGROUND_JOB\n\n", self.config.format.word());
+        let line = format!("event {} BACKGROUND_JOB\n\n", self.config.own.format.word());
         self.send(Own::Subscribe, line.into());
     }
 
     fn on_subscribed(&mut self, reply: &Frame) {
         self.ready.jobs = reply.text().starts_with("+OK");
         self.state = State::Ready;
-        self.timer = None;
-        self.outputs.push_back(Output::Ready(self.ready.clone()));
+        self.out.stop_timer();
+        self.out.tell(Output::Ready(self.ready.clone()));
     }
 
     fn on_answer(&mut self, frame: Frame, now: Instant) {
@@ -210,7 +196,7 @@ impl EslSession {
             Answered::Own(Own::Exit, _) => self.close(CloseReason::Goodbye),
             Answered::Own(Own::Subscribe | Own::Ping, _) | Answered::Kept => {}
             Answered::Done(token, result) => {
-                self.outputs.push_back(Output::Reply { token, result });
+                self.out.reply(token, result);
             }
             // Any later answer would reach the wrong caller.
             Answered::Unasked => {
@@ -222,10 +208,10 @@ impl EslSession {
     fn on_event(&mut self, frame: Frame) {
         match self.queue.event(frame) {
             Ok(Answered::Done(token, result)) => {
-                self.outputs.push_back(Output::Reply { token, result });
+                self.out.reply(token, result);
             }
             Ok(_) => {}
-            Err(frame) => self.outputs.push_back(Output::Event(frame)),
+            Err(frame) => self.out.tell(Output::Event(frame)),
         }
     }
 
@@ -235,32 +221,15 @@ impl EslSession {
             (_, State::Greeting | State::Login | State::Setup) => CloseReason::Busy,
             _ => CloseReason::Goodbye,
         };
-        self.outputs.push_back(Output::Event(frame));
+        self.out.tell(Output::Event(frame));
         self.close(reason);
     }
 
     fn expire_requests(&mut self, now: Instant) {
-        let transmits = &mut self.transmits;
-        while let Some(token) = self.queue.expire(now, |token| {
-            let before = transmits.len();
-            transmits.retain(|transmit| transmit.token != Some(token));
-            transmits.len() == before
-        }) {
-            self.outputs.push_back(Output::Reply {
-                token,
-                result: Err(NoReply::Deadline),
-            });
+        let (out, table) = (&mut self.out, &mut self.queue);
+        while let Some(token) = table.expire(now, |token| !out.take_back(token)) {
+            out.reply(token, Err(NoReply::Deadline));
         }
-    }
-
-    /// When the keep-alive wants a look.
-    fn keepalive_due(&self) -> Option<Instant> {
-        let due = self.keepalive.as_ref()?.deadline();
-        Some(
-            self.queue
-                .silent_until()
-                .map_or(due, |until| due.max(until)),
-        )
     }
 }
 
@@ -275,7 +244,7 @@ impl Session for EslSession {
         if self.state != State::Idle {
             return;
         }
-        self.timer = Some(after(now, self.config.login_timeout));
+        self.out.set_timer(now, self.config.login_timeout);
         if self.login.is_some() {
             self.state = State::Greeting;
         } else {
@@ -288,15 +257,13 @@ impl Session for EslSession {
         if matches!(self.state, State::Idle | State::Closed) {
             return;
         }
-        if let Some(keepalive) = &mut self.keepalive {
-            keepalive.heard(now);
-        }
+        self.out.heard(now);
         let up = !matches!(self.state, State::Greeting | State::Login);
         match frame.kind() {
             Kind::AuthRequest => self.on_greeting(),
             Kind::Rejection => self.on_end(frame),
             Kind::Disconnect if frame.is_linger() && up => {
-                self.outputs.push_back(Output::Event(frame));
+                self.out.tell(Output::Event(frame));
             }
             Kind::Disconnect => self.on_end(frame),
             _ if self.state == State::Greeting => {
@@ -304,7 +271,7 @@ impl Session for EslSession {
             }
             Kind::Reply | Kind::ApiResponse => self.on_answer(frame, now),
             Kind::Event(_) if up => self.on_event(frame),
-            Kind::Log | Kind::Other if up => self.outputs.push_back(Output::Event(frame)),
+            Kind::Log | Kind::Other if up => self.out.tell(Output::Event(frame)),
             _ => {}
         }
     }
@@ -322,17 +289,14 @@ impl Session for EslSession {
         if self.queue.is_full() {
             return Err(NotTaken::Full);
         }
-        if deadline <= now {
-            self.outputs.push_back(Output::Reply {
-                token,
-                result: Err(NoReply::Deadline),
-            });
+        if !self.out.in_time(token, deadline, now) {
             return Ok(());
         }
         let answer = request.expected();
         let job = self.queue.open(token, answer, deadline);
         let job = (answer == Answer::Job).then_some(job);
-        self.push(Some(token), request.with_job(job.as_deref()));
+        self.out
+            .write(Some(token), request.with_job(job.as_deref()));
         Ok(())
     }
 
@@ -341,17 +305,10 @@ impl Session for EslSession {
             return;
         }
         self.expire_requests(now);
-        if self.timer.is_some_and(|at| at <= now) {
+        if self.out.is_timer_over(now) {
             return self.close(CloseReason::Silent);
         }
-        if self.keepalive_due().is_none_or(|due| due > now) {
-            return;
-        }
-        match self
-            .keepalive
-            .as_mut()
-            .map_or(Due::Nothing, |keepalive| keepalive.check(now))
-        {
+        match self.out.check(now, self.queue.silent_until()) {
             Due::Nothing => {}
             // Any account gets an answer, if only a refusal.
             Due::Ping => self.send(Own::Ping, Bytes::from_static(b"api uptime\n\n")),
@@ -364,7 +321,7 @@ impl Session for EslSession {
             State::Setup | State::Ready => {
                 self.send(Own::Exit, Bytes::from_static(b"exit\n\n"));
                 self.state = State::Closing;
-                self.timer = Some(after(now, self.config.close_timeout));
+                self.out.set_timer(now, self.config.close_timeout);
             }
             State::Closing | State::Closed => {}
             State::Idle | State::Greeting | State::Login => self.close(CloseReason::Goodbye),
@@ -372,21 +329,20 @@ impl Session for EslSession {
     }
 
     fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.transmits.pop_front()
+        self.out.next_transmit()
     }
 
     fn poll_output(&mut self) -> Option<Output<Self>> {
-        self.outputs.pop_front()
+        self.out.next_output()
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
         if self.state == State::Closed {
             return None;
         }
-        [self.timer, self.keepalive_due(), self.queue.next_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        let queue = &self.queue;
+        self.out
+            .timeout(queue.silent_until(), queue.next_deadline())
     }
 
     fn is_ready(&self) -> bool {
