@@ -43,7 +43,7 @@ pub(super) type Closing = watch::Receiver<Option<CloseBy>>;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CloseBy {
     /// Until here answers are awaited.
-    drain: Instant,
+    pub(super) drain: Instant,
     /// Here it is over.
     pub(super) end: Instant,
 }

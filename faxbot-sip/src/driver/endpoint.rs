@@ -1,7 +1,11 @@
 //! Where a link connects to.
 
+#[cfg(unix)]
+use std::path::{Path, PathBuf};
 use std::{fmt, io, sync::Arc, time::Duration};
 
+#[cfg(unix)]
+use tokio::net::UnixStream;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -63,7 +67,7 @@ pub trait Connect: Send + Sync + fmt::Debug + 'static {
     async fn connect(&self) -> Result<Transport, LinkError>;
 }
 
-/// An address on the network, with or without TLS.
+/// An address on the network, with or without TLS, or a socket of this machine.
 #[derive(Clone)]
 pub struct Endpoint {
     address: Address,
@@ -74,17 +78,31 @@ pub struct Endpoint {
 
 #[derive(Clone)]
 enum Address {
-    Tcp { host: Arc<str>, port: u16 },
+    Tcp {
+        host: Arc<str>,
+        port: u16,
+    },
+    #[cfg(unix)]
+    Unix(PathBuf),
 }
 
 impl Endpoint {
     /// A TCP endpoint. `host` is a name or an IP address; all addresses of a name are tried.
     pub fn tcp(host: impl Into<Arc<str>>, port: u16) -> Self {
+        let host = host.into();
+        Self::to(Address::Tcp { host, port })
+    }
+
+    /// A unix-domain socket of the file system, which a server on this machine listens on. Who may
+    /// connect is a matter of the file's rights.
+    #[cfg(unix)]
+    pub fn unix(path: impl AsRef<Path>) -> Self {
+        Self::to(Address::Unix(path.as_ref().to_owned()))
+    }
+
+    fn to(address: Address) -> Self {
         Self {
-            address: Address::Tcp {
-                host: host.into(),
-                port,
-            },
+            address,
             connect_timeout: CONNECT_TIMEOUT,
             #[cfg(feature = "tls")]
             tls: None,
@@ -96,10 +114,20 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`ErrorKind::Config`](faxbot_core::ErrorKind::Config) when a file cannot be read or used,
-    /// or the server name is none.
+    /// or the server name is none, and for a unix-domain socket.
     #[cfg(feature = "tls")]
     pub fn with_tls(mut self, options: &super::TlsOptions) -> faxbot_core::Result<Self> {
-        let Address::Tcp { host, .. } = &self.address;
+        let host = match &self.address {
+            Address::Tcp { host, .. } => host,
+            #[cfg(unix)]
+            Address::Unix(_) => {
+                return Err(faxbot_core::Error::new(
+                    faxbot_core::ErrorKind::Config,
+                    "validate_config",
+                    "a unix-domain socket has no tls: leave one of them out",
+                ));
+            }
+        };
         self.tls = Some(super::tls::Client::new(options, host)?);
         Ok(self)
     }
@@ -113,10 +141,15 @@ impl Endpoint {
     }
 
     async fn open(&self) -> Result<Transport, LinkError> {
-        let Address::Tcp { host, port } = &self.address;
-        let stream = TcpStream::connect((&**host, *port))
-            .await
-            .map_err(connect_error)?;
+        let stream = match &self.address {
+            Address::Tcp { host, port } => TcpStream::connect((&**host, *port)).await,
+            #[cfg(unix)]
+            Address::Unix(path) => {
+                let stream = UnixStream::connect(path).await.map_err(connect_error)?;
+                return Ok(Transport::new(stream));
+            }
+        };
+        let stream = stream.map_err(connect_error)?;
         // Requests are small and each waits for its answer: Nagle only adds delay.
         stream.set_nodelay(true).map_err(connect_error)?;
         #[cfg(feature = "tls")]
@@ -142,11 +175,14 @@ impl Connect for Endpoint {
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Address::Tcp { host, port } = &self.address;
         let mut out = f.debug_struct("Endpoint");
-        out.field("host", host)
-            .field("port", port)
-            .field("connect_timeout", &self.connect_timeout);
+        match &self.address {
+            Address::Tcp { host, port } => out.field("host", host).field("port", port),
+            // File names stay out of logs.
+            #[cfg(unix)]
+            Address::Unix(_) => out.field("unix", &true),
+        };
+        out.field("connect_timeout", &self.connect_timeout);
         #[cfg(feature = "tls")]
         out.field("tls", &self.tls.is_some());
         out.finish()

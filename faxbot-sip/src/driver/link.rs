@@ -20,7 +20,7 @@ use super::{
 
 /// Events that wait for the pump: two seconds of what a server says while it sets up 100 calls a
 /// second.
-const EVENT_QUEUE: usize = 4_096;
+pub(super) const EVENT_QUEUE: usize = 4_096;
 
 /// What [`Link::close`] allows itself beyond its limit, to let go of the transport.
 const CLOSE_GRACE: Duration = Duration::from_millis(500);
@@ -211,7 +211,7 @@ impl<S: Session> fmt::Debug for LinkEvent<S> {
 /// [`LinkOptions::pump_stall`] costs the connection, so that the loss shows as a gap.
 ///
 /// Dropping it ends the link.
-pub struct LinkEvents<S: Session>(mpsc::Receiver<LinkEvent<S>>);
+pub struct LinkEvents<S: Session>(pub(super) mpsc::Receiver<LinkEvent<S>>);
 
 impl<S: Session> LinkEvents<S> {
     /// The next event; `None` when the link is closed or has given up, and all was taken.
@@ -252,11 +252,13 @@ pub struct CloseReport {
 /// | new request | `NotConnected`, at once | taken after [`Setup::ready`] | `Closed`, not written |
 /// | subscription | gone, `Down` says since when | the adapter's set-up makes it again | gone |
 /// | events read but not taken | kept, before `Down` | - | kept, before the last event |
+///
+/// One that a [`Listener`](super::Listener) accepted is not made again: lost is its end.
 pub struct Link<S: Session> {
-    shared: Arc<Shared<S>>,
-    closing: watch::Sender<Option<CloseBy>>,
-    token: StopToken,
-    wait_for_server: bool,
+    pub(super) shared: Arc<Shared<S>>,
+    pub(super) closing: watch::Sender<Option<CloseBy>>,
+    pub(super) token: StopToken,
+    pub(super) wait_for_server: bool,
 }
 
 impl<S: Session> Link<S> {

@@ -7,7 +7,9 @@
 //! - [`Link`] keeps a connection up by a [`RetryPolicy`](faxbot_core::retry::RetryPolicy) and tells the adapter's pump about it
 //!   ([`LinkEvent`]); what a lost link means for each request is the table in the source of the
 //!   supervisor, repeated at [`Link`];
-//! - [`Handle`] is what an adapter asks through.
+//! - [`Handle`] is what an adapter asks through;
+//! - [`Listener`] is the accepting side: each connection that a peer opens is a [`Link`] too, which
+//!   ends when it is lost.
 //!
 //! # How an adapter uses it
 //!
@@ -43,12 +45,14 @@
 //! link.close(Duration::from_secs(5)).await;
 //! ```
 
+mod accept;
 mod connection;
 mod desk;
 mod endpoint;
 mod error;
 mod handle;
 mod link;
+mod listener;
 mod policy;
 mod supervisor;
 #[cfg(feature = "tls")]
@@ -57,9 +61,11 @@ mod tls;
 #[cfg(test)]
 mod tests;
 
+pub use accept::{Accept, Acceptor, AllowList};
 pub use endpoint::{Connect, Endpoint, Io, Transport};
 pub use error::{LinkError, RequestError};
 pub use handle::{Handle, LinkPhase, LinkStatus, RoundTripObserver, Setup};
 pub use link::{CloseReport, Link, LinkEvent, LinkEvents, LinkOptions, SessionFactory};
+pub use listener::{Accepted, Incoming, Listener, ListenerOptions, ListenerStatus, Place};
 #[cfg(feature = "tls")]
 pub use tls::TlsOptions;

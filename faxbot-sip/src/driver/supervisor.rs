@@ -37,7 +37,7 @@ pub(super) struct Supervisor<S: Session, F> {
 }
 
 /// Marks the link as over however its task ends, an abort included.
-struct End<S: Session>(Arc<Shared<S>>);
+pub(super) struct End<S: Session>(pub(super) Arc<Shared<S>>);
 
 impl<S: Session> Drop for End<S> {
     fn drop(&mut self) {
@@ -186,35 +186,8 @@ impl<S: Session, F: SessionFactory<S>> Supervisor<S, F> {
         connection.run().await
     }
 
-    /// Hands `news` to the pump in order, however long it takes, except that a close ends in time.
-    /// `false` if there is nobody to go on for.
     async fn tell(&mut self, news: Vec<LinkEvent<S>>) -> bool {
-        let mut closing = self.closing.clone();
-        let (clock, events) = (&self.shared.clock, &self.events);
-        let out_of_time = async {
-            let by = closing
-                .wait_for(Option::is_some)
-                .await
-                .ok()
-                .and_then(|by| *by);
-            match by {
-                Some(by) => clock.sleep_until(by.end).await,
-                None => std::future::pending().await,
-            }
-        };
-        let told = async {
-            for event in news {
-                if events.send(event).await.is_err() {
-                    return false;
-                }
-            }
-            true
-        };
-        tokio::select! {
-            biased;
-            told = told => told,
-            () = out_of_time => false,
-        }
+        tell(&self.shared, &self.events, &mut self.closing, news).await
     }
 
     /// Waits before the next attempt; `false` when closed or left meanwhile.
@@ -227,5 +200,39 @@ impl<S: Session, F: SessionFactory<S>> Supervisor<S, F> {
             () = self.events.closed() => false,
             () = clock.sleep_until(clock.now() + wait) => true,
         }
+    }
+}
+
+/// Hands `news` to the pump in order, however long it takes, except that a close ends in time.
+/// `false` if there is nobody to go on for.
+pub(super) async fn tell<S: Session>(
+    shared: &Shared<S>,
+    events: &mpsc::Sender<LinkEvent<S>>,
+    closing: &mut Closing,
+    news: Vec<LinkEvent<S>>,
+) -> bool {
+    let out_of_time = async {
+        let by = closing
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|by| *by);
+        match by {
+            Some(by) => shared.clock.sleep_until(by.end).await,
+            None => std::future::pending().await,
+        }
+    };
+    let told = async {
+        for event in news {
+            if events.send(event).await.is_err() {
+                return false;
+            }
+        }
+        true
+    };
+    tokio::select! {
+        biased;
+        told = told => told,
+        () = out_of_time => false,
     }
 }

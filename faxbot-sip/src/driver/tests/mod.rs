@@ -2,6 +2,7 @@
 
 mod close;
 mod link;
+mod listener;
 mod outcome;
 mod pressure;
 mod socket;

@@ -349,3 +349,78 @@ mod tls {
         }
     }
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_unix_domain_socket_carries_requests_and_a_close() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("engine");
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let serving = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        serve(stream).await;
+    });
+    let endpoint = Endpoint::unix(&path);
+    assert!(!format!("{endpoint:?}").contains("engine"));
+    let (link, tasks) = link(endpoint);
+    link.connected().await.unwrap();
+    let answer = link.handle().request("ping".to_owned(), 5 * SECOND).await;
+    assert_eq!(answer.unwrap(), "ping");
+    assert!(link.close(5 * SECOND).await.drained);
+    serving.await.unwrap();
+    assert!(tasks.stop(SECOND).await);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_unix_domain_socket_that_is_not_there_is_not_connected() {
+    let folder = tempfile::tempdir().unwrap();
+    let endpoint = Endpoint::unix(folder.path().join("nobody"));
+    let (link, _tasks) = link(endpoint);
+    let error = link.connected().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotConnected);
+}
+
+#[cfg(all(unix, feature = "tls"))]
+#[test]
+fn a_unix_domain_socket_with_tls_is_an_error_of_the_configuration() {
+    let endpoint = Endpoint::unix("/run/engine");
+    let error = endpoint.with_tls(&super::super::TlsOptions::new());
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Config);
+}
+
+#[tokio::test]
+async fn a_tcp_port_is_listened_on_and_is_free_after_the_close() {
+    use super::super::{Acceptor, Listener, ListenerOptions};
+
+    let acceptor = Acceptor::tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = acceptor.local_addr();
+    let taken = Acceptor::tcp(address).await.unwrap_err();
+    assert_eq!(taken.kind(), ErrorKind::Io);
+    let tasks = TaskSet::current("listen").unwrap();
+    let (listener, mut incoming) = Listener::start(
+        ListenerOptions::new("toy"),
+        Box::new(acceptor),
+        |_: [u8; 32]| (Toy::new(), ToyCodec),
+        TokioClock::shared(),
+        SeededRandom::shared(1),
+        &tasks,
+    );
+    let peer = tokio::spawn(async move {
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        serve(stream).await;
+    });
+    let mut accepted = incoming.recv().await.unwrap();
+    assert!(accepted.peer.unwrap().is_loopback());
+    if let Some(LinkEvent::Up { setup, .. }) = accepted.events.recv().await {
+        setup.ready();
+    }
+    let handle = accepted.link.handle();
+    let answer = handle.request("ping".to_owned(), 5 * SECOND);
+    assert_eq!(answer.await.unwrap(), "ping");
+    assert!(accepted.link.close(5 * SECOND).await.drained);
+    drop(accepted);
+    assert!(listener.close(5 * SECOND).await.drained);
+    peer.await.unwrap();
+    Acceptor::tcp(address).await.unwrap();
+}
