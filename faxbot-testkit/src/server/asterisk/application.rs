@@ -13,9 +13,9 @@ use super::{
     digits,
     expression::holds,
     fax, recording,
-    script::CallScript,
     world::World,
 };
+use crate::server::script::CallScript;
 
 /// The channel that an application runs on.
 pub(super) struct Here<'a> {

@@ -6,6 +6,8 @@ use faxbot_core::Timestamp;
 use faxbot_sip::protocol::ami::server::MessageBuilder;
 use tokio::{sync::watch, time::Instant};
 
+use crate::server::party::Party;
+
 /// What is asked of the task that runs a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Signal {
@@ -130,13 +132,6 @@ impl Channels {
         self.ids.clear();
         self.names.clear();
     }
-}
-
-/// A caller or callee.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Party {
-    pub name: String,
-    pub number: String,
 }
 
 impl Channel {

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use super::{
+    SeenAction,
     connection::{Answer, error, response},
-    lifecycle,
-    record::SeenAction,
-    world::{Closing, World},
+    world::World,
 };
+use crate::server::{base::Closing, mock};
 
 pub(super) fn command(world: &Arc<World>, action: &SeenAction) -> Answer {
     let Some(command) = action.get("Command").filter(|text| !text.is_empty()) else {
@@ -56,10 +56,10 @@ pub(super) fn command(world: &Arc<World>, action: &SeenAction) -> Answer {
         ["core", "restart" | "stop", "now"] => {
             // No response: the session itself goes down (FACTS 38).
             let restart = words.get(1) == Some(&"restart");
-            world.change(|state| lifecycle::stop(state, true, restart));
+            mock::stop(world, true, restart);
             if restart {
                 let world_too = Arc::clone(world);
-                world.spawn_free(async move { lifecycle::start_again(&world_too) });
+                world.spawn_free(async move { mock::start_again(&world_too) });
             }
             Answer {
                 messages: Vec::new(),
@@ -84,9 +84,7 @@ pub(super) fn command(world: &Arc<World>, action: &SeenAction) -> Answer {
         }
         ["manager", "kick", "session", ..] => {
             world.change(|state| {
-                for client in state.clients.values() {
-                    client.closing.send_replace(Closing::Drained);
-                }
+                state.close_all(Closing::Drained);
             });
             output(action, true, &[])
         }

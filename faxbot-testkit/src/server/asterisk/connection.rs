@@ -2,8 +2,7 @@
 
 use std::{io, sync::Arc};
 
-use bytes::{Bytes, BytesMut};
-use faxbot_core::clock::Clock;
+use bytes::BytesMut;
 use faxbot_sip::protocol::{
     ami::{
         AmiCodec, MAX_MESSAGE, Message, Role, key,
@@ -12,18 +11,20 @@ use faxbot_sip::protocol::{
     session::Codec,
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    sync::{mpsc, watch},
+    io::{AsyncReadExt, AsyncWriteExt},
     time::Instant,
 };
 
 use super::{
     account::{ACTIONS, Account, Classes},
     actions,
-    filter::Filters,
+    world::{Session, World, start},
+};
+use crate::server::{
+    base::{Closing, Io},
+    link::{Link, Wake},
     record::SeenAction,
     script::ReplyFault,
-    world::{Client, Closing, World, start},
 };
 
 /// What an action answers, and whether the connection goes on.
@@ -68,52 +69,25 @@ pub(super) fn unknown(action: &SeenAction) -> Answer {
 }
 
 /// Serves one client until it goes or is sent away.
-pub(super) async fn serve<IO>(world: Arc<World>, mut io: IO, peer: String)
-where
-    IO: AsyncRead + AsyncWrite + Unpin,
-{
-    let (events, queue) = mpsc::unbounded_channel();
-    let closing = watch::Sender::new(Closing::No);
-    let told = closing.subscribe();
-    let number = world.change(|state| {
-        state.client_number += 1;
-        let number = state.client_number;
-        state.record.note(&format!("connection {number} opened"));
-        let client = Client {
-            mask: Classes::default(),
-            filters: Filters::default(),
-            user: None,
-            events,
-            closing,
-        };
-        state.clients.insert(number, client);
-        number
-    });
+pub(super) async fn serve(world: Arc<World>, mut io: Box<dyn Io>, peer: String) {
     let mut connection = Connection {
+        link: Link::open(&world, Session::default()),
         world: Arc::clone(&world),
-        number,
         peer,
-        queue,
-        told,
         account: None,
         challenge: None,
         codec: AmiCodec::new(Role::Server, MAX_MESSAGE),
         input: BytesMut::new(),
     };
     // A client that is gone is no fault of the mock.
-    let _gone = connection.run(&mut io).await;
-    world.change(|state| {
-        state.clients.remove(&number);
-        state.record.note(&format!("connection {number} closed"));
-    });
+    let _gone = connection.run(&mut *io).await;
+    connection.link.close(&world);
 }
 
 struct Connection {
     world: Arc<World>,
-    number: u32,
+    link: Link,
     peer: String,
-    queue: mpsc::UnboundedReceiver<Bytes>,
-    told: watch::Receiver<Closing>,
     account: Option<Account>,
     challenge: Option<String>,
     codec: AmiCodec,
@@ -121,20 +95,17 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run<IO>(&mut self, io: &mut IO) -> io::Result<()>
-    where
-        IO: AsyncRead + AsyncWrite + Unpin,
-    {
+    async fn run(&mut self, io: &mut dyn Io) -> io::Result<()> {
         let login_by = Instant::now() + self.world.config.timings.login;
         let version = if self.world.v16() { "5.0.4" } else { "11.0.0" };
-        self.write(io, banner(version).raw()).await?;
+        self.link.write(io, banner(version).raw()).await?;
         loop {
             while let Some(frame) = Codec::decode(&mut self.codec, &mut self.input)
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?
             {
                 // Events that were there before the action go out before its answer.
-                while let Ok(event) = self.queue.try_recv() {
-                    self.write(io, &event).await?;
+                while let Some(event) = self.link.queued() {
+                    self.link.write(io, &event).await?;
                 }
                 if !self.take(io, &frame).await? {
                     return io.shutdown().await;
@@ -142,16 +113,11 @@ impl Connection {
             }
             tokio::select! {
                 biased;
-                closing = Self::closing(&mut self.told) => {
-                    if closing == Closing::Drained {
-                        while let Ok(event) = self.queue.try_recv() {
-                            io.write_all(&event).await?;
-                        }
-                        io.shutdown().await?;
-                    }
-                    return Ok(());
-                }
-                Some(event) = self.queue.recv() => self.write(io, &event).await?,
+                wake = self.link.next() => match wake {
+                    Wake::Event(event) => self.link.write(io, &event).await?,
+                    Wake::Closing(Closing::Drained) => return self.link.drain(io).await,
+                    Wake::Closing(_) => return Ok(()),
+                },
                 read = io.read_buf(&mut self.input) => {
                     if read? == 0 {
                         return Ok(());
@@ -165,92 +131,38 @@ impl Connection {
         }
     }
 
-    async fn closing(told: &mut watch::Receiver<Closing>) -> Closing {
-        match told.wait_for(|closing| *closing != Closing::No).await {
-            Ok(closing) => *closing,
-            Err(_) => Closing::Cut,
-        }
-    }
-
-    async fn write(&mut self, io: &mut (impl AsyncWrite + Unpin), bytes: &Bytes) -> io::Result<()> {
-        let cut = async {
-            let cut = self.told.wait_for(|closing| *closing == Closing::Cut).await;
-            drop(cut);
-        };
-        tokio::select! {
-            biased;
-            // A client that does not read must not keep the link from being cut.
-            () = cut => Err(io::ErrorKind::ConnectionAborted.into()),
-            done = io.write_all(bytes) => done,
-        }
-    }
-
-    async fn send(
-        &mut self,
-        io: &mut (impl AsyncWrite + Unpin),
-        messages: Vec<MessageBuilder>,
-    ) -> io::Result<()> {
-        let mut bytes = BytesMut::new();
-        for message in messages {
-            let Ok(message) = message.build() else {
-                continue;
-            };
-            self.world.lock().record.server(&message, Some(self.number));
-            AmiCodec::encode_message(&message, &mut bytes);
-        }
-        self.write(io, &bytes.freeze()).await
-    }
-
     /// Carries out one action. False ends the connection.
-    async fn take(
-        &mut self,
-        io: &mut (impl AsyncWrite + Unpin),
-        frame: &Message,
-    ) -> io::Result<bool> {
-        let now = self.world.clock.timestamp();
-        let number = self.number;
-        let action = self.world.change(|state| {
-            state.record.client(number, frame, now);
-            state.record.actions.last().cloned()
+    async fn take(&mut self, io: &mut dyn Io, frame: &Message) -> io::Result<bool> {
+        let now = self.world.now();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let headers = frame
+            .headers()
+            .map(|(name, value)| (text(name), text(value)));
+        let headers: Vec<_> = headers.collect();
+        let name = frame.action().map(text).unwrap_or_default();
+        let number = self.link.number;
+        let (action, fault) = self.world.change(|state| {
+            let action = state.record.client(number, name, headers, now);
+            let fault = state.take_fault(&action.name);
+            (action, fault)
         });
-        let Some(action) = action else {
-            return Ok(true);
-        };
-        let fault = self.world.lock().take_fault(&action.name);
         let mut answer = match (&fault, refusal(frame)) {
             (_, Some(why)) => error(&action, why),
             (Some(ReplyFault::Refuse(text)), None) => error(&action, text),
             _ => self.dispatch(&action).await?,
         };
-        match answer.fault.take().or(fault) {
-            Some(ReplyFault::Slow(time)) => {
-                let mut told = self.told.clone();
-                tokio::select! {
-                    () = tokio::time::sleep(time) => {}
-                    _ = Self::closing(&mut told) => return Ok(false),
-                }
-                self.send(io, answer.messages).await?;
-            }
-            Some(ReplyFault::DropBefore) => {
-                self.world
-                    .lock()
-                    .record
-                    .note("link dropped before the reply");
-                return Ok(false);
-            }
-            Some(ReplyFault::DropAfter) => {
-                self.send(io, answer.messages).await?;
-                self.world
-                    .lock()
-                    .record
-                    .note("link dropped after the reply");
-                return Ok(false);
-            }
-            Some(ReplyFault::Garbage(bytes)) => self.write(io, &bytes).await?,
-            Some(ReplyFault::Silent) => {}
-            Some(ReplyFault::Refuse(_)) | None => self.send(io, answer.messages).await?,
+        let fault = answer.fault.take().or(fault);
+        let mut reply = BytesMut::new();
+        for message in answer.messages {
+            let Ok(message) = message.build() else {
+                continue;
+            };
+            let mut state = self.world.lock();
+            state.record.server(message.raw().clone(), Some(number));
+            AmiCodec::encode_message(&message, &mut reply);
         }
-        Ok(!answer.close)
+        let goes_on = self.link.answer(&self.world, io, &reply, fault).await?;
+        Ok(goes_on && !answer.close)
     }
 
     async fn dispatch(&mut self, action: &SeenAction) -> io::Result<Answer> {
@@ -303,7 +215,7 @@ impl Connection {
         }
         let challenge = self
             .challenge
-            .get_or_insert_with(|| format!("{}", 100_000_000 + u64::from(self.number) * 7_919))
+            .get_or_insert_with(|| format!("{}", 100_000_000 + u64::from(self.link.number) * 7_919))
             .clone();
         Answer::one(response(action, "Success").header("Challenge", challenge))
     }
@@ -334,7 +246,7 @@ impl Connection {
                     .lock()
                     .clients
                     .values()
-                    .any(|c| c.user.as_ref() == Some(&account.name))
+                    .any(|c| c.own.user.as_ref() == Some(&account.name))
         });
         let (Some(account), true, false) = (account, right, in_use) else {
             let why = if right {
@@ -348,10 +260,9 @@ impl Connection {
                 (false, _) => "InvalidAccountID",
             };
             self.security(event, user);
-            let mut told = self.told.clone();
             tokio::select! {
                 () = tokio::time::sleep(world.config.timings.login_failure) => {}
-                _ = Self::closing(&mut told) => {}
+                _ = self.link.closing() => {}
             }
             return Ok(Answer {
                 close: true,
@@ -365,11 +276,7 @@ impl Connection {
         let mut answer = success(action, "Authentication accepted");
         {
             let mut state = world.lock();
-            let uptime = world
-                .clock
-                .timestamp()
-                .duration_since(state.started)
-                .as_secs();
+            let uptime = world.now().duration_since(state.started).as_secs();
             if state.booted && mask.has("system") {
                 answer.messages.push(
                     start("FullyBooted", "system")
@@ -378,9 +285,9 @@ impl Connection {
                         .header("Status", "Fully Booted"),
                 );
             }
-            if let Some(client) = state.clients.get_mut(&self.number) {
-                client.mask = mask;
-                client.user = Some(account.name.clone());
+            if let Some(client) = state.clients.get_mut(&self.link.number) {
+                client.own.mask = mask;
+                client.own.user = Some(account.name.clone());
             }
         }
         self.security("SuccessfulAuth", user);
@@ -389,7 +296,7 @@ impl Connection {
     }
 
     fn security(&self, name: &str, account: &str) {
-        let now = self.world.clock.timestamp();
+        let now = self.world.now();
         let time = now.to_string().trim_end_matches('Z').to_owned();
         let good = name == "SuccessfulAuth";
         let mut event = start(name, "security")
@@ -401,7 +308,7 @@ impl Connection {
                 if name == "InvalidPassword" { "2" } else { "1" },
             )
             .header("AccountID", account)
-            .header("SessionID", format!("0x7f{:010x}", self.number))
+            .header("SessionID", format!("0x7f{:010x}", self.link.number))
             .header("LocalAddress", "IPV4/TCP/127.0.0.1/5038")
             .header("RemoteAddress", format!("IPV4/TCP/{}", self.peer));
         if good {
@@ -418,8 +325,8 @@ impl Connection {
         let mask = Classes::mask(mask);
         let word = if mask.is_empty() { "Off" } else { "On" };
         self.world.change(|state| {
-            if let Some(client) = state.clients.get_mut(&self.number) {
-                client.mask = account.read.and(&mask);
+            if let Some(client) = state.clients.get_mut(&self.link.number) {
+                client.own.mask = account.read.and(&mask);
             }
         });
         Answer::one(response(action, "Success").header("Events", word))
@@ -430,7 +337,7 @@ impl Connection {
             Ok(request) => request,
             Err(why) => return Ok(error(action, &why)),
         };
-        let script = self.world.lock().script_for(&request.channel);
+        let script = self.world.lock().script_of(&request.channel);
         if let Some(ReplyFault::Refuse(text)) = &script.reply {
             return Ok(error(action, text));
         }

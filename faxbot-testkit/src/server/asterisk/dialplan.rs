@@ -9,10 +9,10 @@ use super::{
     application::{self, Done, Here},
     call::Stop,
     channel::Signal,
-    script::CallScript,
     substitute::substitute,
     world::{World, start},
 };
+use crate::server::script::CallScript;
 
 /// A step: application and its data.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -55,12 +55,6 @@ impl MockAsterisk {
             true
         })
     }
-
-    /// The digits that were sent to the far end of a channel so far, also after its end.
-    pub fn dtmf_sent(&self, id: &str) -> String {
-        let state = self.world().lock();
-        state.features.digits.get(id).cloned().unwrap_or_default()
-    }
 }
 
 /// One digit reaches the far end. What is no digit is dropped on the way.
@@ -72,7 +66,7 @@ pub(super) fn sent(world: &World, id: &str, digit: char) {
         if state.channel(id).is_none() {
             return;
         }
-        if let Some(text) = state.features.digits.entry(id)
+        if let Some(text) = state.digits.entry(id)
             && text.len() < MAX_KEPT
         {
             text.push(digit.to_ascii_uppercase());

@@ -1,102 +1,20 @@
-//! What the state keeps for the features of a telephone system: the callers from outside, AGI
-//! queues, recordings, digits, messages, presence.
+//! What the state keeps for the features of a telephone system: AGI queues, recordings,
+//! messages, presence.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{
-    agi::Queue, channel::Channel, incoming::Caller, message::Messages, presence::Hint,
-    recording::Recording,
-};
-
-/// Calls that are gone and of which something is still known.
-const KEPT: usize = 10_000;
+use super::{agi::Queue, presence::Hint, recording::Recording};
 
 #[derive(Debug, Default)]
 pub(super) struct Features {
     /// Channels that are, or were, in `AGI(agi:async)`.
     pub agi: HashMap<String, Queue>,
-    /// Callers from outside.
-    pub callers: Kept<Caller>,
-    /// Digits that were sent to the far end of a channel.
-    pub digits: Kept<String>,
     pub recordings: Vec<Recording>,
     pub monitor_ids: u32,
-    pub messages: Messages,
+    /// `Uniqueid` of the channel for incoming messages, once there was one.
+    pub message_channel: Option<String>,
     pub devices: BTreeMap<String, String>,
     pub hints: Vec<Hint>,
     /// Endpoints that do not exist.
     pub no_endpoints: BTreeSet<String>,
-}
-
-impl Features {
-    /// A channel is gone.
-    pub(super) fn gone(&mut self, channel: &Channel) {
-        self.agi.remove(&channel.id);
-        if let Some(caller) = self.callers.get_mut(&channel.id) {
-            caller.end(channel);
-        }
-    }
-}
-
-/// Values by channel, the oldest dropped when there are too many.
-#[derive(Debug)]
-pub(super) struct Kept<T> {
-    values: HashMap<String, T>,
-    order: VecDeque<String>,
-}
-
-impl<T> Default for Kept<T> {
-    fn default() -> Self {
-        Self {
-            values: HashMap::new(),
-            order: VecDeque::new(),
-        }
-    }
-}
-
-impl<T> Kept<T> {
-    pub(super) fn get(&self, id: &str) -> Option<&T> {
-        self.values.get(id)
-    }
-
-    pub(super) fn get_mut(&mut self, id: &str) -> Option<&mut T> {
-        self.values.get_mut(id)
-    }
-
-    pub(super) fn insert(&mut self, id: &str, value: T) {
-        if self.values.insert(id.to_owned(), value).is_some() {
-            return;
-        }
-        self.order.push_back(id.to_owned());
-        if self.order.len() > KEPT
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.values.remove(&oldest);
-        }
-    }
-}
-
-impl<T: Default> Kept<T> {
-    pub(super) fn entry(&mut self, id: &str) -> Option<&mut T> {
-        if !self.values.contains_key(id) {
-            self.insert(id, T::default());
-        }
-        self.values.get_mut(id)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_oldest_is_dropped_when_there_are_too_many() {
-        let mut kept = Kept::<u32>::default();
-        for number in 0..=KEPT {
-            *kept.entry(&number.to_string()).unwrap() = 7;
-        }
-        assert_eq!(kept.get("0"), None);
-        assert_eq!(kept.get("1"), Some(&7));
-        assert_eq!(kept.order.len(), KEPT);
-    }
 }

@@ -1,203 +1,30 @@
 //! Calls that come in from outside (recordings `04_pjsip_incoming`,
 //! `11_asyncagi_incoming_accept`).
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
-
-use bytes::Bytes;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     MockAsterisk,
     call::{FOR_EVER, Place, pbx},
-    channel::{Channel, Party, Signal},
+    channel::{Channel, Signal},
     dialplan::Step,
-    script::CallScript,
     world::{State, World},
 };
+use crate::server::{
+    incoming::{Caller, IncomingScript},
+    script::CallScript,
+};
 
-/// What a caller from outside does.
-#[derive(Debug, Clone)]
-pub struct IncomingScript {
-    pub(super) caller: Party,
-    pub(super) called: String,
-    pub(super) context: String,
-    pub(super) endpoint: String,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) gives_up: Option<Duration>,
-    pub(super) hangs_up: Option<Duration>,
-    pub(super) fax: Option<IncomingFax>,
-}
+/// Where callers land unless their script says otherwise.
+const CONTEXT: &str = "incoming";
 
-impl IncomingScript {
-    /// A call from a number to an extension of the context `incoming`. The caller waits for ever.
-    pub fn new(caller: &str, called: &str) -> Self {
-        Self {
-            caller: Party {
-                name: String::new(),
-                number: caller.to_owned(),
-            },
-            called: called.to_owned(),
-            context: "incoming".to_owned(),
-            endpoint: "trunk".to_owned(),
-            headers: Vec::new(),
-            gives_up: None,
-            hangs_up: None,
-            fax: None,
-        }
-    }
-
-    /// The name of the caller.
-    #[must_use]
-    pub fn name(mut self, name: &str) -> Self {
-        name.clone_into(&mut self.caller.name);
-        self
-    }
-
-    /// The context that it reaches. An extension that is not there is made: `AGI(agi:async)`, then
-    /// `Hangup`.
-    #[must_use]
-    pub fn context(mut self, context: &str) -> Self {
-        context.clone_into(&mut self.context);
-        self
-    }
-
-    /// The endpoint that it comes from (default `trunk`).
-    #[must_use]
-    pub fn endpoint(mut self, endpoint: &str) -> Self {
-        endpoint.clone_into(&mut self.endpoint);
-        self
-    }
-
-    /// A header of the INVITE, for `PJSIP_HEADER(read,name)`.
-    #[must_use]
-    pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.headers.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// The caller gives up when it is not answered within this time.
-    #[must_use]
-    pub const fn gives_up_after(mut self, time: Duration) -> Self {
-        self.gives_up = Some(time);
-        self
-    }
-
-    /// The caller hangs up so long after the answer.
-    #[must_use]
-    pub const fn hangs_up_after(mut self, time: Duration) -> Self {
-        self.hangs_up = Some(time);
-        self
-    }
-
-    /// The caller is a fax.
-    #[must_use]
-    pub fn sends_fax(mut self, fax: IncomingFax) -> Self {
-        self.fax = Some(fax);
-        self
-    }
-}
-
-/// A fax that a caller sends when it is asked to by `ReceiveFAX`.
-#[derive(Debug, Clone)]
-pub struct IncomingFax {
-    pub(super) pages: u32,
-    pub(super) tiff: Option<Bytes>,
-    pub(super) station: String,
-    pub(super) failure: Option<(u32, String)>,
-    pub(super) bad_lines: u32,
-    pub(super) t38: bool,
-    pub(super) page: Option<Duration>,
-}
-
-impl IncomingFax {
-    /// A fax of so many pages that the mock draws, from the station `SENDER`, over T.38.
-    pub fn new(pages: u32) -> Self {
-        Self {
-            pages,
-            tiff: None,
-            station: "SENDER".to_owned(),
-            failure: None,
-            bad_lines: 0,
-            t38: true,
-            page: None,
-        }
-    }
-
-    /// The pages of this file. It is stored as it is when all pages are there.
-    pub fn of_tiff(tiff: impl Into<Bytes>) -> Self {
-        Self {
-            tiff: Some(tiff.into()),
-            ..Self::new(1)
-        }
-    }
-
-    /// The station id of the sender.
-    #[must_use]
-    pub fn station(mut self, id: &str) -> Self {
-        id.clone_into(&mut self.station);
-        self
-    }
-
-    /// The sender goes wrong when so many pages are there: `FAXERROR` and `FAXSTATUSSTRING` have
-    /// this text, such as `Unexpected DCN while waiting for DCS or DIS`.
-    #[must_use]
-    pub fn fails_after(mut self, pages: u32, text: &str) -> Self {
-        self.failure = Some((pages, text.to_owned()));
-        self
-    }
-
-    /// Damaged rows of each page.
-    #[must_use]
-    pub const fn bad_lines(mut self, rows: u32) -> Self {
-        self.bad_lines = rows;
-        self
-    }
-
-    /// The sender has no T.38.
-    #[must_use]
-    pub const fn over_audio(mut self) -> Self {
-        self.t38 = false;
-        self
-    }
-
-    /// Time for each page.
-    #[must_use]
-    pub const fn page_time(mut self, time: Duration) -> Self {
-        self.page = Some(time);
-        self
-    }
-}
-
-/// What a caller sees of its call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CallerSaw {
-    /// Not answered yet.
-    Ringing,
-    /// Answered.
-    Answered,
-    /// Ended, with this Q.850 cause: that of the refusal, or of the BYE.
-    Ended {
-        /// The cause; 0 when the server named none for a call that it did not answer.
-        cause: u32,
-    },
-}
-
-/// A caller as the state keeps it.
-#[derive(Debug)]
-pub(super) struct Caller {
-    pub script: IncomingScript,
-    ended: Option<u32>,
-}
-
-impl Caller {
-    pub(super) fn end(&mut self, channel: &Channel) {
-        let cause = match (channel.answered, channel.cause) {
-            // A BYE without a reason is a normal end.
-            (Some(_), 0) => 16,
-            (_, cause) => cause,
-        };
-        self.ended = Some(cause);
-    }
+/// The call of a caller is over.
+pub(super) fn ended(caller: &mut Caller, channel: &Channel) {
+    caller.ended = Some(match (channel.answered, channel.cause) {
+        // A BYE without a reason is a normal end.
+        (Some(_), 0) => 16,
+        (_, cause) => cause,
+    });
 }
 
 /// Hangs up for the caller when its time has come.
@@ -241,7 +68,7 @@ pub(super) fn sip_header(state: &State, id: &str, arguments: &str) -> String {
     }
     let name = parts.next().unwrap_or_default();
     let number: usize = parts.next().and_then(|text| text.parse().ok()).unwrap_or(1);
-    let headers = state.features.callers.get(id).map(|c| &c.script.headers);
+    let headers = state.callers.get(id).map(|c| &c.script.headers);
     headers
         .into_iter()
         .flatten()
@@ -252,7 +79,7 @@ pub(super) fn sip_header(state: &State, id: &str, arguments: &str) -> String {
 
 /// `PJSIP_HEADERS(prefix)`: the names.
 pub(super) fn sip_headers(state: &State, id: &str, prefix: &str) -> String {
-    let headers = state.features.callers.get(id).map(|c| &c.script.headers);
+    let headers = state.callers.get(id).map(|c| &c.script.headers);
     let names: Vec<&str> = headers
         .into_iter()
         .flatten()
@@ -268,12 +95,14 @@ impl MockAsterisk {
     pub fn incoming(&self, script: IncomingScript) -> String {
         let world = Arc::clone(self.world());
         let now = world.now();
+        let context = script.context.clone();
+        let context = context.unwrap_or_else(|| CONTEXT.to_owned());
         let id = world.change(|state| {
             let plan = &mut state.dialplan;
-            if !plan.has(&script.context, &script.called) {
+            if !plan.has(&context, &script.called) {
                 let own = |step: &Step| (step.application.clone(), step.data.clone());
                 let pattern: BTreeMap<u32, (String, String)> = plan
-                    .list(Some(&script.context))
+                    .list(Some(&context))
                     .into_iter()
                     .filter(|(_, exten, ..)| exten.starts_with('_'))
                     .map(|(_, _, priority, step)| (priority, own(step)))
@@ -290,7 +119,7 @@ impl MockAsterisk {
                         data,
                         run_time: false,
                     };
-                    plan.add(&script.context, &script.called, priority, step, true);
+                    plan.add(&context, &script.called, priority, step, true);
                 }
             }
             state.unique += 1;
@@ -300,7 +129,7 @@ impl MockAsterisk {
             state.processed += 1;
             let mut channel = Channel::new(id.clone(), name, now);
             channel.state = 4;
-            channel.context.clone_from(&script.context);
+            channel.context.clone_from(&context);
             channel.exten.clone_from(&script.called);
             channel.dialled.clone_from(&script.called);
             channel.caller = Some(script.caller.clone());
@@ -313,31 +142,17 @@ impl MockAsterisk {
                 script: script.clone(),
                 ended: None,
             };
-            state.features.callers.insert(&id, caller);
+            state.callers.insert(&id, caller);
             id
         });
         world.spawn(patience(Arc::clone(&world), id.clone(), script.clone()));
         let place = Place::Extension {
-            context: script.context,
+            context,
             exten: script.called,
             priority: 1,
         };
         let call = pbx(Arc::clone(&world), id.clone(), place, CallScript::answer());
         world.spawn(call);
         id
-    }
-
-    /// What the caller of an incoming call sees; `None` for an id that is none, or long gone.
-    pub fn caller_saw(&self, id: &str) -> Option<CallerSaw> {
-        let state = self.world().lock();
-        let caller = state.features.callers.get(id)?;
-        let channel = state.channel(id);
-        Some(match (caller.ended, channel) {
-            (Some(cause), _) => CallerSaw::Ended { cause },
-            // A server that died says no goodbye.
-            (None, None) => CallerSaw::Ended { cause: 0 },
-            (None, Some(channel)) if channel.state == 6 => CallerSaw::Answered,
-            (None, Some(_)) => CallerSaw::Ringing,
-        })
     }
 }

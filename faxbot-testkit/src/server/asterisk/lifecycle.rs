@@ -6,8 +6,9 @@ use super::{
     MockAsterisk,
     account::Classes,
     channel::Signal,
-    world::{Closing, State, World, start},
+    world::{State, World, start},
 };
+use crate::server::mock;
 
 /// Longest wait for the calls of a server that goes down.
 const LAST_CALLS: Duration = Duration::from_secs(1);
@@ -20,9 +21,9 @@ impl MockAsterisk {
         let world = Arc::clone(self.world());
         self.world().spawn_free(async move {
             end_calls(&world).await;
-            world.change(|state| stop(state, true, true));
+            mock::stop(&world, true, true);
             tokio::time::sleep(down).await;
-            start_again(&world);
+            mock::start_again(&world);
         });
     }
 }
@@ -61,31 +62,19 @@ async fn end_calls(world: &World) {
     let _in_time = tokio::time::timeout(LAST_CALLS, all_gone).await;
 }
 
-/// Stops the server: channels and the dialplan of the run are lost, AstDB stays. Orderly, the
-/// clients get `Shutdown` first; else the links are simply cut, as by SIGKILL.
-pub(super) fn stop(state: &mut State, orderly: bool, restart: bool) {
+/// The server stops: channels and the dialplan of the run are lost, AstDB stays. Orderly, the
+/// clients get `Shutdown` first.
+pub(super) fn stopping(state: &mut State, orderly: bool, restart: bool) {
     if orderly {
         let event = start("Shutdown", "system")
             .header("Shutdown", "Cleanly")
             .header("Restart", if restart { "True" } else { "False" });
         state.emit("system", event);
     }
-    state.record.note(if orderly {
-        "server stops"
-    } else {
-        "server killed"
-    });
-    let closing = if orderly {
-        Closing::Drained
-    } else {
-        Closing::Cut
-    };
     for client in state.clients.values_mut() {
-        client.closing.send_replace(closing);
         // What the dying calls say is not heard any more.
-        client.mask = Classes::default();
+        client.own.mask = Classes::default();
     }
-    state.run.send_modify(|run| *run += 1);
     state.channels.clear();
     state.features.agi.clear();
     state.bridges.clear();
@@ -94,18 +83,14 @@ pub(super) fn stop(state: &mut State, orderly: bool, restart: bool) {
     state.dialplan.reload();
     state.globals.clear();
     state.booted = false;
-    state.listening = false;
 }
 
-/// Starts the server again. `FullyBooted` comes when the boot is over.
-pub(super) fn start_again(world: &Arc<World>) {
+/// The server listens again. `FullyBooted` comes when the boot is over.
+pub(super) fn started(world: &Arc<World>) {
     let now = world.now();
     world.change(|state| {
         state.started = now;
-        state.listening = true;
-        state.shutting_down = false;
         state.processed = 0;
-        state.record.note("server listens again");
     });
     let boot = Arc::clone(world);
     world.spawn(async move {

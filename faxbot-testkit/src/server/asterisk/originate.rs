@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{channel::Party, record::SeenAction, world::World};
+use super::{SeenAction, world::World};
+use crate::server::party::Party;
 
 /// Longest `ChannelId` (recording `02_errors`).
 const MAX_ID: usize = 149;

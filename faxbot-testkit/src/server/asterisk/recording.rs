@@ -1,7 +1,7 @@
 //! `MixMonitor`: who is recorded, and the file that is left (recording `05_mixmonitor`,
 //! `apps/app_mixmonitor.c`).
 
-use std::{path::Path, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
 use faxbot_core::Timestamp;
 
@@ -9,15 +9,10 @@ use super::{
     application::{Done, Here},
     world::{State, World},
 };
+use crate::server::sound;
 
 /// Where a file without a directory goes.
 pub(super) const MONITOR_DIR: &str = "/var/spool/asterisk/monitor";
-
-/// Samples of a second: telephone sound in 16 bits.
-const RATE: u32 = 8000;
-
-/// Longest file; what is recorded beyond is left out.
-const MAX_SECONDS: u32 = 24 * 3600;
 
 /// A channel that is being recorded.
 #[derive(Debug)]
@@ -52,7 +47,7 @@ pub(super) fn start(
         .map(|(name, _)| name.to_owned());
     // The directory is made, the file is there from the first sound on.
     let _no_such_place = world.config.paths.make_parent(&file);
-    let _no_such_place = write(world, &file, 0);
+    let _no_such_place = sound::leave(&world.config.paths, &file, Duration::ZERO);
     let now = world.now();
     let gone = world.change(|state| {
         state.features.monitor_ids += 1;
@@ -103,11 +98,8 @@ pub(super) fn stop(world: &World, channel: &str, id: Option<&str>, tell: bool) -
 /// Leaves the file of a recording that began then.
 pub(super) fn leave_file(world: &World, file: &str, since: Timestamp) {
     let length = world.now().duration_since(since);
-    let samples = u64::try_from(length.as_millis()).unwrap_or(0) * u64::from(RATE) / 1000;
-    let most = RATE.saturating_mul(MAX_SECONDS);
-    let samples = u32::try_from(samples).unwrap_or(most).min(most);
     // Asterisk only logs a file that it cannot write.
-    let _unwritable = write(world, file, samples);
+    let _unwritable = sound::leave(&world.config.paths, file, length);
     world.changed.notify_waiters();
 }
 
@@ -135,36 +127,4 @@ pub(super) fn stop_here(here: &Here<'_>, data: &str) -> Done {
     let id = Some(data.trim()).filter(|id| !id.is_empty());
     stop(here.world, here.id, id, true);
     Done::Next
-}
-
-/// Silence of so many samples: WAV by its name, else bare samples. The silence is a hole in the
-/// file, so an hour costs no disk.
-fn write(world: &World, file: &str, samples: u32) -> std::io::Result<()> {
-    let ending = Path::new(file)
-        .extension()
-        .and_then(|ending| ending.to_str());
-    let bytes = samples.saturating_mul(2);
-    let (file, head, size) = match ending {
-        Some("wav") => (file.to_owned(), wav_head(bytes), u64::from(bytes) + 44),
-        Some("ulaw" | "alaw" | "ul" | "al" | "pcm") => {
-            (file.to_owned(), Vec::new(), u64::from(samples))
-        }
-        Some("sln" | "raw") => (file.to_owned(), Vec::new(), u64::from(bytes)),
-        None => (format!("{file}.raw"), Vec::new(), u64::from(bytes)),
-        // A format that is none: nothing is written, and nothing tells of it.
-        Some(_) => return Ok(()),
-    };
-    world.config.paths.write_sparse(&file, &head, size)
-}
-
-/// The 44 bytes before the samples.
-fn wav_head(bytes: u32) -> Vec<u8> {
-    let mut head = b"RIFF".to_vec();
-    head.extend((bytes.saturating_add(36)).to_le_bytes());
-    head.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
-    head.extend(RATE.to_le_bytes());
-    head.extend((RATE * 2).to_le_bytes());
-    head.extend(b"\x02\0\x10\0data");
-    head.extend(bytes.to_le_bytes());
-    head
 }

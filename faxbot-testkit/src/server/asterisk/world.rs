@@ -1,35 +1,39 @@
 //! The state that all connections and calls of a mock share.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
-    future::Future,
-    pin::Pin,
+    collections::BTreeMap,
+    fmt,
+    net::SocketAddr,
+    ops::{Deref, DerefMut},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU16, Ordering},
     },
     time::Duration,
 };
 
-use bytes::Bytes;
 use faxbot_core::{Timestamp, clock::Clock, clock::TokioClock};
 use faxbot_sip::protocol::ami::server::MessageBuilder;
-use tokio::sync::{Notify, mpsc, watch};
 
 use super::{
     account::{Account, Classes},
     bridge::Bridge,
-    channel::{Channel, Channels, Party, Signal, cause_text},
+    builder::Setup,
+    channel::{Channel, Channels, Signal, cause_text},
     confbridge::Room,
+    connection,
     dialplan::Dialplan,
     features::Features,
-    files::Paths,
     filter::Filters,
-    record::{ReceivedFax, Record},
-    script::{CallScript, Flavour, ReplyFault, Timings},
+    flavour::Flavour,
+    incoming, lifecycle, transcript,
 };
-
-pub(super) type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
+use crate::server::{
+    base::{Base, Common, Io, Job, Jobs, Server, Shared},
+    files::Paths,
+    party::Party,
+    script::{CallScript, Timings},
+};
 
 /// What does not change while the mock runs.
 #[derive(Debug)]
@@ -45,35 +49,34 @@ pub(super) struct Config {
     pub boot: Duration,
 }
 
-pub(super) struct World {
-    pub config: Config,
-    pub clock: TokioClock,
+/// The server of a mocked Asterisk.
+pub struct World {
+    pub(super) config: Config,
     /// `${ENTITYID}`: each mock is a server of its own, over all its runs.
-    pub entity: String,
-    /// Told after every change that a test may wait for.
-    pub changed: Notify,
-    state: Mutex<State>,
-    jobs: mpsc::UnboundedSender<Job>,
+    pub(super) entity: String,
+    base: Base<State>,
 }
 
-/// How the connections are to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Closing {
-    No,
-    /// What is queued goes out first.
-    Drained,
-    /// At once.
-    Cut,
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World").finish_non_exhaustive()
+    }
 }
 
-pub(super) struct Client {
-    pub mask: Classes,
-    pub filters: Filters,
-    pub user: Option<String>,
-    // Not bounded: Asterisk queues events for a session without limit, and a mock that dropped
-    // some would test another server.
-    pub events: mpsc::UnboundedSender<Bytes>,
-    pub closing: watch::Sender<Closing>,
+impl Deref for World {
+    type Target = Base<State>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.base
+    }
+}
+
+/// What is known of a client.
+#[derive(Debug, Default)]
+pub struct Session {
+    pub(super) mask: Classes,
+    pub(super) filters: Filters,
+    pub(super) user: Option<String>,
 }
 
 pub(super) struct FaxSession {
@@ -97,35 +100,47 @@ pub(super) struct FaxCounters {
     pub failed: u32,
 }
 
-pub(super) struct State {
-    pub channels: Channels,
-    pub bridges: BTreeMap<String, Bridge>,
+/// What happens in the server.
+pub struct State {
+    common: Common<Session>,
+    pub(super) channels: Channels,
+    pub(super) bridges: BTreeMap<String, Bridge>,
     /// Conferences by their name.
-    pub rooms: BTreeMap<String, Room>,
-    pub db: BTreeMap<String, String>,
-    pub dialplan: Dialplan,
-    pub clients: HashMap<u32, Client>,
-    pub fax: BTreeMap<u32, FaxSession>,
-    pub fax_counters: FaxCounters,
-    pub features: Features,
-    pub received: Vec<ReceivedFax>,
-    pub record: Record,
-    pub rules: Vec<(String, CallScript)>,
-    pub next_calls: VecDeque<CallScript>,
-    pub next_replies: Vec<(String, ReplyFault)>,
-    pub globals: BTreeMap<String, String>,
-    pub started: Timestamp,
-    pub processed: u32,
-    pub booted: bool,
-    pub listening: bool,
-    pub shutting_down: bool,
-    pub sends_cdr: bool,
-    pub unique: u32,
-    pub names: u32,
-    pub fax_number: u32,
-    pub client_number: u32,
-    /// Ends what runs when the server stops.
-    pub run: watch::Sender<u32>,
+    pub(super) rooms: BTreeMap<String, Room>,
+    pub(super) db: BTreeMap<String, String>,
+    pub(super) dialplan: Dialplan,
+    pub(super) fax: BTreeMap<u32, FaxSession>,
+    pub(super) fax_counters: FaxCounters,
+    pub(super) features: Features,
+    pub(super) globals: BTreeMap<String, String>,
+    pub(super) started: Timestamp,
+    pub(super) processed: u32,
+    pub(super) booted: bool,
+    pub(super) sends_cdr: bool,
+    pub(super) unique: u32,
+    pub(super) names: u32,
+    pub(super) fax_number: u32,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").finish_non_exhaustive()
+    }
+}
+
+/// What all mocks share is read as the state's own.
+impl Deref for State {
+    type Target = Common<Session>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.common
+    }
+}
+
+impl DerefMut for State {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.common
+    }
 }
 
 fn entity() -> String {
@@ -134,86 +149,73 @@ fn entity() -> String {
     format!("02:fc:00:00:{high:02x}:{low:02x}")
 }
 
-impl World {
-    pub(super) fn new(
-        config: Config,
-        dialplan: Dialplan,
-        rules: Vec<(String, CallScript)>,
-        jobs: mpsc::UnboundedSender<Job>,
-    ) -> Self {
+impl Server for World {
+    type State = State;
+    type Client = Session;
+    type Setup = Setup;
+
+    const NAME: &'static str = "MockAsterisk";
+
+    fn open(mut setup: Setup, shared: Shared, jobs: Jobs) -> Self {
+        if setup.accounts.is_empty() {
+            setup.accounts.push(Account::new("faxbot", "s3cret"));
+        }
         let clock = TokioClock::new();
-        let started = clock.timestamp();
-        let sends_cdr = config.cdr;
+        let state = State::new(&setup, &shared, clock.timestamp());
+        let state = State {
+            dialplan: setup.dialplan,
+            ..state
+        };
         Self {
-            config,
-            clock,
+            config: Config {
+                accounts: setup.accounts,
+                flavour: setup.flavour,
+                timings: shared.timings.unwrap_or_default(),
+                paths: shared.paths,
+                fax: setup.fax,
+                status_events: setup.status_events,
+                music: setup.music,
+                cdr: setup.cdr,
+                boot: setup.boot,
+            },
             entity: entity(),
-            changed: Notify::new(),
-            jobs,
-            state: Mutex::new(State {
-                channels: Channels::default(),
-                bridges: BTreeMap::new(),
-                rooms: BTreeMap::new(),
-                db: BTreeMap::new(),
-                dialplan,
-                clients: HashMap::new(),
-                fax: BTreeMap::new(),
-                fax_counters: FaxCounters::default(),
-                features: Features::default(),
-                received: Vec::new(),
-                record: Record::default(),
-                rules,
-                next_calls: VecDeque::new(),
-                next_replies: Vec::new(),
-                globals: BTreeMap::new(),
-                started,
-                processed: 0,
-                booted: true,
-                listening: true,
-                shutting_down: false,
-                sends_cdr,
-                unique: 0,
-                names: 0,
-                fax_number: 0,
-                client_number: 0,
-                run: watch::Sender::new(0),
-            }),
+            base: Base::new(clock, state, jobs),
         }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn base(&self) -> &Base<State> {
+        &self.base
     }
 
-    /// Changes the state, and wakes who waits for it.
-    pub(super) fn change<T>(&self, with: impl FnOnce(&mut State) -> T) -> T {
-        let result = with(&mut self.lock());
-        self.changed.notify_waiters();
-        result
+    fn serve(self: Arc<Self>, io: Box<dyn Io>, peer: String) -> Job {
+        Box::pin(connection::serve(self, io, peer))
     }
 
-    /// Runs a job of this run of the server: it ends with the server.
-    pub(super) fn spawn(&self, job: impl Future<Output = ()> + Send + 'static) {
-        let mut run = self.lock().run.subscribe();
-        let job = Box::pin(async move {
-            tokio::select! {
-                () = job => {}
-                _ = run.changed() => {}
-            }
-        });
-        // The root task is gone only when the mock is dropped, and then nobody waits.
-        let _gone = self.jobs.send(job);
+    fn url(&self, address: SocketAddr) -> String {
+        let account = self.config.accounts.first();
+        let (user, secret) = account.map_or(("", ""), |a| (a.name.as_str(), a.secret.as_str()));
+        format!("ami://{user}:{secret}@{address}")
     }
 
-    /// Runs a job that outlives a stop of the server.
-    pub(super) fn spawn_free(&self, job: impl Future<Output = ()> + Send + 'static) {
-        let _gone = self.jobs.send(Box::pin(job));
+    fn stopping(&self, state: &mut State, orderly: bool, restart: bool) {
+        lifecycle::stopping(state, orderly, restart);
     }
 
-    pub(super) fn now(&self) -> Timestamp {
-        self.clock.timestamp()
+    fn started(self: &Arc<Self>) {
+        lifecycle::started(self);
     }
 
+    fn answered(state: &State, id: &str) -> Option<bool> {
+        state.channel(id).map(|channel| channel.state == 6)
+    }
+
+    fn channels(state: &State) -> Vec<String> {
+        let channels = state.channels.iter();
+        channels.map(|channel| channel.id.clone()).collect()
+    }
+}
+
+impl World {
     /// The cause that a normal hang-up of the far end has: Asterisk 22 shows none, 16.28 shows 16.
     pub(super) fn far_cause(&self) -> Option<u32> {
         self.v16().then_some(16)
@@ -225,6 +227,28 @@ impl World {
 }
 
 impl State {
+    fn new(setup: &Setup, shared: &Shared, started: Timestamp) -> Self {
+        Self {
+            common: Common::new(transcript::MASKING, shared.rules.clone()),
+            channels: Channels::default(),
+            bridges: BTreeMap::new(),
+            rooms: BTreeMap::new(),
+            db: BTreeMap::new(),
+            dialplan: Dialplan::default(),
+            fax: BTreeMap::new(),
+            fax_counters: FaxCounters::default(),
+            features: Features::default(),
+            globals: BTreeMap::new(),
+            started,
+            processed: 0,
+            booted: true,
+            sends_cdr: setup.cdr,
+            unique: 0,
+            names: 0,
+            fax_number: 0,
+        }
+    }
+
     pub(super) fn channel(&self, id: &str) -> Option<&Channel> {
         self.channels.get(id)
     }
@@ -241,7 +265,9 @@ impl State {
     /// Whether anybody is there to hear of a class. Events that nobody gets are not made: most of
     /// a busy server's are `VarSet`.
     fn wanted(&self, class: &str) -> bool {
-        self.clients.values().any(|client| client.mask.has(class))
+        self.clients
+            .values()
+            .any(|client| client.own.mask.has(class))
     }
 
     /// Sends an event to every client that wants its class.
@@ -250,9 +276,9 @@ impl State {
             return;
         }
         let Ok(message) = event.build() else { return };
-        self.record.server(&message, None);
+        self.record.server(message.raw().clone(), None);
         for client in self.clients.values() {
-            if client.mask.has(class) && client.filters.pass_message(&message) {
+            if client.own.mask.has(class) && client.own.filters.pass_message(&message) {
                 let _closed = client.events.send(message.raw().clone());
             }
         }
@@ -424,7 +450,10 @@ impl State {
         let Some(channel) = self.channels.remove(id) else {
             return;
         };
-        self.features.gone(&channel);
+        self.features.agi.remove(&channel.id);
+        if let Some(caller) = self.callers.get_mut(&channel.id) {
+            incoming::ended(caller, &channel);
+        }
         // Who waits for it in a bridge that it never reached waits in vain.
         if let Some(bridge) = channel.moving {
             self.dissolve(&bridge);
@@ -432,25 +461,8 @@ impl State {
     }
 
     /// The script of the next call to this dial string.
-    pub(super) fn script_for(&mut self, channel: &str) -> CallScript {
-        if let Some(script) = self.next_calls.pop_front() {
-            return script;
-        }
-        let dialled = dialled(channel);
-        self.rules
-            .iter()
-            .rev()
-            .find(|(pattern, _)| matches(pattern, dialled) || matches(pattern, channel))
-            .map_or_else(CallScript::answer, |(_, script)| script.clone())
-    }
-
-    /// The first fault that waits for this action.
-    pub(super) fn take_fault(&mut self, action: &str) -> Option<ReplyFault> {
-        let at = self
-            .next_replies
-            .iter()
-            .position(|(name, _)| name.eq_ignore_ascii_case(action))?;
-        Some(self.next_replies.remove(at).1)
+    pub(super) fn script_of(&mut self, channel: &str) -> CallScript {
+        self.script_for(dialled(channel), channel)
     }
 }
 
@@ -474,14 +486,6 @@ pub(super) fn dialled(channel: &str) -> &str {
     }
 }
 
-/// `*` at the end stands for anything.
-fn matches(pattern: &str, text: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(prefix) => text.starts_with(prefix),
-        None => pattern == text,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -498,12 +502,5 @@ mod tests {
         ] {
             assert_eq!(dialled(channel), number, "{channel}");
         }
-    }
-
-    #[test]
-    fn a_star_at_the_end_of_a_pattern_stands_for_anything() {
-        assert!(matches("+1555*", "+15551234"));
-        assert!(matches("*", "x"));
-        assert!(!matches("700", "7001"));
     }
 }

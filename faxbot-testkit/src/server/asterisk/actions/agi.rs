@@ -2,9 +2,8 @@
 
 use super::given;
 use crate::server::asterisk::{
-    agi,
+    SeenAction, agi,
     connection::{Answer, error, success},
-    record::SeenAction,
     world::World,
 };
 

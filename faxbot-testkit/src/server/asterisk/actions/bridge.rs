@@ -2,9 +2,9 @@
 
 use super::{
     super::{
+        SeenAction,
         channel::Signal,
         connection::{Answer, error, success},
-        record::SeenAction,
         world::World,
     },
     given, item, list,

@@ -4,10 +4,10 @@ use faxbot_sip::protocol::ami::server::MessageBuilder;
 
 use super::{
     super::{
+        SeenAction,
         channel::{Channel, Signal, text},
         connection::{Answer, error, response, success},
         dialplan::assign,
-        record::SeenAction,
         substitute,
         world::World,
     },

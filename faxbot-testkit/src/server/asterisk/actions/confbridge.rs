@@ -3,9 +3,9 @@
 
 use super::{
     super::{
+        SeenAction,
         confbridge::{listed, yes_no},
         connection::{Answer, error, success},
-        record::SeenAction,
         recording::{MONITOR_DIR, leave_file},
         world::{State, World},
     },

@@ -3,9 +3,9 @@
 use faxbot_sip::protocol::ami::server::MessageBuilder;
 
 use super::super::{
+    SeenAction,
     account::{ACTIONS, Account},
     connection::{Answer, error, response, success},
-    record::SeenAction,
     world::{World, date_time},
 };
 

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use super::given;
 use crate::server::asterisk::{
+    ReplyFault, SeenAction,
     connection::{Answer, error, success},
     digits::{self, SHORTEST},
-    record::SeenAction,
-    script::ReplyFault,
     world::World,
 };
 

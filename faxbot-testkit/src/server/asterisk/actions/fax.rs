@@ -2,8 +2,8 @@
 
 use super::{given, item, list};
 use crate::server::asterisk::{
+    SeenAction,
     connection::{Answer, error, success},
-    record::SeenAction,
     world::{FaxSession, State, World},
 };
 

@@ -1,8 +1,8 @@
 //! `Filter` (recording `02_event_filters`).
 
 use crate::server::asterisk::{
+    SeenAction,
     connection::{Answer, error, success},
-    record::SeenAction,
     world::World,
 };
 
@@ -17,7 +17,7 @@ pub(super) fn filter(world: &World, action: &SeenAction) -> Answer {
     let criteria = action.get("MatchCriteria").filter(|text| !text.is_empty());
     let filter = action.get("Filter").unwrap_or_default();
     let result = world.change(|state| match state.clients.get_mut(&action.connection) {
-        Some(client) => client.filters.add(world.v16(), criteria, filter),
+        Some(client) => client.own.filters.add(world.v16(), criteria, filter),
         None => Ok(()),
     });
     match result {

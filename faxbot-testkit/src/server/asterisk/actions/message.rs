@@ -4,10 +4,9 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::given;
 use crate::server::asterisk::{
+    SeenAction, SentMessage,
     connection::{Answer, error, success},
-    message::SentMessage,
     originate::split_arguments,
-    record::SeenAction,
     world::World,
 };
 
@@ -58,6 +57,6 @@ pub(super) fn message_send(world: &World, action: &SeenAction) -> Answer {
         body,
         headers,
     };
-    world.change(|state| state.features.messages.push(message));
+    world.change(|state| state.sent(message));
     success(action, "Message successfully sent")
 }

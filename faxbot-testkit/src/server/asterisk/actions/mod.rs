@@ -20,10 +20,10 @@ use std::sync::Arc;
 use faxbot_sip::protocol::ami::server::MessageBuilder;
 
 use super::{
+    SeenAction,
     account::Account,
     cli,
     connection::{Answer, error, response, unknown},
-    record::SeenAction,
     world::World,
 };
 

@@ -4,9 +4,9 @@ use faxbot_sip::protocol::ami::server::MessageBuilder;
 
 use super::{item, list};
 use crate::server::asterisk::{
+    SeenAction,
     connection::{Answer, response},
     presence::{Hint, status_text},
-    record::SeenAction,
     world::World,
 };
 

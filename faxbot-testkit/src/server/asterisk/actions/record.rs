@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::given;
 use crate::server::asterisk::{
+    SeenAction,
     connection::{Answer, error, response},
-    record::SeenAction,
     recording,
     world::World,
 };

@@ -6,9 +6,9 @@ use tokio::time::Instant;
 
 use super::{
     super::{
+        SeenAction,
         channel::Signal,
         connection::{Answer, error, success},
-        record::SeenAction,
         world::World,
     },
     given,

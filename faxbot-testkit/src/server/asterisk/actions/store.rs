@@ -4,9 +4,9 @@ use faxbot_sip::protocol::ami::server::MessageBuilder;
 
 use super::{given, item, list};
 use crate::server::asterisk::{
+    SeenAction,
     connection::{Answer, error, success},
     dialplan::Step,
-    record::SeenAction,
     world::World,
 };
 

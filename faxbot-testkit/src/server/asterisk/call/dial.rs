@@ -21,10 +21,12 @@ use super::{
 use crate::server::asterisk::{
     application::Here,
     bridge::stay,
-    channel::Party,
     dialplan::{run_handlers, seconds},
-    script::{CallScript, Ending},
     world::{State, World},
+};
+use crate::server::{
+    party::Party,
+    script::{CallScript, Ending},
 };
 
 /// What `Dial` sets, and clears before it starts (recording `03_originate_dial_app`).
@@ -171,7 +173,7 @@ fn call(
     report: &mpsc::Sender<News>,
 ) -> Option<Called> {
     let (legs, script) = world.change(|state| {
-        let script = state.script_for(target);
+        let script = state.script_of(target);
         (script.ending != Ending::NoEndpoint)
             .then(|| (leg_channels(world, state, by, target), script))
     })?;

@@ -11,9 +11,9 @@ use crate::server::asterisk::{
     channel::Signal,
     dialplan::{self, End},
     originate::Then,
-    script::CallScript,
     world::{State, World},
 };
+use crate::server::script::CallScript;
 
 /// Where a channel goes on.
 #[derive(Debug, Clone)]

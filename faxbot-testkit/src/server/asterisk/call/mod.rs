@@ -13,9 +13,9 @@ use super::{
     application::Done,
     channel::Signal,
     originate::Originate,
-    script::CallScript,
     world::{State, World},
 };
+use crate::server::script::CallScript;
 pub(super) use dial::dial;
 use live::hang_up;
 pub(super) use live::{Place, live, pbx};

@@ -7,9 +7,9 @@ use crate::server::asterisk::{
     channel::{Channel, text},
     dialplan,
     originate::{Originate, Then},
-    script::{CallScript, Ending},
     world::{State, World, dialled, start},
 };
+use crate::server::script::{CallScript, Ending};
 
 /// A leg that is to be made.
 pub(super) struct NewLeg<'a> {

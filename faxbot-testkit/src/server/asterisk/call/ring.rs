@@ -14,9 +14,9 @@ use crate::server::asterisk::{
     channel::{Signal, cause_of_sip},
     dialplan,
     originate::Originate,
-    script::{CallScript, Ending},
     world::{State, World},
 };
+use crate::server::script::{CallScript, Ending};
 
 /// Why a call was not answered.
 #[derive(Debug, Clone)]

@@ -14,10 +14,12 @@ use tokio::sync::watch;
 use super::{
     call::{Stop, pause},
     channel::Signal,
+    world::{FaxSession, World},
+};
+use crate::server::{
     files::{TiffFacts, tiff_facts},
     record::ReceivedFax,
     script::CallScript,
-    world::{FaxSession, World},
 };
 pub(super) use receive::receive;
 use report::Run;

@@ -1,22 +1,19 @@
 //! `ReceiveFAX`: takes the fax that the caller of an incoming call sends (recordings
 //! `06_fax_t38_ok`, `06_fax_audio_pjsip_ok`, `06_fax_garbage_file`, the receiving sides).
 
-use std::{io::Cursor, time::Duration};
+use std::time::Duration;
 
-use bytes::Bytes;
-use faxbot_core::document::{Resolution, ccitt::T6Encoder, tiff::TiffWriter};
-
-use super::{Run, tiff_facts};
-use crate::server::asterisk::{
-    application::{Done, Here},
-    call::{FOR_EVER, Stop, pause},
-    channel::Signal,
+use super::Run;
+use crate::server::{
+    asterisk::{
+        application::{Done, Here},
+        call::{FOR_EVER, Stop, pause},
+        channel::Signal,
+        world::FaxSession,
+    },
+    files::{drawn, tiff_facts},
     incoming::IncomingFax,
-    world::FaxSession,
 };
-
-/// Rows of a page that the mock makes: an A4 page in fine resolution.
-const ROWS: u32 = 2287;
 
 /// Runs `ReceiveFAX(data)` on a channel.
 pub(in crate::server::asterisk) async fn receive(here: &mut Here<'_>, data: &str) -> Done {
@@ -30,7 +27,7 @@ pub(in crate::server::asterisk) async fn receive(here: &mut Here<'_>, data: &str
                 .and_then(|c| c.fax_options.get(name).cloned())
         };
         let ecm = option("ecm").is_none_or(|text| !text.eq_ignore_ascii_case("no"));
-        let caller = state.features.callers.get(id);
+        let caller = state.callers.get(id);
         let fax = caller.and_then(|caller| caller.script.fax.clone());
         (option("localstationid").unwrap_or_default(), ecm, fax)
     };
@@ -164,31 +161,9 @@ async fn pages(here: &mut Here<'_>, run: &Run<'_>, fax: &IncomingFax, number: u3
 fn save(run: &Run<'_>, fax: &IncomingFax, pages: u32, total: u32) -> bool {
     let bytes = match &fax.tiff {
         Some(tiff) if pages == total => Some(tiff.clone()),
-        _ => made(pages),
+        _ => drawn(pages),
     };
     bytes.is_some_and(|bytes| run.world.config.paths.write(&run.file, &bytes).is_ok())
-}
-
-/// A fax file whose pages have as many black bars as their number.
-fn made(pages: u32) -> Option<Bytes> {
-    let mut writer = TiffWriter::new(Cursor::new(Vec::new())).ok()?;
-    let width = writer.width();
-    let white = vec![0_u8; usize::try_from(width / 8).ok()?];
-    let black = vec![0xff_u8; white.len()];
-    for page in 1..=pages {
-        let mut encoder = T6Encoder::new(width).ok()?;
-        for row in 0..ROWS {
-            let bar = row / 40;
-            let inside = bar % 2 == 1 && bar / 2 < page;
-            encoder
-                .encode_row(if inside { &black } else { &white })
-                .ok()?;
-        }
-        writer
-            .add_page(ROWS, Resolution::Fine, &encoder.finish())
-            .ok()?;
-    }
-    Some(writer.finish().ok()?.into_inner().into())
 }
 
 /// Somebody hung up in the middle.
@@ -201,16 +176,4 @@ async fn dropped(
 ) -> Done {
     run.dropped(pages, station, line, &stop).await;
     stop.into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_made_fax_has_its_pages_in_fine_resolution() {
-        let facts = tiff_facts(&made(3).unwrap()).unwrap();
-        assert_eq!((facts.pages, facts.resolution), (3, "8031x7700"));
-        assert!(made(0).is_none());
-    }
 }

@@ -9,10 +9,10 @@ use bytes::Bytes;
 #[non_exhaustive]
 pub struct Timings {
     /// Before a refused login is answered. Asterisk takes exactly one second (recording
-    /// `01_login_bad_secret`).
+    /// `01_login_bad_secret`), FreeSWITCH none.
     pub login_failure: Duration,
-    /// Without a login for so long, the connection is closed silently. Asterisk: 30 s (recording
-    /// `01_auth_timeout`).
+    /// Without a login for so long, the connection is closed. Asterisk: 30 s (recording
+    /// `01_auth_timeout`), FreeSWITCH: 25 s (recording `01_pre_auth_timeout`).
     pub login: Duration,
     /// From the request to the ringing.
     pub setup: Duration,
@@ -152,7 +152,7 @@ pub enum ReplyFault {
     DropAfter,
     /// The action is carried out, and these bytes come instead of the reply.
     Garbage(Bytes),
-    /// The action is not carried out: `Response: Error` with this message.
+    /// The action is not carried out: an error with this text.
     Refuse(String),
     /// The action is carried out, and no reply comes.
     Silent,
@@ -236,8 +236,9 @@ impl CallScript {
         Self::new(Ending::Rejected(status))
     }
 
-    /// The fax fails when so many pages are confirmed: the far end hangs up, and `FAXERROR` and
-    /// `FAXSTATUSSTRING` have these values at last.
+    /// The fax fails when so many pages are confirmed: the far end hangs up. `FAXERROR` and
+    /// `FAXSTATUSSTRING` of Asterisk have these values at last; FreeSWITCH says the text, with the
+    /// code that it has in T.30.
     pub fn fax_fails_after(pages: u32, error: &str, text: &str) -> Self {
         let mut script = Self::answer();
         script.fax.failure = Some(FaxFailure {
@@ -313,15 +314,4 @@ impl CallScript {
         self.hangup_first = Some(first);
         self
     }
-}
-
-/// Which release the mock speaks like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Flavour {
-    /// Asterisk 22.10.
-    #[default]
-    V22,
-    /// Asterisk 16.28: no `TechCause`, an own `Uniqueid` is refused only when it is live.
-    V16,
 }

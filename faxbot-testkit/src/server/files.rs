@@ -1,10 +1,16 @@
-//! The spool as the mock sees it: path mapping, and the little of TIFF that `SendFAX` looks at.
+//! The spool as a mock sees it: path mapping, what a fax file says of itself, and drawn faxes.
 
 use std::{
     fs,
-    io::{self, Write as _},
+    io::{self, Cursor, Write as _},
     path::{Path, PathBuf},
 };
+
+use bytes::Bytes;
+use faxbot_core::document::{Resolution, ccitt::T6Encoder, tiff::TiffWriter};
+
+/// Rows of a page that the mock makes: an A4 page in fine resolution.
+const ROWS: u32 = 2287;
 
 /// How paths of the mocked server map to paths of this machine.
 #[derive(Debug, Clone, Default)]
@@ -132,6 +138,28 @@ pub(super) fn tiff_facts(bytes: &[u8]) -> Option<TiffFacts> {
     (pages > 0).then_some(TiffFacts { pages, resolution })
 }
 
+/// A fax file whose pages have as many black bars as their number.
+pub(super) fn drawn(pages: u32) -> Option<Bytes> {
+    let mut writer = TiffWriter::new(Cursor::new(Vec::new())).ok()?;
+    let width = writer.width();
+    let white = vec![0_u8; usize::try_from(width / 8).ok()?];
+    let black = vec![0xff_u8; white.len()];
+    for page in 1..=pages {
+        let mut encoder = T6Encoder::new(width).ok()?;
+        for row in 0..ROWS {
+            let bar = row / 40;
+            let inside = bar % 2 == 1 && bar / 2 < page;
+            encoder
+                .encode_row(if inside { &black } else { &white })
+                .ok()?;
+        }
+        writer
+            .add_page(ROWS, Resolution::Fine, &encoder.finish())
+            .ok()?;
+    }
+    Some(writer.finish().ok()?.into_inner().into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,5 +199,12 @@ mod tests {
             paths.local("/spooled/a.tif"),
             PathBuf::from("/spooled/a.tif")
         );
+    }
+
+    #[test]
+    fn a_drawn_fax_has_its_pages_in_fine_resolution() {
+        let facts = tiff_facts(&drawn(3).unwrap()).unwrap();
+        assert_eq!((facts.pages, facts.resolution), (3, "8031x7700"));
+        assert!(drawn(0).is_none());
     }
 }

@@ -6,27 +6,49 @@ use std::{
 };
 
 use faxbot_sip::driver::{Connect, LinkError, Transport};
+use tokio::io::DuplexStream;
 
-use super::{DUPLEX_BYTES, connection, world::World};
+use super::base::Server;
 use crate::{
     fault::{Faults, FaultyStream},
     random::{Seed, TestRng},
 };
 
-/// Opens links in memory to a [`MockAsterisk`](super::MockAsterisk), each with faults if wanted.
-/// While the server is down it refuses.
+/// Bytes that an in-memory link holds before the writer waits, as a socket buffer does.
+const DUPLEX_BYTES: usize = 64 * 1024;
+
+/// Opens a link to a server, if it listens.
+type Open = dyn Fn() -> Option<DuplexStream> + Send + Sync;
+
+/// Opens links in memory to a [`Mock`](super::Mock), each with faults if wanted. While the server
+/// is down it refuses.
 #[derive(Clone)]
 pub struct MemoryConnector {
-    world: Arc<World>,
+    open: Arc<Open>,
     faults: Option<Faults>,
     rng: Arc<Mutex<TestRng>>,
 }
 
+/// A client's end of a new link in memory, and whether the server took it.
+pub(super) fn link<S: Server>(world: &Arc<S>) -> (DuplexStream, bool) {
+    let (near, far) = tokio::io::duplex(DUPLEX_BYTES);
+    let listening = world.base().lock().listening;
+    if listening {
+        let served = Arc::clone(world).serve(Box::new(far), "127.0.0.1/0".to_owned());
+        world.base().spawn_free(served);
+    }
+    (near, listening)
+}
+
 impl MemoryConnector {
-    pub(super) fn new(world: Arc<World>) -> Self {
+    pub(super) fn new<S: Server>(world: Arc<S>) -> Self {
         let rng = Arc::new(Mutex::new(TestRng::new(Seed(0))));
+        let open = move || {
+            let (near, served) = link(&world);
+            served.then_some(near)
+        };
         Self {
-            world,
+            open: Arc::new(open),
             faults: None,
             rng,
         }
@@ -53,15 +75,11 @@ impl fmt::Debug for MemoryConnector {
 #[async_trait::async_trait]
 impl Connect for MemoryConnector {
     async fn connect(&self) -> Result<Transport, LinkError> {
-        if !self.world.lock().listening {
+        let Some(near) = (self.open)() else {
             return Err(LinkError::Connect(Arc::new(
                 io::ErrorKind::ConnectionRefused.into(),
             )));
-        }
-        let (near, far) = tokio::io::duplex(DUPLEX_BYTES);
-        let world = Arc::clone(&self.world);
-        self.world
-            .spawn_free(connection::serve(world, far, "127.0.0.1/0".to_owned()));
+        };
         let Some(mut faults) = self.faults.clone() else {
             return Ok(Transport::new(near));
         };

@@ -4,53 +4,12 @@ use std::{collections::VecDeque, fmt, fmt::Write as _};
 
 use bytes::Bytes;
 use faxbot_core::{Timestamp, redact::MASK};
-use faxbot_sip::protocol::ami::Message;
 
 /// Lines of the transcript that are kept; older ones are counted.
 const KEPT_LINES: usize = 4000;
 
-/// Headers whose values hold no personal data. All others show as `***`.
-const PLAIN: [&str; 36] = [
-    "Action",
-    "ActionID",
-    "Application",
-    "Async",
-    "AuthType",
-    "Cause",
-    "Cause-txt",
-    "ChannelId",
-    "ChannelState",
-    "ChannelStateDesc",
-    "Context",
-    "DestUniqueid",
-    "DialStatus",
-    "Event",
-    "EventList",
-    "EventMask",
-    "Events",
-    "ListItems",
-    "Operation",
-    "PageNumber",
-    "PagesTransferred",
-    "PagesTransmitted",
-    "Ping",
-    "Priority",
-    "Privilege",
-    "Reason",
-    "Replace",
-    "Response",
-    "Restart",
-    "SessionNumber",
-    "Shutdown",
-    "State",
-    "Status",
-    "TechCause",
-    "Timeout",
-    "Uniqueid",
-];
-
 /// One action of a client.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct SeenAction {
     /// The connection, numbered from 1 in the order they were opened.
@@ -61,6 +20,7 @@ pub struct SeenAction {
     pub headers: Vec<(String, String)>,
     /// When it came.
     pub at: Timestamp,
+    shown: Masking,
 }
 
 impl SeenAction {
@@ -82,13 +42,18 @@ impl SeenAction {
     }
 }
 
+impl PartialEq for SeenAction {
+    fn eq(&self, other: &Self) -> bool {
+        (self.connection, &self.name, &self.headers, self.at)
+            == (other.connection, &other.name, &other.headers, other.at)
+    }
+}
+
+impl Eq for SeenAction {}
+
 impl fmt::Debug for SeenAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}",
-            line(self.headers.iter().map(|(k, v)| (k.as_str(), v.as_str())))
-        )
+        f.write_str(&line(self.shown, &self.headers))
     }
 }
 
@@ -96,15 +61,15 @@ impl fmt::Debug for SeenAction {
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct ReceivedFax {
-    /// `Uniqueid` of the channel, which is the `ChannelId` of the request.
+    /// The id of the channel: `ChannelId` of the request, or `origination_uuid`.
     pub channel_id: String,
     /// The number or name that was dialled.
     pub dialled: String,
     /// The path as the server sees it.
     pub path: String,
-    /// The file at the moment that `SendFAX` started.
+    /// The file at the moment that the fax started.
     pub tiff: Bytes,
-    /// `FAXOPT` values of the channel then, sorted by name.
+    /// Fax options of the channel then, sorted by name: `FAXOPT` values, or `fax_` variables.
     pub options: Vec<(String, String)>,
     /// Pages that the far end confirmed.
     pub pages: u32,
@@ -123,6 +88,16 @@ impl fmt::Debug for ReceivedFax {
     }
 }
 
+/// How a protocol's messages are read and masked for the transcript.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Masking {
+    /// Names and values of a message as it went over the wire.
+    pub read: fn(&[u8]) -> Vec<(String, String)>,
+    /// Whether a value holds nothing personal.
+    pub plain: fn(&str, &str) -> bool,
+}
+
+#[derive(Debug)]
 pub(super) struct Expected {
     pub action: String,
     pub header: Option<(String, String)>,
@@ -130,50 +105,59 @@ pub(super) struct Expected {
     pub most: usize,
 }
 
-#[derive(Default)]
+#[derive(Debug)]
 pub(super) struct Record {
     pub actions: Vec<SeenAction>,
     pub expected: Vec<Expected>,
+    masking: Masking,
     lines: VecDeque<Line>,
     dropped: usize,
 }
 
 /// A line of the transcript. What the server said is written out when somebody asks for it.
+#[derive(Debug)]
 enum Line {
     Text(String),
     Server {
-        message: Message,
+        message: Bytes,
         connection: Option<u32>,
     },
 }
 
 impl Record {
-    pub(super) fn client(&mut self, connection: u32, message: &Message, at: Timestamp) {
-        let headers: Vec<_> = message
-            .headers()
-            .map(|(name, value)| {
-                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-                (text(name), text(value))
-            })
-            .collect();
-        let shown = line(headers.iter().map(|(k, v)| (k.as_str(), v.as_str())));
+    pub(super) fn new(masking: Masking) -> Self {
+        Self {
+            actions: Vec::new(),
+            expected: Vec::new(),
+            masking,
+            lines: VecDeque::new(),
+            dropped: 0,
+        }
+    }
+
+    /// What a client asked for. The answer is the action as it is kept.
+    pub(super) fn client(
+        &mut self,
+        connection: u32,
+        name: String,
+        headers: Vec<(String, String)>,
+        at: Timestamp,
+    ) -> SeenAction {
+        let shown = line(self.masking, &headers);
         self.push(format!("{at} {connection} > {shown}"));
-        let name = message
-            .action()
-            .map(String::from_utf8_lossy)
-            .unwrap_or_default()
-            .into_owned();
-        self.actions.push(SeenAction {
+        let action = SeenAction {
             connection,
             name,
             headers,
             at,
-        });
+            shown: self.masking,
+        };
+        self.actions.push(action.clone());
+        action
     }
 
     /// `connection` is `None` for an event to all.
-    pub(super) fn server(&mut self, message: &Message, connection: Option<u32>) {
-        let message = message.clone();
+    pub(super) fn server(&mut self, message: Bytes, connection: Option<u32>) {
         self.keep(Line::Server {
             message,
             connection,
@@ -201,13 +185,18 @@ impl Record {
         if self.dropped > 0 {
             let _infallible = writeln!(text, "({} earlier lines left out)", self.dropped);
         }
-        for line in &self.lines {
-            match line {
+        for kept in &self.lines {
+            match kept {
                 Line::Text(line) => text.push_str(line),
                 Line::Server {
                     message,
                     connection,
-                } => text.push_str(&server_line(message, *connection)),
+                } => {
+                    let to = connection.map_or("*".to_owned(), |connection| connection.to_string());
+                    let headers = (self.masking.read)(message);
+                    let shown = line(self.masking, &headers);
+                    let _infallible = write!(text, "{to} < {shown}");
+                }
             }
             text.push('\n');
         }
@@ -274,39 +263,16 @@ impl fmt::Debug for Unmet {
 
 impl std::error::Error for Unmet {}
 
-fn server_line(message: &Message, connection: Option<u32>) -> String {
-    let headers: Vec<_> = message
-        .headers()
-        .map(|(name, value)| {
-            (
-                String::from_utf8_lossy(name),
-                String::from_utf8_lossy(value),
-            )
-        })
-        .collect();
-    let shown = line(headers.iter().map(|(k, v)| (&**k, &**v)));
-    let to = connection.map_or("*".to_owned(), |connection| connection.to_string());
-    format!("{to} < {shown}")
-}
-
-fn line<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+fn line(masking: Masking, headers: &[(String, String)]) -> String {
     let mut text = String::new();
     for (name, value) in headers {
         if !text.is_empty() {
             text.push_str(" | ");
         }
-        let plain = PLAIN.iter().any(|plain| plain.eq_ignore_ascii_case(name));
         text.push_str(name);
         text.push_str(": ");
-        // `Channel does not exist: PJSIP/..` names a channel behind the colon; what has digits may
-        // have a number.
-        let personal = |c: char| c == ':' || c.is_ascii_digit();
-        let message = name.eq_ignore_ascii_case("Message") && !value.contains(personal);
-        text.push_str(if plain || message || value.is_empty() {
-            value
-        } else {
-            MASK
-        });
+        let plain = value.is_empty() || (masking.plain)(name, value);
+        text.push_str(if plain { value } else { MASK });
     }
     text
 }

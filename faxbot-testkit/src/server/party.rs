@@ -1,0 +1,8 @@
+//! Who calls whom.
+
+/// A caller or callee.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Party {
+    pub name: String,
+    pub number: String,
+}
