@@ -15,6 +15,7 @@ use super::{
     outcome::{KEY, KIND, KIND_INCOMING, channel_id},
     server::Server,
 };
+use crate::adapter::hub::Book as _;
 
 /// The server itself ends a call that waits so long beyond its deadline: we may be gone by then.
 const NET: Duration = Duration::from_secs(15);
@@ -67,7 +68,7 @@ async fn learn(
             ask(server, channel, name, variable, headers).await?;
         }
     }
-    if core.state().abilities.headers {
+    if core.state().books.known.abilities.headers {
         for name in &core.config.incoming_headers {
             let variable = format!("PJSIP_HEADER(read,{name})");
             ask(server, channel, name, &variable, headers).await?;
@@ -87,7 +88,7 @@ async fn prepare(core: &Core, server: &Server, id: CallId, news: &News) -> Resul
     };
     let limit = news.left.saturating_add(NET).as_secs().max(1).to_string();
     let mut variables = vec![("TIMEOUT(absolute)", limit)];
-    let outcomes = core.state().abilities.outcomes;
+    let outcomes = core.state().books.known.abilities.outcomes;
     let handler = core.store.handler().filter(|_| outcomes && !prepared);
     let pushes = handler.is_some();
     if let Some(handler) = handler {
@@ -122,9 +123,5 @@ async fn ask(
 }
 
 fn check(core: &Core, id: CallId) {
-    core.events(|state, now| {
-        state.books.unsure(id, now);
-        Vec::new()
-    });
-    core.wake.notify_one();
+    core.note(|state, now| state.books.unsure(id, now));
 }

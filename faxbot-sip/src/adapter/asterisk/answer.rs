@@ -15,7 +15,7 @@ use super::{
     request::action,
     server::Server,
 };
-use crate::adapter::calls::Now;
+use crate::adapter::{calls::Now, hub::Book as _};
 
 /// What begins when the far end answers, as far as it has not begun.
 #[derive(Debug, Clone, Copy, Default)]
@@ -139,11 +139,7 @@ fn is_passing(error: &Error) -> bool {
 }
 
 fn again(core: &Core, id: CallId, record: bool, limit: Option<Duration>) {
-    core.events(|state, now| {
-        state.books.put_back(id, record, limit, now);
-        Vec::new()
-    });
-    core.wake.notify_one();
+    core.note(|state, now| state.books.put_back(id, record, limit, now));
 }
 
 fn tell(core: &Core, id: CallId, done: Result<()>) {

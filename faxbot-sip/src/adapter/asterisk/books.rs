@@ -13,23 +13,28 @@ use faxbot_core::{
     id::{CallId, CallRef},
     sip::{
         AdapterKind, CallRecord, CallState, CallStateChanged, CallStatus, CallUpdate, Direction,
-        IllegalEdge, Severity, SipEvent,
+        IllegalEdge, Severity, SipEvent, Snapshot,
     },
 };
 use tokio::sync::watch;
 
 use super::{
+    abilities::Abilities,
     dtmf::Senders,
     fax::FaxRun,
     history::Cdrs,
     incoming::Door,
+    known::Known,
     line::{Line, LiveChannel, NewLine},
     moves::Moves,
     outcome::{Leg, channel_id, peer_id},
     rooms::Conferences,
 };
 use crate::{
-    adapter::calls::{Calls, NewCall, Now},
+    adapter::{
+        calls::{Calls, NewCall, Now},
+        hub::Book,
+    },
     protocol::ami::Message,
 };
 
@@ -72,6 +77,7 @@ pub(super) enum Todo {
 #[derive(Debug)]
 pub(super) struct Books {
     pub(super) calls: Calls,
+    pub(super) known: Known,
     // Boxed: a table is up to twice as large as what is in it, and keeps its size.
     pub(super) lines: HashMap<CallId, Box<Line>>,
     /// Channels whose `Uniqueid` the server chose.
@@ -89,6 +95,7 @@ impl Books {
     pub(super) fn new() -> Self {
         Self {
             calls: Calls::new(AdapterKind::ASTERISK),
+            known: Known::new(Abilities::hoped_for(true)),
             lines: HashMap::new(),
             by_uniqueid: HashMap::new(),
             conferences: Conferences::default(),
@@ -141,40 +148,11 @@ impl Books {
         Ok(updates)
     }
 
-    /// The request is handed to the connection now. `false` if it was hung up before: it must not be
-    /// sent then.
-    pub(super) fn requested(&mut self, id: CallId, now: Now) -> bool {
-        match self.lines.get_mut(&id) {
-            Some(line) if !line.cancel => {
-                line.requested = Some(now.instant);
-                line.check_at = Some(now.instant + line.ring_timeout + OVERDUE);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// The server took the request.
-    pub(super) fn taken(&mut self, id: CallId, now: Now) -> Vec<SipEvent> {
-        if let Some(line) = self.lines.get_mut(&id) {
-            line.taken = true;
-        }
-        // Events of the call may have been taken before its answer was.
-        self.catch_up(id, now)
-    }
-
     pub(super) fn catch_up(&mut self, id: CallId, now: Now) -> Vec<SipEvent> {
         if self.calls.state(id) == Some(CallState::Created) {
             self.advance(id, CallState::Dialing, now)
         } else {
             Vec::new()
-        }
-    }
-
-    /// Nobody knows whether the request happened: the server is asked soon.
-    pub(super) fn unsure(&mut self, id: CallId, now: Now) {
-        if let Some(line) = self.lines.get_mut(&id).filter(|line| !line.settling) {
-            line.check_at = Some(now.instant + UNSURE);
         }
     }
 
@@ -227,15 +205,6 @@ impl Books {
     /// What to call our leg of a live call in an order to the server.
     pub(super) fn own_channel(&self, id: CallId) -> Option<String> {
         self.lines.get(&id).map(|line| line.uniqueid.clone())
-    }
-
-    /// The connection was lost: what its events told is no longer the whole truth, but for calls
-    /// whose end they told.
-    pub(super) fn missed_events(&mut self) {
-        let open = self.lines.values_mut().filter(|line| line.hangup.is_none());
-        for fax in open.filter_map(|line| line.fax.as_mut()) {
-            fax.missed_events();
-        }
     }
 
     /// The list of the server's channels, after a gap or for a check. Answers the events, and asks
@@ -298,33 +267,6 @@ impl Books {
         }
     }
 
-    /// Work for the worker; call after each input.
-    pub(super) fn take_todo(&mut self) -> Vec<Todo> {
-        std::mem::take(&mut self.todo)
-    }
-
-    /// When [`timeout`](Self::timeout) wants to be called.
-    pub(super) fn next_timeout(&self) -> Option<Instant> {
-        let due = |line: &Line| [line.due_at(), line.decision_due_at()];
-        let lines = self.lines.values().map(AsRef::as_ref);
-        lines.flat_map(due).flatten().min()
-    }
-
-    /// Asks for the check of what is overdue.
-    pub(super) fn timeout(&mut self, now: Now) {
-        for (&id, line) in &mut self.lines {
-            if line.due_at().is_some_and(|at| at <= now.instant) {
-                // Asked again later if the check itself fails.
-                line.check_at = Some(now.instant + UNSURE);
-                self.todo.push(Todo::Check(id));
-            }
-            if line.is_overdue(now.instant) {
-                self.todo.push(Todo::Overdue(id));
-            }
-        }
-        self.calls.sweep(now.instant);
-    }
-
     /// The answer to `FAXSession` for the fax on this channel.
     pub(super) fn fax_session(&mut self, id: CallId, session: &Message, now: Now) -> Vec<SipEvent> {
         self.fax_event(id, |fax| fax.session(session, now.instant))
@@ -345,7 +287,7 @@ impl Books {
     }
 
     /// Progress of every fax that runs.
-    pub(super) fn faxes(&self) -> Vec<(CallId, FaxProgress)> {
+    fn faxes(&self) -> Vec<(CallId, FaxProgress)> {
         self.lines
             .iter()
             .filter_map(|(&id, line)| Some((id, line.fax.as_ref()?.progress())))
@@ -354,17 +296,6 @@ impl Books {
 
     pub(super) fn is_fax(&self, id: CallId) -> bool {
         self.lines.get(&id).is_some_and(|line| line.fax.is_some())
-    }
-
-    pub(super) fn live(&self) -> Vec<CallId> {
-        self.calls.live().collect()
-    }
-
-    pub(super) fn statuses(&self) -> Vec<CallStatus> {
-        self.calls
-            .live()
-            .filter_map(|id| self.calls.status(id))
-            .collect()
     }
 
     pub(super) fn find(&self, call: &CallRef) -> Option<CallId> {
@@ -377,10 +308,6 @@ impl Books {
 
     pub(super) fn record(&self, call: &CallRef) -> Option<CallRecord> {
         self.calls.record(call).cloned()
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.calls.len()
     }
 
     pub(super) fn fax_event(
@@ -421,6 +348,97 @@ impl Books {
         if next == CallState::Connected && self.calls.is_answered(id) {
             self.is_answered(id, now);
         }
+    }
+}
+
+impl Book for Books {
+    type Todo = Todo;
+
+    fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    fn take_todo(&mut self) -> Vec<Todo> {
+        std::mem::take(&mut self.todo)
+    }
+
+    fn settle_todo(id: CallId) -> Todo {
+        Todo::Settle(id)
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        let due = |line: &Line| [line.due_at(), line.decision_due_at()];
+        let lines = self.lines.values().map(AsRef::as_ref);
+        lines.flat_map(due).flatten().min()
+    }
+
+    fn timeout(&mut self, now: Now) {
+        for (&id, line) in &mut self.lines {
+            if line.due_at().is_some_and(|at| at <= now.instant) {
+                // Asked again later if the check itself fails.
+                line.check_at = Some(now.instant + UNSURE);
+                self.todo.push(Todo::Check(id));
+            }
+            if line.is_overdue(now.instant) {
+                self.todo.push(Todo::Overdue(id));
+            }
+        }
+        self.calls.sweep(now.instant);
+    }
+
+    fn requested(&mut self, id: CallId, now: Now) -> bool {
+        match self.lines.get_mut(&id) {
+            Some(line) if !line.cancel => {
+                line.requested = Some(now.instant);
+                line.check_at = Some(now.instant + line.ring_timeout + OVERDUE);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn taken(&mut self, id: CallId, now: Now) -> Vec<SipEvent> {
+        if let Some(line) = self.lines.get_mut(&id) {
+            line.taken = true;
+        }
+        // Events of the call may have been taken before its answer was.
+        self.catch_up(id, now)
+    }
+
+    fn unsure(&mut self, id: CallId, now: Now) {
+        if let Some(line) = self.lines.get_mut(&id).filter(|line| !line.settling) {
+            line.check_at = Some(now.instant + UNSURE);
+        }
+    }
+
+    fn lose(&mut self, id: CallId, error: Error) -> Vec<SipEvent> {
+        self.strike(id, error)
+    }
+
+    fn missed_events(&mut self) {
+        // The next connection may be to another run of the server.
+        self.known.up_since = None;
+        // Events told the end of the others.
+        let open = self.lines.values_mut().filter(|line| line.hangup.is_none());
+        for fax in open.filter_map(|line| line.fax.as_mut()) {
+            fax.missed_events();
+        }
+    }
+
+    fn attempt_failed(&mut self) {
+        self.known.up_since = None;
+    }
+
+    fn forget_connection(&mut self) {
+        self.door.forget();
+        self.known.up_since = None;
+        self.conferences = Conferences::default();
+    }
+
+    fn snapshot(&self, snapshot: &mut Snapshot) {
+        snapshot.incoming = self.waiting();
+        snapshot.faxes = self.faxes();
+        snapshot.conferences = self.conferences.list();
     }
 }
 

@@ -18,6 +18,7 @@ use super::{
     request::action,
     server::Server,
 };
+use crate::adapter::hub::Book as _;
 
 /// How long the two parties of a call may take from the answer into their bridge: a millisecond or
 /// two. So often is it looked for.
@@ -107,13 +108,11 @@ impl<'a> Claim<'a> {
     /// The server may or may not have done it: the list of channels will tell.
     pub(super) fn unsure(&mut self) {
         self.known = false;
-        self.core.events(|state, now| {
+        self.core.note(|state, now| {
             for &id in &self.calls {
                 state.books.unsure(id, now);
             }
-            Vec::new()
         });
-        self.core.wake.notify_one();
     }
 }
 
@@ -249,7 +248,7 @@ pub(super) async fn see_extension(
     let (there, step) = {
         let state = core.state();
         let step = state.books.moves.back_to(extension);
-        (state.abilities.control, step)
+        (state.books.known.abilities.control, step)
     };
     if there && is_there(server, channel, &step, operation).await? {
         return Ok(());

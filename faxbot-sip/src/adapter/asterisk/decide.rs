@@ -139,11 +139,8 @@ impl<'a> Decision<'a> {
         let error = error.with_call_id(self.id);
         self.done = true;
         if error.kind() == ErrorKind::NotFound {
-            self.core.events(|state, now| {
-                state.books.too_late(self.id, now);
-                Vec::new()
-            });
-            self.core.wake.notify_one();
+            self.core
+                .note(|state, now| state.books.too_late(self.id, now));
             return Error::new(
                 ErrorKind::NotFound,
                 error.operation(),
@@ -161,19 +158,13 @@ impl<'a> Decision<'a> {
     }
 
     fn undo(&self) {
-        self.core.events(|state, now| {
-            state.books.undecide(self.id, now);
-            Vec::new()
-        });
-        self.core.wake.notify_one();
+        self.core
+            .note(|state, now| state.books.undecide(self.id, now));
     }
 
     fn unsure(&self) {
-        self.core.events(|state, now| {
-            state.books.decision_unsure(self.id, now);
-            Vec::new()
-        });
-        self.core.wake.notify_one();
+        self.core
+            .note(|state, now| state.books.decision_unsure(self.id, now));
     }
 }
 

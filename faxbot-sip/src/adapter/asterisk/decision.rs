@@ -13,7 +13,7 @@ use super::{
     incoming::Stage,
     legs::Second,
 };
-use crate::adapter::calls::Now;
+use crate::adapter::{calls::Now, hub::Book as _};
 
 impl Books {
     /// The incoming call that a reference names, once it was told of; `None` before.

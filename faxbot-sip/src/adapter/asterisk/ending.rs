@@ -34,7 +34,7 @@ impl Books {
         let unseen = report.is_none() && !events_tell;
         if unseen && !certain_fax && restarted.is_none() {
             // It is gone, and nobody saw how.
-            return self.lose(id, lost(id));
+            return self.strike(id, lost(id));
         }
         let answered = self.calls.is_answered(id) || report.is_some_and(|report| report.answered);
         let Some(mut line) = self.close_line(id) else {
@@ -81,7 +81,7 @@ impl Books {
 
     /// Takes a call out of the books with an error for whoever waits. Answers the end of one that
     /// events had told of; it has no record.
-    pub(super) fn lose(&mut self, id: CallId, error: Error) -> Vec<SipEvent> {
+    pub(super) fn strike(&mut self, id: CallId, error: Error) -> Vec<SipEvent> {
         let mut out = Vec::new();
         if let Some(mut line) = self.close_line(id) {
             out.extend(line.recordings.ended(id));
@@ -104,15 +104,6 @@ impl Books {
             self.calls.unname(id, &partner.channel);
         }
         Some(*line)
-    }
-
-    /// Every call of the books, for the end of a connection for good. The calls themselves may go on.
-    pub(super) fn lose_all(&mut self, make: impl Fn(CallId) -> Error) -> usize {
-        let all = self.live();
-        for &id in &all {
-            self.lose(id, make(id));
-        }
-        all.len()
     }
 
     /// Another run of the server answers: the channels of the one before are gone, without a handler

@@ -21,6 +21,7 @@ use super::{
     },
     *,
 };
+use crate::adapter::hub::Book as _;
 use crate::protocol::{
     ami::{AmiCodec, MAX_MESSAGE, Role},
     session::Codec as _,
@@ -297,7 +298,7 @@ fn events_of_other_peoples_calls_change_nothing() {
         desk.event_of(other, "Hangup", &["Cause: 17"]);
     }
     assert_eq!(desk.events.len(), before);
-    assert_eq!(desk.books.live(), [id]);
+    assert_eq!(desk.books.calls.live().collect::<Vec<_>>(), [id]);
 }
 
 fn three_pages_end(desk: &mut Desk, id: CallId) {

@@ -23,7 +23,10 @@ use super::{
     outcome::Leg,
 };
 use crate::{
-    adapter::calls::{NewCall, Now},
+    adapter::{
+        calls::{NewCall, Now},
+        hub::Book as _,
+    },
     protocol::ami::Message,
 };
 

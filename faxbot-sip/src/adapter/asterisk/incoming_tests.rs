@@ -84,7 +84,7 @@ impl Desk {
             age: Duration::from_secs(9),
             ..LiveChannel::default()
         };
-        let asked = self.books.live();
+        let asked = self.books.calls.live().collect::<Vec<_>>();
         self.books.channels(&[channel], &asked, self.now)
     }
 }

@@ -379,7 +379,7 @@ fn a_restart_of_the_server_ends_what_was_up_with_a_cause_and_nothing_else() {
     desk.books.missed_events();
     desk.wait(Duration::from_secs(3));
     desk.books.restarted(lost_at);
-    let all = desk.books.live();
+    let all = desk.books.calls.live().collect::<Vec<_>>();
     desk.books.channels(&[], &all, desk.now);
     let todo = desk.books.take_todo();
     assert_eq!(todo.len(), 4, "{todo:?}");

@@ -83,7 +83,9 @@ pub(super) async fn lookup(core: &Core, server: Result<Server>, call: &CallRef) 
             let record = record(core, id, &report, call.requested_at);
             Ok(Lookup::Ended(Box::new(record)))
         }
-        Ok(None) if core.state().abilities.outcomes => absent(core, &server, call).await,
+        Ok(None) if core.state().books.known.abilities.outcomes => {
+            absent(core, &server, call).await
+        }
         Ok(None) => Ok(Lookup::Unknown(UnknownReason::NotKept)),
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             Ok(Lookup::Unknown(UnknownReason::NotKept))
@@ -149,8 +151,8 @@ async fn absent(core: &Core, server: &Server, call: &CallRef) -> Result<Lookup> 
     };
     // `Uptime` is subtracted from our clock, which is that of the request: theirs may differ.
     let (up_since, other_since) = {
-        let state = core.state();
-        (state.up_since, state.other_since)
+        let known = &core.state().books.known;
+        (known.up_since, known.other_since)
     };
     // Another server may be up for longer than the one that the request went to.
     let elsewhere = other_since.is_some_and(|other_since| other_since >= requested);

@@ -63,6 +63,7 @@ mod history;
 mod hold;
 mod identity;
 mod incoming;
+mod known;
 mod legs;
 mod line;
 mod lookup;
@@ -83,20 +84,16 @@ mod server;
 mod spool;
 mod transfer;
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use faxbot_core::{
-    Error, ErrorKind, Result,
+    ErrorKind, Result,
     clock::{SharedClock, TokioClock},
     config::ConfigErrors,
     event::EventStream,
     fax::{FaxCall, FaxRequest, TakenFax},
-    id::{CallId, CallRef},
+    id::CallRef,
     message::MessageResult,
     plugin::Page,
     random::{SharedRandom, SystemRandom},
@@ -108,7 +105,6 @@ use faxbot_core::{
     },
 };
 use serde_json::Value;
-use tokio::sync::oneshot;
 use tracing::Instrument as _;
 
 pub use self::{
@@ -117,16 +113,16 @@ pub use self::{
     },
     preflight::{Preflight, PreflightProblem},
 };
-use self::{connect::Phase, core::Core, outcome::channel_id, server::Server};
-use crate::driver::Connect;
+use self::{core::Core, outcome::channel_id, server::Server};
+use crate::{adapter::life::Life, driver::Connect};
 
 /// One Asterisk. Clones share it.
 #[derive(Clone)]
 pub struct AsteriskAdapter {
     core: Arc<Core>,
+    life: Life<Core>,
     random: SharedRandom,
     connector: Option<Arc<dyn Connect>>,
-    running: Arc<Mutex<Phase>>,
 }
 
 impl AsteriskAdapter {
@@ -137,11 +133,12 @@ impl AsteriskAdapter {
 
     /// As [`new`](Self::new), with a clock of the caller's, for tests.
     pub fn with_clock(config: AsteriskConfig, clock: SharedClock) -> Self {
+        let core = Arc::new(Core::new(config, clock));
         Self {
-            core: Arc::new(Core::new(config, clock)),
+            life: Life::new(Arc::clone(&core)),
+            core,
             random: SystemRandom::shared(),
             connector: None,
-            running: Arc::new(Mutex::new(Phase::Idle)),
         }
     }
 
@@ -161,17 +158,9 @@ impl AsteriskAdapter {
     /// # Cancel safety
     /// Dropping the future does not stop it: it ends by itself, and takes away what it put.
     pub async fn preflight(&self) -> Result<Preflight> {
-        let server = self.server("preflight")?;
-        let core = Arc::clone(&self.core);
-        let (tell, told) = oneshot::channel();
-        self.spawn(async move {
-            // The caller may be gone.
-            let _ = tell.send(preflight::run(&core, &server).await);
-        });
-        told.await.unwrap_or_else(|_| {
-            let message = "the adapter was disconnected";
-            Err(Error::new(ErrorKind::Closed, "preflight", message))
-        })
+        let (core, server) = (Arc::clone(&self.core), self.server("preflight")?);
+        let order = async move { preflight::run(&core, &server).await };
+        self.life.see_through("preflight", order).await
     }
 
     /// The configuration.
@@ -179,46 +168,15 @@ impl AsteriskAdapter {
         &self.core.config
     }
 
-    /// Carries an order out in a task of the connection: who gives up waiting for it does not leave it
-    /// half done.
-    async fn carry_out(
-        &self,
-        operation: &'static str,
-        order: impl Future<Output = Result<()>> + Send + 'static,
-    ) -> Result<()> {
-        let (tell, told) = oneshot::channel();
-        self.spawn_until_stopped(async move {
-            // The caller may be gone.
-            let _ = tell.send(order.await);
-        });
-        told.await.unwrap_or_else(|_| {
-            let message = "the adapter was disconnected";
-            Err(Error::new(ErrorKind::Closed, operation, message))
-        })
-    }
-
-    fn phase(&self) -> MutexGuard<'_, Phase> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The server behind the connection that is up, if one is.
     fn server(&self, operation: &'static str) -> Result<Server> {
-        server_of(&self.core, &self.running, operation)
+        server_of(&self.life, operation)
     }
 }
 
-fn server_of(core: &Core, running: &Mutex<Phase>, operation: &'static str) -> Result<Server> {
-    match &*running.lock().unwrap_or_else(PoisonError::into_inner) {
-        Phase::Running(running) => Ok(Server::new(
-            running.handle.clone(),
-            core.config.request_timeout,
-        )),
-        Phase::Idle | Phase::Connecting(_) | Phase::Closing => Err(Error::new(
-            ErrorKind::NotConnected,
-            operation,
-            "not connected; call connect first",
-        )),
-    }
+fn server_of(life: &Life<Core>, operation: &'static str) -> Result<Server> {
+    let handle = life.handle(operation)?;
+    Ok(Server::new(handle, life.core().config.request_timeout))
 }
 
 #[async_trait]
@@ -240,11 +198,11 @@ impl SipAdapter for AsteriskAdapter {
     }
 
     async fn connect(&self) -> Result<()> {
-        self.open().await
+        self.life.open(|| self.start()).await
     }
 
     async fn disconnect(&self, within: Duration) -> Result<Drained> {
-        self.close(within).await
+        Ok(self.life.close(within).await)
     }
 
     fn connection(&self) -> Connection {
@@ -252,14 +210,14 @@ impl SipAdapter for AsteriskAdapter {
     }
 
     async fn make_call(&self, request: CallRequest) -> Result<Call> {
-        let span = call_span(Some(request.id));
+        let span = self.core.span(Some(request.id));
         self.place_call(request).instrument(span).await
     }
 
     async fn hangup(&self, call: &CallRef) -> Result<HangupOutcome> {
         let server = self.server("hangup");
         place::hang_up(&self.core, server, call)
-            .instrument(call_span(call.id))
+            .instrument(self.core.span(call.id))
             .await
     }
 
@@ -283,7 +241,7 @@ impl SipAdapter for AsteriskAdapter {
             Err(error)
                 if error.kind() == ErrorKind::PermissionDenied
                     && store.is_automatic()
-                    && !self.core.state().abilities.outcomes =>
+                    && !self.core.state().books.known.abilities.outcomes =>
             {
                 Ok(())
             }
@@ -298,7 +256,7 @@ impl SipAdapter for AsteriskAdapter {
                 Err(error) => self.core.health().failed(&error),
             }
         }
-        let active = u64::try_from(self.core.state().books.len()).unwrap_or(u64::MAX);
+        let active = u64::try_from(self.core.state().books.calls.len()).unwrap_or(u64::MAX);
         let now = self.core.now();
         Ok(self
             .core
@@ -311,73 +269,68 @@ impl SipAdapter for AsteriskAdapter {
     }
 
     fn snapshot(&self) -> Snapshot {
-        // The books' lock is held: events are published under it, so the number fits the books.
-        let state = self.core.state();
-        let mut snapshot = Snapshot::new(self.core.bus.seq(), state.connection);
-        snapshot.calls = state.books.statuses();
-        snapshot.incoming = state.books.waiting();
-        snapshot.faxes = state.books.faxes();
-        snapshot.conferences = state.books.conferences.list();
-        snapshot
+        self.core.snapshot()
     }
 
     async fn accept(&self, call: &CallRef, accept_as: AcceptAs) -> Result<()> {
-        self.require(&[accept_as.capability()], "accept")?;
-        let span = call_span(call.id);
+        self.core.require(&[accept_as.capability()], "accept")?;
+        let span = self.core.span(call.id);
         accept::accept(&self.core, self.server("accept")?, call, accept_as)
             .instrument(span)
             .await
     }
 
     async fn reject(&self, call: &CallRef, cause: RejectCause) -> Result<()> {
-        self.require(&[Capability::Incoming], "reject")?;
+        self.core.require(&[Capability::Incoming], "reject")?;
         decide::reject(&self.core, self.server("reject")?, call, cause)
-            .instrument(call_span(call.id))
+            .instrument(self.core.span(call.id))
             .await
     }
 
     async fn transfer(&self, request: TransferRequest) -> Result<()> {
-        self.require(&[request.capability()], "transfer")?;
-        let span = call_span(request.call.id);
+        self.core.require(&[request.capability()], "transfer")?;
+        let span = self.core.span(request.call.id);
         let (core, server) = (Arc::clone(&self.core), self.server("transfer")?);
         let order = async move { transfer::transfer(&core, &server, request).await };
-        self.carry_out("transfer", order.instrument(span)).await
+        self.life
+            .carry_out("transfer", order.instrument(span))
+            .await
     }
 
     async fn hold(&self, call: &CallRef) -> Result<()> {
-        self.require(&[Capability::Hold], "hold")?;
+        self.core.require(&[Capability::Hold], "hold")?;
         let (core, server, call) = (Arc::clone(&self.core), self.server("hold")?, call.clone());
-        let span = call_span(call.id);
+        let span = self.core.span(call.id);
         let order = async move { hold::hold(&core, &server, &call).await };
-        self.carry_out("hold", order.instrument(span)).await
+        self.life.carry_out("hold", order.instrument(span)).await
     }
 
     async fn resume(&self, call: &CallRef) -> Result<()> {
-        self.require(&[Capability::Hold], "resume")?;
+        self.core.require(&[Capability::Hold], "resume")?;
         let (core, server, call) = (Arc::clone(&self.core), self.server("resume")?, call.clone());
-        let span = call_span(call.id);
+        let span = self.core.span(call.id);
         let order = async move { hold::resume(&core, &server, &call).await };
-        self.carry_out("resume", order.instrument(span)).await
+        self.life.carry_out("resume", order.instrument(span)).await
     }
 
     async fn conference(&self, request: ConferenceRequest) -> Result<()> {
-        self.require(&[Capability::Conference], "conference")?;
+        self.core.require(&[Capability::Conference], "conference")?;
         let (core, server) = (Arc::clone(&self.core), self.server("conference")?);
         let order = async move { conference::conference(&core, &server, request).await };
-        self.carry_out("conference", order).await
+        self.life.carry_out("conference", order).await
     }
 
     async fn record(&self, request: RecordRequest) -> Result<()> {
-        self.require(&[Capability::Record], "record")?;
-        let span = call_span(request.call.id);
+        self.core.require(&[Capability::Record], "record")?;
+        let span = self.core.span(request.call.id);
         record::record(&self.core, self.server("record")?, request)
             .instrument(span)
             .await
     }
 
     async fn send_dtmf(&self, request: DtmfRequest) -> Result<()> {
-        self.require(&[Capability::SendDtmf], "send_dtmf")?;
-        let span = call_span(request.call.id);
+        self.core.require(&[Capability::SendDtmf], "send_dtmf")?;
+        let span = self.core.span(request.call.id);
         dtmf::send(&self.core, self.server("send_dtmf")?, request)
             .instrument(span)
             .await
@@ -388,32 +341,27 @@ impl SipAdapter for AsteriskAdapter {
     }
 
     async fn get_cdr(&self, call: &CallRef) -> Result<CallRecord> {
-        self.require(&[Capability::Cdr], "get_cdr")?;
+        self.core.require(&[Capability::Cdr], "get_cdr")?;
         history::cdr(&self.core, call)
     }
 
     async fn send_message(&self, message: SipMessage) -> Result<MessageResult> {
-        self.require(&[Capability::SendMessage], "send_message")?;
+        self.core
+            .require(&[Capability::SendMessage], "send_message")?;
         message::send(&self.core, self.server("send_message")?, message).await
     }
 
     async fn take_fax(&self, call: &CallRef) -> Result<TakenFax> {
-        self.require(&[Capability::ReceiveFax], "take_fax")?;
+        self.core.require(&[Capability::ReceiveFax], "take_fax")?;
         receive::take(&self.core, self.server("take_fax"), call)
-            .instrument(call_span(call.id))
+            .instrument(self.core.span(call.id))
             .await
     }
 
     async fn send_fax(&self, request: FaxRequest) -> Result<FaxCall> {
-        let span = call_span(Some(request.id));
+        let span = self.core.span(Some(request.id));
         self.place_fax(request).instrument(span).await
     }
-}
-
-/// What is logged about one call has its id, and no number.
-fn call_span(id: Option<CallId>) -> tracing::Span {
-    let call_id = id.map(tracing::field::display);
-    tracing::debug_span!("call", call_id, adapter = "asterisk")
 }
 
 impl fmt::Debug for AsteriskAdapter {

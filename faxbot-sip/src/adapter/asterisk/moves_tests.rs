@@ -7,6 +7,7 @@ use super::{
     super::{legs::Plan, line::NewLine},
     *,
 };
+use crate::adapter::hub::Book as _;
 use crate::protocol::{
     ami::{AmiCodec, MAX_MESSAGE, Role},
     session::Codec as _,

@@ -1,7 +1,5 @@
 //! Placing calls and faxes, and hanging them up.
 
-use std::sync::Arc;
-
 use faxbot_core::{
     Effect, Error, ErrorKind, Private, Result,
     address::Address,
@@ -16,13 +14,14 @@ use super::{
     AsteriskAdapter, answer::OnceAnswered, core::Core, legs::Plan, line::NewLine, lookup::is_of,
     outcome::channel_id, request, run::clear_spool, server::Server, server_of, spool::Pages,
 };
+use crate::adapter::hub::Book as _;
 use crate::protocol::ami::{Action, Reply};
 
 impl AsteriskAdapter {
     pub(super) async fn place_call(&self, request: CallRequest) -> Result<Call> {
         const OPERATION: &str = "make_call";
-        self.require(&request.capabilities(), OPERATION)?;
-        let control = self.core.state().abilities.control;
+        self.core.require(&request.capabilities(), OPERATION)?;
+        let control = self.core.state().books.known.abilities.control;
         let action = request::make_call(&self.core.config, &self.core.store, control, &request)?;
         let server = self.server(OPERATION)?;
         let id = request.id;
@@ -53,7 +52,7 @@ impl AsteriskAdapter {
 
     pub(super) async fn place_fax(&self, request: FaxRequest) -> Result<FaxCall> {
         const OPERATION: &str = "send_fax";
-        self.require(&[Capability::SendFax], OPERATION)?;
+        self.core.require(&[Capability::SendFax], OPERATION)?;
         let Some(spool) = self.core.spool.clone() else {
             return Err(Error::unsupported(OPERATION));
         };
@@ -85,33 +84,24 @@ impl AsteriskAdapter {
         };
         originate(placing, &server, action, Some(put), OPERATION).await?;
         // Not the adapter itself: a handle that is kept must not keep the connection.
-        let (core, running) = (Arc::downgrade(&self.core), Arc::downgrade(&self.running));
+        let life = self.life.downgrade();
         Ok(FaxCall::new(id, updates, move || {
-            let (core, running) = (core.clone(), running.clone());
+            let life = life.clone();
             Box::pin(async move {
-                let (Some(core), Some(running)) = (core.upgrade(), running.upgrade()) else {
+                let Some(life) = life.upgrade() else {
                     return Err(
                         Error::new(ErrorKind::Closed, "cancel", "the adapter is gone")
                             .with_call_id(id)
                             .with_effect(Effect::NoEffect),
                     );
                 };
-                let server = server_of(&core, &running, "cancel");
-                match hang_up(&core, server, &id.into()).await? {
+                let server = server_of(&life, "cancel");
+                match hang_up(life.core(), server, &id.into()).await? {
                     HangupOutcome::Ended => Ok(CancelOutcome::TooLate),
                     _ => Ok(CancelOutcome::Requested),
                 }
             })
         }))
-    }
-
-    pub(super) fn require(&self, needs: &[Capability], operation: &'static str) -> Result<()> {
-        let state = self.core.state();
-        if needs.iter().all(|&need| state.capabilities.has(need)) {
-            Ok(())
-        } else {
-            Err(Error::unsupported(operation))
-        }
     }
 }
 
@@ -145,11 +135,8 @@ impl<'a> Placing<'a> {
 
     /// Nobody knows: the books ask the server.
     fn unsure(&self) {
-        self.core.events(|state, now| {
-            state.books.unsure(self.id, now);
-            Vec::new()
-        });
-        self.core.wake.notify_one();
+        self.core
+            .note(|state, now| state.books.unsure(self.id, now));
     }
 }
 
@@ -275,11 +262,7 @@ async fn hang_up_ours(core: &Core, server: Result<Server>, id: CallId) -> Result
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => {
             // No channel yet, or no longer: then its end is on its way, or was missed.
-            core.events(|state, now| {
-                state.books.hang_up_when_there(id, now);
-                Vec::new()
-            });
-            core.wake.notify_one();
+            core.note(|state, now| state.books.hang_up_when_there(id, now));
         }
         Err(error) => {
             if error.effect() == Effect::NoEffect {

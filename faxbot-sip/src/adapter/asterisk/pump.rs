@@ -1,78 +1,23 @@
-//! Takes the link's events to the books and the event bus.
+//! Takes the server's events to the books, and passes on what has no form of ours.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use faxbot_core::{
     Private,
-    sip::{ConnectionState, RawEvent, Severity, SipEvent},
+    sip::{ConnectionState, RawEvent, SipEvent},
 };
 
 use super::{config::RawEvents, core::Core, diet};
-use crate::{
-    driver::{LinkError, LinkEvent, LinkEvents},
-    protocol::ami::{AmiSession, Message},
-};
+use crate::protocol::ami::Message;
 
-/// Takes the link's events until the link ends.
-pub(super) async fn pump(core: Arc<Core>, mut events: LinkEvents<AmiSession>) {
-    while let Some(event) = events.recv().await {
-        match event {
-            LinkEvent::Up { setup, .. } => {
-                core.state().setup = Some(setup);
-                core.wake.notify_one();
-            }
-            LinkEvent::Event { event, .. } => take(&core, &event),
-            LinkEvent::Down { reason, at, .. } => {
-                if matches!(reason, LinkError::Closed) {
-                    core.health().disconnected();
-                } else {
-                    core.health().connection_failed();
-                }
-                tracing::info!(%reason, "asterisk: connection lost");
-                core.events(|state, _| {
-                    state.books.missed_events();
-                    // The next connection may be to another run of the server.
-                    state.up_since = None;
-                    match state.connection {
-                        // We are closing it.
-                        ConnectionState::Disconnecting => return Vec::new(),
-                        ConnectionState::Connected => {
-                            state.lost_at.get_or_insert(at);
-                        }
-                        _ => {}
-                    }
-                    state.move_to(ConnectionState::Connecting, None)
-                });
-            }
-            LinkEvent::AttemptFailed {
-                reason, critical, ..
-            } => {
-                core.health().connection_failed();
-                core.state().up_since = None;
-                let severity = if critical {
-                    Severity::Critical
-                } else {
-                    Severity::Warning
-                };
-                core.trouble(severity, reason.into_error("connect"));
-            }
-            LinkEvent::GaveUp { reason } => {
-                core.trouble(Severity::Critical, reason.into_error("connect"));
-                core.connection(ConnectionState::Error);
-            }
-        }
-    }
-}
-
-fn take(core: &Core, event: &Message) {
+pub(super) fn take(core: &Core, event: &Message) {
     if event.is_event("FullyBooted")
         && let Some(uptime) = event
             .get_str("Uptime")
             .and_then(|uptime| uptime.parse().ok())
     {
-        let up_since = core.clock.timestamp() - Duration::from_secs(uptime);
-        core.events(|state, _| {
-            state.up_since = Some(up_since);
+        core.events(|state, now| {
+            state.books.up_for(Duration::from_secs(uptime), now.wall);
             if state.connection == ConnectionState::Connected {
                 // It was still booting when we connected: modules may be there by now.
                 state.books.reloaded();

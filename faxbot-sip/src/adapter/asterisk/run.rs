@@ -8,12 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use faxbot_core::{
-    Error, ErrorKind, Result,
-    id::CallId,
-    sip::{ConnectionState, Gap, Severity},
-    task::blocking,
-};
+use faxbot_core::{Error, ErrorKind, Result, id::CallId, sip::Severity, task::blocking};
 
 use tracing::Instrument as _;
 
@@ -31,12 +26,10 @@ use super::{
     server::{Extent, Server},
 };
 use crate::{
+    adapter::hub::{Book as _, Turn, is_passing},
     driver::{Handle, Setup},
     protocol::ami::AmiSession,
 };
-
-/// How often an outcome that could not be read is asked for again.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Outcomes that nobody released go after this long.
 const KEEP_OUTCOMES: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -73,44 +66,31 @@ struct Worker {
 impl Worker {
     async fn run(mut self) {
         loop {
-            if self.step().await {
-                continue;
-            }
-            let due = self.core.state().next_due();
-            let wake_at = [due, self.next_sweep.filter(|_| self.server.is_up())]
-                .into_iter()
-                .flatten()
-                .fold(self.next_poll, Instant::min);
-            tokio::select! {
-                () = self.core.wake.notified() => {}
-                () = self.core.clock.sleep_until(wake_at) => {}
+            match self.core.turn() {
+                Turn::SetUp(setup) => {
+                    self.sessions.clear();
+                    if set_up(&self.core, setup).await {
+                        self.next_sweep = Some(self.core.clock.now());
+                    }
+                }
+                Turn::Do(todo) => self.carry_out(todo).await,
+                Turn::Rest(due) => {
+                    if self.step().await {
+                        continue;
+                    }
+                    let wake_at = [due, self.next_sweep.filter(|_| self.server.is_up())]
+                        .into_iter()
+                        .flatten()
+                        .fold(self.next_poll, Instant::min);
+                    self.core.rest(Some(wake_at)).await;
+                }
             }
         }
     }
 
-    /// Does what is most urgent. `false` when there is nothing to do now.
+    /// Does what can wait, as long as there is nothing else. `false` when there is none of it now.
     async fn step(&mut self) -> bool {
-        let setup = self.core.state().setup.take();
-        if let Some(setup) = setup {
-            self.sessions.clear();
-            if set_up(&self.core, setup).await {
-                self.next_sweep = Some(self.core.clock.now());
-            }
-            return true;
-        }
-        let todo = self.core.state().work.pop_front();
-        if let Some(todo) = todo {
-            self.carry_out(todo).await;
-            return true;
-        }
         let now = self.core.clock.now();
-        if self.core.state().next_due().is_some_and(|due| due <= now) {
-            self.core.events(|state, now| {
-                state.due(now);
-                Vec::new()
-            });
-            return true;
-        }
         if let Some((id, session)) = self.sessions.pop_front() {
             if let Ok(Some(answer)) = self.server.fax_session(&session).await {
                 self.core
@@ -143,7 +123,7 @@ impl Worker {
         match todo {
             Todo::Settle(id) => {
                 settle(core, server, id)
-                    .instrument(super::call_span(Some(id)))
+                    .instrument(core.span(Some(id)))
                     .await
             }
             Todo::Check(id) => {
@@ -194,7 +174,7 @@ impl Worker {
     async fn poll(&mut self) -> Result<()> {
         let (calls, faxes) = {
             let state = self.core.state();
-            (state.books.len(), state.books.answered_faxes())
+            (state.books.calls.len(), state.books.answered_faxes())
         };
         if calls == 0 || !self.server.is_up() {
             return Ok(());
@@ -227,7 +207,7 @@ fn uncertain(error: &Error) {
 
 /// Ends a call with what its handler left.
 async fn settle(core: &Core, server: &Server, id: CallId) {
-    let outcomes = core.state().abilities.outcomes;
+    let outcomes = core.state().books.known.abilities.outcomes;
     let report = if outcomes {
         server.outcome(&core.store, id).await
     } else {
@@ -236,8 +216,7 @@ async fn settle(core: &Core, server: &Server, id: CallId) {
     match report {
         Ok(report) => finish(core, id, report.as_ref()).await,
         Err(error) if is_passing(&error) => {
-            let at = core.clock.now() + ASK_AGAIN;
-            core.state().later.push((at, id));
+            core.settle_later(id);
         }
         Err(error) => {
             // It would fail for ever, and the call would never end.
@@ -245,20 +224,6 @@ async fn settle(core: &Core, server: &Server, id: CallId) {
             finish(core, id, None).await;
         }
     }
-}
-
-/// The link is down, or the server too busy to answer: what was written stays written.
-fn is_passing(error: &Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::NotConnected
-            | ErrorKind::Timeout
-            | ErrorKind::OutcomeUnknown
-            | ErrorKind::Overloaded
-            | ErrorKind::ServerBusy
-            | ErrorKind::Closed
-            | ErrorKind::Protocol
-    )
 }
 
 async fn finish(core: &Core, id: CallId, report: Option<&Report>) {
@@ -289,23 +254,13 @@ async fn set_up(core: &Core, setup: Setup<AmiSession>) -> bool {
         setup.fail(error);
         return false;
     }
-    let connected_at = core.clock.now();
-    // In one step: who sees `connect` return sees the state, and a link that is lost at this moment
-    // keeps its gap.
-    core.change(|state, now| {
-        if !setup.ready() {
-            return (false, Vec::new());
-        }
-        core.health().connected(connected_at);
-        let gap = state.lost_at.take().map(|from| Gap::new(from, now.wall));
-        (true, state.move_to(ConnectionState::Connected, gap))
-    })
+    core.connected(setup)
 }
 
 async fn prepare(core: &Core, server: &Server) -> Result<()> {
     let identity = Identity::of(server).await?;
     core.events(|state, now| {
-        state.answers(identity, now);
+        state.books.answers(identity, state.lost_at, now.wall);
         Vec::new()
     });
     if let Err(why) = learn(core, server).await? {
@@ -313,7 +268,7 @@ async fn prepare(core: &Core, server: &Server) -> Result<()> {
     }
     // They go with the connection, so each has to be asked for them.
     diet::ask(server, &core.config).await?;
-    let ours = core.state().books.live();
+    let ours: Vec<_> = core.state().books.calls.live().collect();
     core.state().books.moves.listing = Some(core.clock.now());
     let list = server.channels("connect").await?;
     core.events(|state, now| state.books.channels(&list, &ours, now));
@@ -349,7 +304,7 @@ async fn sweep_spool(core: &Core, list: &[LiveChannel]) {
             Some(Leg::Own(id)) => Some(id),
             _ => None,
         });
-    let keep = live.chain(core.state().books.live()).collect();
+    let keep = live.chain(core.state().books.calls.live()).collect();
     match blocking("connect", move || spool.sweep(&keep)).await {
         Ok(Ok(0)) => {}
         Ok(Ok(swept)) => tracing::info!(
@@ -369,7 +324,7 @@ async fn sweep_spool(core: &Core, list: &[LiveChannel]) {
 
 /// The keys of outcomes that nobody released within 7 days.
 async fn old_outcomes(core: &Core, server: &Server) -> VecDeque<String> {
-    if !core.state().abilities.outcomes {
+    if !core.state().books.known.abilities.outcomes {
         return VecDeque::new();
     }
     let limit = core.clock.timestamp() - KEEP_OUTCOMES;
@@ -401,21 +356,4 @@ async fn old_outcomes(core: &Core, server: &Server) -> VecDeque<String> {
         .filter(|(_, value)| is_old(value))
         .map(|(key, _)| key)
         .collect()
-}
-
-/// The adapter stops: nothing of the books can be followed any longer.
-pub(super) fn stop_following(core: &Core) -> usize {
-    core.change(|state, _| {
-        state.forget_connection();
-        state.books.conferences = rooms::Conferences::default();
-        let left = state.books.lose_all(|id| {
-            Error::new(
-                ErrorKind::Closed,
-                "disconnect",
-                "the adapter was disconnected; ask with lookup",
-            )
-            .with_call_id(id)
-        });
-        (left, Vec::new())
-    })
 }

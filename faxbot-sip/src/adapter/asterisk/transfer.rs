@@ -22,6 +22,7 @@ use super::{
     request::dial_string,
     server::Server,
 };
+use crate::adapter::hub::Book as _;
 
 const OPERATION: &str = "transfer";
 

@@ -1,0 +1,406 @@
+//! Connecting and disconnecting: who owns the link and its tasks, and since when.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use faxbot_core::{
+    Error, ErrorKind, Result,
+    random::SharedRandom,
+    sip::{ConnectionState, Drained},
+    task::TaskSet,
+};
+use tokio::sync::oneshot;
+
+use super::{
+    hub::{Book as _, Core},
+    pump::pump,
+};
+use crate::{
+    driver::{
+        Connect, Handle, Link, LinkError, LinkOptions, RoundTripObserver, SessionFactory, Transport,
+    },
+    protocol::session::Session,
+};
+
+/// How long `disconnect` waits for one hang-up where calls are hung up on close.
+const HANGUP_LIMIT: Duration = Duration::from_secs(2);
+
+/// What the tasks get to end by themselves once the link is closed.
+const LAST_WORD: Duration = Duration::from_millis(200);
+
+/// Where an adapter stands.
+enum Phase<S: Session> {
+    Idle,
+    /// The tasks of the attempt; the future of `connect` has the rest.
+    Connecting(TaskSet),
+    Running(Running<S>),
+    Closing,
+}
+
+/// A link and what serves it. Field order is drop order: the link goes before the tasks.
+pub(crate) struct Running<S: Session> {
+    link: Link<S>,
+    handle: Handle<S>,
+    tasks: TaskSet,
+}
+
+/// How a link is started.
+pub(crate) struct Start<F> {
+    pub(crate) connector: Box<dyn Connect>,
+    /// Makes the session and the codec of each connection.
+    pub(crate) factory: F,
+    pub(crate) random: SharedRandom,
+    /// How long `connect` may take.
+    pub(crate) connect_timeout: Duration,
+    /// Go on trying when the first attempt fails.
+    pub(crate) wait_for_server: bool,
+}
+
+impl<S: Session> Running<S> {
+    /// Starts the link, its pump and the adapter's worker, which may end at any await.
+    ///
+    /// # Errors
+    /// `NoRuntime` outside of a tokio runtime.
+    pub(crate) fn start<C, W>(
+        core: &Arc<C>,
+        start: Start<impl SessionFactory<S>>,
+        work: impl FnOnce(Handle<S>) -> W,
+    ) -> Result<Self>
+    where
+        C: Core<Session = S>,
+        W: Future<Output = ()> + Send + 'static,
+    {
+        let tasks = TaskSet::current("connect")?;
+        let (hub, observed) = (core.hub(), Arc::clone(core));
+        let options = LinkOptions::new(hub.name)
+            .with_connect_timeout(start.connect_timeout)
+            .with_wait_for_server(start.wait_for_server)
+            .with_observer(RoundTripObserver::new(move |took| {
+                observed.hub().health().round_trip(took)
+            }));
+        let (link, events) = Link::start(
+            options,
+            start.connector,
+            start.factory,
+            Arc::clone(&hub.clock),
+            start.random,
+            &tasks,
+        );
+        let handle = link.handle();
+        tasks.spawn(pump(Arc::clone(core), events));
+        tasks.spawn_until_stopped(work(handle.clone()));
+        Ok(Self {
+            link,
+            handle,
+            tasks,
+        })
+    }
+}
+
+/// The connection of an adapter, and the tasks that run on it. Clones share it.
+pub(crate) struct Life<C: Core> {
+    core: Arc<C>,
+    phase: Arc<Mutex<Phase<C::Session>>>,
+}
+
+/// A [`Life`] that does not keep the connection.
+pub(crate) struct WeakLife<C: Core> {
+    core: Weak<C>,
+    phase: Weak<Mutex<Phase<C::Session>>>,
+}
+
+impl<C: Core> Life<C> {
+    pub(crate) fn new(core: Arc<C>) -> Self {
+        Self {
+            core,
+            phase: Arc::new(Mutex::new(Phase::Idle)),
+        }
+    }
+
+    pub(crate) fn core(&self) -> &Arc<C> {
+        &self.core
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakLife<C> {
+        WeakLife {
+            core: Arc::downgrade(&self.core),
+            phase: Arc::downgrade(&self.phase),
+        }
+    }
+
+    /// Connects by what `start` starts, as `SipAdapter::connect` tells it.
+    pub(crate) async fn open(
+        &self,
+        start: impl FnOnce() -> Result<Running<C::Session>>,
+    ) -> Result<()> {
+        let hub = self.core.hub();
+        let running = {
+            let mut phase = self.phase();
+            if !matches!(*phase, Phase::Idle) {
+                return Err(Error::new(
+                    ErrorKind::InvalidState,
+                    "connect",
+                    "connected, connecting or disconnecting already",
+                ));
+            }
+            // Before the tasks run, which say what comes after.
+            hub.connection(ConnectionState::Connecting);
+            match start() {
+                Ok(running) => {
+                    *phase = Phase::Connecting(running.tasks.clone());
+                    running
+                }
+                Err(error) => {
+                    hub.connection(ConnectionState::Disconnected);
+                    return Err(error);
+                }
+            }
+        };
+        // Dropped with this future: back to idle, and the tasks go with their set.
+        let attempt = Attempt {
+            life: self,
+            running: Some(running),
+        };
+        let connected = match &attempt.running {
+            Some(running) => running.link.connected().await,
+            None => Ok(()),
+        };
+        match connected {
+            Ok(()) => attempt.keep(),
+            Err(error) => {
+                hub.health().connection_failed();
+                if let Some(running) = &attempt.running {
+                    // A pump that still runs would say `error` after `disconnected`.
+                    running.tasks.stop(LAST_WORD).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Disconnects, as `SipAdapter::disconnect` tells it.
+    pub(crate) async fn close(&self, within: Duration) -> Drained {
+        let mut closing = match self.begin_close() {
+            Ok(closing) => closing,
+            Err(attempt) => {
+                if let Some(attempt) = attempt {
+                    // The connect that waits ends as closed.
+                    attempt.stop(within).await;
+                }
+                return Drained::default();
+            }
+        };
+        let hub = self.core.hub();
+        let until = hub.clock.now() + within;
+        let left = || until.saturating_duration_since(hub.clock.now());
+        hub.connection(ConnectionState::Disconnecting);
+        let mut drained = true;
+        if let Some(running) = &closing.running {
+            if self.core.hangs_up_on_close() {
+                self.hang_all_up(&running.handle, left).await;
+            }
+            drained = running.link.close(left()).await.drained;
+            running.tasks.stop(left().max(LAST_WORD)).await;
+        }
+        let left = closing.finish();
+        Drained::new(drained, left)
+    }
+
+    async fn hang_all_up(&self, handle: &Handle<C::Session>, left: impl Fn() -> Duration) {
+        let live: Vec<_> = self.core.hub().state().books.calls().live().collect();
+        for id in live {
+            let limit = HANGUP_LIMIT.min(left());
+            if limit.is_zero() {
+                break;
+            }
+            if let Err(error) = self.core.hang_up_on_close(handle, id, limit).await {
+                let adapter = self.core.hub().name;
+                tracing::warn!(%error, call_id = %id, adapter, "a call could not be hung up on close");
+            }
+        }
+    }
+
+    /// What asks the server while the connection is up.
+    ///
+    /// # Errors
+    /// `NotConnected`.
+    pub(crate) fn handle(&self, operation: &'static str) -> Result<Handle<C::Session>> {
+        match &*self.phase() {
+            Phase::Running(running) => Ok(running.handle.clone()),
+            Phase::Idle | Phase::Connecting(_) | Phase::Closing => Err(Error::new(
+                ErrorKind::NotConnected,
+                operation,
+                "not connected; call connect first",
+            )),
+        }
+    }
+
+    /// Carries an order out in a task of the connection: who gives up waiting for it does not leave it
+    /// half done. A disconnect ends it at any await.
+    pub(crate) async fn carry_out<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        order: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let (tell, told) = oneshot::channel();
+        let order = async move {
+            // The caller may be gone.
+            let _ = tell.send(order.await);
+        };
+        if let Phase::Running(running) = &*self.phase() {
+            running.tasks.spawn_until_stopped(order);
+        }
+        told.await.unwrap_or_else(|_| Err(disconnected(operation)))
+    }
+
+    /// As [`carry_out`](Self::carry_out), for an order that a disconnect lets end.
+    pub(crate) async fn see_through<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        order: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let (tell, told) = oneshot::channel();
+        let order = async move {
+            // The caller may be gone.
+            let _ = tell.send(order.await);
+        };
+        if let Phase::Running(running) = &*self.phase() {
+            running.tasks.spawn(order);
+        }
+        told.await.unwrap_or_else(|_| Err(disconnected(operation)))
+    }
+
+    fn phase(&self) -> MutexGuard<'_, Phase<C::Session>> {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the connection that is there; else answers the tasks of one that is being made.
+    fn begin_close(&self) -> Result<Closing<'_, C>, Option<TaskSet>> {
+        let mut phase = self.phase();
+        match std::mem::replace(&mut *phase, Phase::Closing) {
+            Phase::Running(running) => Ok(Closing {
+                life: self,
+                running: Some(running),
+                left: 0,
+            }),
+            Phase::Connecting(tasks) => {
+                *phase = Phase::Connecting(tasks.clone());
+                Err(Some(tasks))
+            }
+            other => {
+                *phase = other;
+                Err(None)
+            }
+        }
+    }
+}
+
+impl<C: Core> WeakLife<C> {
+    /// `None` when the adapter is gone.
+    pub(crate) fn upgrade(&self) -> Option<Life<C>> {
+        Some(Life {
+            core: self.core.upgrade()?,
+            phase: self.phase.upgrade()?,
+        })
+    }
+}
+
+impl<C: Core> Clone for Life<C> {
+    fn clone(&self) -> Self {
+        Self {
+            core: Arc::clone(&self.core),
+            phase: Arc::clone(&self.phase),
+        }
+    }
+}
+
+impl<C: Core> Clone for WeakLife<C> {
+    fn clone(&self) -> Self {
+        Self {
+            core: Weak::clone(&self.core),
+            phase: Weak::clone(&self.phase),
+        }
+    }
+}
+
+fn disconnected(operation: &'static str) -> Error {
+    let message = "the adapter was disconnected";
+    Error::new(ErrorKind::Closed, operation, message)
+}
+
+/// An attempt to connect: what is not kept goes back to idle.
+struct Attempt<'a, C: Core> {
+    life: &'a Life<C>,
+    running: Option<Running<C::Session>>,
+}
+
+impl<C: Core> Attempt<'_, C> {
+    fn keep(mut self) -> Result<()> {
+        let Some(running) = self.running.take() else {
+            return Ok(());
+        };
+        let mut phase = self.life.phase();
+        if running.tasks.token().is_cancelled() {
+            // Disconnected at this moment.
+            drop(phase);
+            self.running = Some(running);
+            return Err(LinkError::Closed.into_error("connect"));
+        }
+        *phase = Phase::Running(running);
+        Ok(())
+    }
+}
+
+impl<C: Core> Drop for Attempt<'_, C> {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            drop(running);
+            let hub = self.life.core.hub();
+            hub.state().forget_connection();
+            hub.connection(ConnectionState::Disconnected);
+            *self.life.phase() = Phase::Idle;
+        }
+    }
+}
+
+/// A disconnect: however it ends, nothing of the connection is left, and who waits is told.
+struct Closing<'a, C: Core> {
+    life: &'a Life<C>,
+    running: Option<Running<C::Session>>,
+    left: usize,
+}
+
+impl<C: Core> Closing<'_, C> {
+    /// Answers how many calls were left alone.
+    fn finish(&mut self) -> usize {
+        if let Some(running) = self.running.take() {
+            drop(running);
+            let hub = self.life.core.hub();
+            self.left = hub.stop_following();
+            hub.health().disconnected();
+            hub.connection(ConnectionState::Disconnected);
+            *self.life.phase() = Phase::Idle;
+        }
+        self.left
+    }
+}
+
+impl<C: Core> Drop for Closing<'_, C> {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+/// A connector of the caller's, behind an `Arc`.
+#[derive(Debug)]
+pub(crate) struct SharedConnector(pub(crate) Arc<dyn Connect>);
+
+#[async_trait]
+impl Connect for SharedConnector {
+    async fn connect(&self) -> Result<Transport, LinkError> {
+        self.0.connect().await
+    }
+}
