@@ -1,9 +1,8 @@
 //! The codec and the messages of the manager interface, on real and on broken bytes.
 #![cfg(test)]
 
-mod ami_support;
+mod wire_support;
 
-use ami_support::{decode, message};
 use bytes::{Bytes, BytesMut};
 use faxbot_sip::protocol::{
     ami::{
@@ -17,6 +16,7 @@ use faxbot_testkit::{
     replay::{Chunking, Direction, Recording},
 };
 use proptest::prelude::*;
+use wire_support::ami::{decode, message};
 
 fn client(name: &str, conn: u32) -> Vec<Message> {
     let (messages, rest) = decode(Role::Client, [load(name).server_bytes(conn)]);

@@ -1,24 +1,27 @@
 //! The login of the manager interface against a scripted server.
 #![cfg(test)]
 
-mod ami_support;
+mod wire_support;
 
 use std::time::Duration;
 
-use ami_support::{Line, SECOND, action, at_login, login, up};
 use faxbot_sip::protocol::{
     ami::{AmiConfig, Login, server::banner},
     session::{CloseReason, NotTaken, Session},
+};
+use wire_support::{
+    SECOND,
+    ami::{Line, action, at_login, login, up},
 };
 
 #[test]
 fn a_plain_login_waits_for_the_banner_and_for_fully_booted() {
     let mut line = Line::new(login(), AmiConfig::new());
-    assert!(line.actions.is_empty(), "nothing is said before the banner");
+    assert!(line.sent.is_empty(), "nothing is said before the banner");
     line.say(banner("11.0.0"));
-    assert_eq!(line.actions[0].get("Username"), Some(&b"faxbot"[..]));
-    assert_eq!(line.actions[0].get("Secret"), Some(&b"s3cret"[..]));
-    assert_eq!(line.actions[0].get("Events"), Some(&b"on"[..]));
+    assert_eq!(line.sent[0].get("Username"), Some(&b"faxbot"[..]));
+    assert_eq!(line.sent[0].get("Secret"), Some(&b"s3cret"[..]));
+    assert_eq!(line.sent[0].get("Events"), Some(&b"on"[..]));
     line.answer("Success", &[("Message", "Authentication accepted")]);
     assert!(!line.session.is_ready());
     assert_eq!(
@@ -38,13 +41,13 @@ fn a_plain_login_waits_for_the_banner_and_for_fully_booted() {
 fn an_md5_login_hashes_challenge_and_secret() {
     let mut line = Line::new(Login::new("faxbot", "s3cret").unwrap(), AmiConfig::new());
     line.say(banner("11.0.0"));
-    assert_eq!(line.actions[0].get("AuthType"), Some(&b"MD5"[..]));
+    assert_eq!(line.sent[0].get("AuthType"), Some(&b"MD5"[..]));
     let id = line.action().1;
     line.respond(&id, "Success", &[("Challenge", "192569387")]);
     // The key that the server of `01_login_md5_challenge` accepted.
-    let key = line.actions[0].get("Key").unwrap();
+    let key = line.sent[0].get("Key").unwrap();
     assert_eq!(key, b"6dbbd72cbb953d74cac772737e1349c9");
-    assert_eq!(line.actions[0].get("Secret"), None);
+    assert_eq!(line.sent[0].get("Secret"), None);
     line.answer("Success", &[]);
     line.event("FullyBooted", &[]);
     assert!(line.session.is_ready());
@@ -93,14 +96,14 @@ fn an_answer_to_nobody_is_no_challenge() {
     line.respond("forged", "Success", &[("Challenge", "1")]);
     line.respond("forged", "Error", &[("Message", "Authentication failed")]);
     line.event("FullyBooted", &[]);
-    assert_eq!(line.actions.len(), 1, "only our own Challenge was sent");
+    assert_eq!(line.sent.len(), 1, "only our own Challenge was sent");
     assert!(line.closed.is_none() && line.events.is_empty());
 }
 
 #[test]
 fn a_message_before_the_banner_is_a_violation() {
     let mut line = Line::new(login(), AmiConfig::new());
-    let message = ami_support::message("Response: Success\r\n\r\n");
+    let message = wire_support::ami::message("Response: Success\r\n\r\n");
     line.session.handle_frame(message, line.now);
     line.drain();
     assert!(matches!(line.closed, Some(CloseReason::Violation(_))));
@@ -141,7 +144,7 @@ fn another_protocol_in_place_of_the_banner_is_a_violation() {
             matches!(line.closed, Some(CloseReason::Violation(_))),
             "{text:?}"
         );
-        assert!(line.actions.is_empty(), "the secret stays here");
+        assert!(line.sent.is_empty(), "the secret stays here");
     }
 }
 
@@ -195,6 +198,6 @@ fn a_session_that_need_not_wait_is_ready_with_the_login() {
 #[test]
 fn no_secret_shows_in_debug() {
     let line = at_login();
-    let shown = format!("{:?} {:?} {:?}", line.session, login(), line.actions);
+    let shown = format!("{:?} {:?} {:?}", line.session, login(), line.sent);
     assert!(!shown.contains("s3cret"), "{shown}");
 }

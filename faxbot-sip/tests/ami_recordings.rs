@@ -1,11 +1,10 @@
 //! The recordings of a real Asterisk through the codec and through a session.
 #![cfg(test)]
 
-mod ami_support;
+mod wire_support;
 
 use std::{collections::HashMap, time::Duration};
 
-use ami_support::{Line, decode, login, of_kind};
 use bytes::{Bytes, BytesMut};
 use faxbot_sip::protocol::{
     ami::{Action, AmiCodec, AmiConfig, Kind, MAX_MESSAGE, Message, Reply, Role},
@@ -15,6 +14,7 @@ use faxbot_testkit::{
     fixtures,
     replay::{Direction, Recording},
 };
+use wire_support::ami::{Line, decode, login, of_kind};
 
 /// HTTP, and TLS as ciphertext.
 const NO_MANAGER: [&str; 2] = ["asterisk/09_http", "asterisk/10_tls"];
@@ -202,7 +202,7 @@ impl Again {
                 }
                 self.line.request(token, request, Duration::from_secs(3600));
                 let id =
-                    String::from_utf8(self.line.actions[0].action_id().unwrap().to_vec()).unwrap();
+                    String::from_utf8(self.line.sent[0].action_id().unwrap().to_vec()).unwrap();
                 self.asked.insert(token, id);
             }
         }

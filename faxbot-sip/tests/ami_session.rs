@@ -1,16 +1,19 @@
 //! The session of the manager interface against a scripted server, with a clock that stands still.
 #![cfg(test)]
 
-mod ami_support;
+mod wire_support;
 
 use std::time::Duration;
 
-use ami_support::{Line, SECOND, action, at_login, up};
 use faxbot_sip::protocol::{
     ami::{AmiConfig, Answer, server::MessageBuilder},
     session::{CloseReason, NoReply, NotTaken, Session},
 };
 use faxbot_testkit::random::{Seed, TestRng};
+use wire_support::{
+    SECOND,
+    ami::{Line, action, at_login, up},
+};
 
 // Correlation.
 
@@ -439,7 +442,7 @@ fn a_deadline_before_the_bytes_left_takes_them_back() {
     line.session.handle_timeout(line.now);
     line.drain();
     assert_eq!(line.reply().1.unwrap_err(), NoReply::Deadline);
-    assert!(line.actions.is_empty(), "nothing was dialled");
+    assert!(line.sent.is_empty(), "nothing was dialled");
 }
 
 #[test]
@@ -447,7 +450,7 @@ fn a_deadline_that_has_passed_sends_nothing() {
     let mut line = up();
     line.request(5, action("Originate"), Duration::ZERO);
     assert_eq!(line.reply().1.unwrap_err(), NoReply::Deadline);
-    assert!(line.actions.is_empty());
+    assert!(line.sent.is_empty());
 }
 
 #[test]
@@ -501,10 +504,10 @@ fn any_message_is_life_but_our_own_requests_are_not() {
     line.pass(Duration::from_secs(14));
     line.event("Newexten", &[]);
     line.pass(Duration::from_secs(14));
-    assert!(line.actions.is_empty());
+    assert!(line.sent.is_empty());
     line.request(1, action("Status"), 60 * SECOND);
     line.pass(SECOND);
-    assert_eq!(line.actions.len(), 2, "the request and the ping");
+    assert_eq!(line.sent.len(), 2, "the request and the ping");
     line.pass(Duration::from_secs(10));
     assert_eq!(line.closed, Some(CloseReason::Silent));
 }
@@ -541,7 +544,7 @@ fn a_close_says_logoff_and_waits_for_the_good_bye() {
         line.reply().1.is_ok(),
         "an open request still gets its answer"
     );
-    assert_eq!(line.actions[0].action(), Some(&b"Logoff"[..]));
+    assert_eq!(line.sent[0].action(), Some(&b"Logoff"[..]));
     line.answer("Goodbye", &[("Message", "Thanks for all the fish.")]);
     assert_eq!(line.closed, Some(CloseReason::Goodbye));
     assert_eq!(line.session.poll_timeout(), None);
@@ -613,7 +616,7 @@ fn a_closed_session_does_nothing_any_more() {
     line.pass(Duration::from_secs(25));
     assert_eq!(line.closed, Some(CloseReason::Silent));
     // `Line` asserts that nothing comes out after the end.
-    line.actions.clear();
+    line.sent.clear();
     line.event("Newexten", &[]);
     line.respond("x", "Success", &[]);
     assert_eq!(line.session.poll_timeout(), None);
@@ -621,7 +624,7 @@ fn a_closed_session_does_nothing_any_more() {
     line.session.handle_close(line.now);
     line.session.handle_connected(line.now);
     line.drain();
-    assert!(line.actions.is_empty());
+    assert!(line.sent.is_empty());
     assert_eq!(
         line.try_request(2, action("Ping"), SECOND),
         Err(NotTaken::NotReady)
@@ -632,7 +635,7 @@ fn a_closed_session_does_nothing_any_more() {
 fn what_was_queued_when_the_session_ended_is_not_sent() {
     let mut line = up();
     line.pass(Duration::from_secs(24));
-    line.actions.clear();
+    line.sent.clear();
     let token = faxbot_sip::protocol::session::Token(1);
     let deadline = line.now + 60 * SECOND;
     line.session
@@ -642,7 +645,7 @@ fn what_was_queued_when_the_session_ended_is_not_sent() {
     line.session.handle_timeout(line.now);
     line.drain();
     assert_eq!(line.closed, Some(CloseReason::Silent));
-    assert!(line.actions.is_empty());
+    assert!(line.sent.is_empty());
 }
 
 #[test]
@@ -654,7 +657,7 @@ fn times_without_measure_neither_overflow_nor_spin() {
             .with_login_timeouts(far, far),
     );
     line.pass(Duration::from_secs(3600));
-    assert!(line.closed.is_none() && line.actions.is_empty());
+    assert!(line.closed.is_none() && line.sent.is_empty());
     let mut line = Line::up(AmiConfig::new().with_ping(Duration::ZERO, Duration::ZERO));
     assert!(line.session.poll_timeout() > Some(line.now));
     line.pass(SECOND);

@@ -1,21 +1,22 @@
 //! The codec and the frames of the event socket, on real and on broken bytes.
 #![cfg(test)]
 
-mod esl_support;
+mod wire_support;
 
 use std::collections::HashMap;
 
 use bytes::{Bytes, BytesMut};
-use esl_support::{decode, frame, recordings, role_of};
 use faxbot_sip::protocol::{
     esl::{DecodeError, EslCodec, EventError, Format, Frame, Kind, MAX_FRAME, Role, server},
     session::Codec,
 };
 use faxbot_testkit::{
+    fixtures,
     random::Seed,
     replay::{Chunking, Direction, Recording},
 };
 use proptest::prelude::*;
+use wire_support::esl::{bursts, decode, frame, recordings, role_of};
 
 fn load(name: &str) -> Recording {
     Recording::load(&format!("freeswitch/{name}")).unwrap()
@@ -58,7 +59,7 @@ fn named(name: &str, format: Format, header: &str, value: &str) -> Option<Vec<St
 
 #[test]
 fn every_recording_comes_back_byte_for_byte() {
-    for recording in recordings() {
+    for recording in recordings().into_iter().chain(bursts()) {
         for conn in recording.connections() {
             for dir in [Direction::ToClient, Direction::ToServer] {
                 let role = role_of(&recording, dir);
@@ -68,7 +69,7 @@ fn every_recording_comes_back_byte_for_byte() {
                 again.extend_from_slice(&rest);
                 let name = recording.name();
                 assert_eq!(again, recording.bytes(conn, dir), "{name} {conn}");
-                if role == Role::Client {
+                if role == Role::Client && !fixtures::is_burst(name) {
                     assert!(rest.is_empty(), "{name} {conn}: {} left", rest.len());
                     assert!(frames.iter().all(|it| it.kind() != Kind::Other), "{name}");
                 }
@@ -80,7 +81,7 @@ fn every_recording_comes_back_byte_for_byte() {
 #[test]
 fn every_event_of_every_recording_is_read_whole() {
     let mut kinds: HashMap<Kind, usize> = HashMap::new();
-    for recording in recordings() {
+    for recording in recordings().into_iter().chain(bursts()) {
         for conn in recording.connections() {
             for dir in [Direction::ToClient, Direction::ToServer] {
                 if role_of(&recording, dir) != Role::Client {

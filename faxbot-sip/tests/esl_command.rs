@@ -1,14 +1,14 @@
 //! What goes out: commands, logins, and the variables of `originate`.
 #![cfg(test)]
 
-mod esl_support;
+mod wire_support;
 
-use esl_support::decode;
 use faxbot_sip::protocol::esl::{
     Answer, Command, CommandError, Format, Login, MAX_COMMAND, Role, VariableError, Variables,
     argument,
 };
 use proptest::prelude::*;
+use wire_support::esl::decode;
 
 fn wire(command: Result<Command, CommandError>) -> String {
     String::from_utf8(command.unwrap().to_bytes().to_vec()).unwrap()

@@ -1,17 +1,17 @@
 //! The session of the event socket against a server that the test plays.
 #![cfg(test)]
 
-mod esl_support;
+mod wire_support;
 
-use esl_support::{
-    line::{Line, RANDOM, SECOND},
-    recordings,
-};
 use faxbot_sip::protocol::{
     esl::{Command, EslConfig, EslSession, Format, Kind, Login, server},
     session::{CloseReason, NoReply, NotTaken, Session},
 };
 use faxbot_testkit::replay::{Direction, Recording};
+use wire_support::{
+    RANDOM, SECOND,
+    esl::{Line, recordings},
+};
 
 fn ok(token: u64, text: &str) -> (u64, Result<String, NoReply>) {
     (token, Ok(text.to_owned()))
@@ -20,7 +20,7 @@ fn ok(token: u64, text: &str) -> (u64, Result<String, NoReply>) {
 #[test]
 fn a_login_waits_to_be_asked_and_subscribes_to_its_jobs() {
     let mut line = Line::inbound(EslConfig::new());
-    assert!(line.commands.is_empty());
+    assert!(line.sent.is_empty());
     line.bytes(&server::auth_request());
     assert_eq!(line.command(), "auth ClueCon");
     line.reply_ok("accepted");
@@ -104,7 +104,7 @@ fn another_protocol_is_a_violation_and_gets_no_password() {
             matches!(line.closed, Some(CloseReason::Violation(_))),
             "{bytes:?}"
         );
-        assert!(line.commands.is_empty());
+        assert!(line.sent.is_empty());
     }
 }
 
@@ -188,7 +188,7 @@ fn a_command_that_never_left_owes_no_answer() {
     line.now = deadline;
     line.drain();
     assert_eq!(line.answer(), (1, Err(NoReply::Deadline)));
-    assert!(line.commands.is_empty());
+    assert!(line.sent.is_empty());
     line.api(2);
     line.bytes(&server::api_response(b"two"));
     assert_eq!(line.answer(), ok(2, "two"));
@@ -320,7 +320,7 @@ fn an_api_may_silence_the_connection_until_its_deadline() {
     line.request(1, command, 60 * SECOND);
     line.command();
     line.pass(59 * SECOND);
-    assert!(line.commands.is_empty() && line.closed.is_none());
+    assert!(line.sent.is_empty() && line.closed.is_none());
     line.pass(SECOND);
     assert_eq!(line.answer(), (1, Err(NoReply::Deadline)));
     assert_eq!(line.command(), "api uptime");
@@ -411,7 +411,7 @@ fn recorded_conversations_give_each_request_its_own_answer() {
         }
         // What the server says after the login, to as many requests as it answers.
         for conn in recording.connections() {
-            let (frames, _) = esl_support::decode(
+            let (frames, _) = wire_support::esl::decode(
                 faxbot_sip::protocol::esl::Role::Client,
                 [recording.server_bytes(conn)],
             );

@@ -1,37 +1,28 @@
-//! The conformance suites of codec and session, on AMI.
-#![cfg(test)]
-
-use std::{process::ExitCode, sync::Arc, time::Duration};
+//! The Asterisk manager interface.
 
 use bytes::{Bytes, BytesMut};
-use faxbot_sip::protocol::{
-    ami::{
-        Action, AmiCodec, AmiConfig, AmiSession, Kind, Login, MAX_MESSAGE, Message, Reply, Role,
-        server::{MessageBuilder, banner},
-    },
-    session::Codec as _,
+use faxbot_sip::protocol::ami::{
+    Action, AmiCodec, AmiSession, Kind, Login, MAX_MESSAGE, Message, Reply, Role,
+    server::{MessageBuilder, banner},
 };
 use faxbot_testkit::{
     conformance::{
-        self,
-        codec::{self, CodecEnv},
-        session::{self, SessionEnv, SessionServer},
+        Case,
+        codec::CodecEnv,
+        session::{SessionEnv, SessionServer},
     },
     fixtures,
     replay::Recording,
 };
 
-fn main() -> ExitCode {
-    let mut cases = codec::cases(Arc::new(Ami(Role::Client)));
-    cases.extend(codec::cases(Arc::new(Ami(Role::Server))));
-    for md5 in [false, true] {
-        cases.extend(session::cases(Arc::new(AmiEnd { md5 })));
-    }
-    conformance::run(cases)
-}
+use super::{MAX, Server, all, quiet, wire_support::RANDOM};
 
-/// The limit that the codecs of this program have: small, so that endless frames end soon.
-const MAX: usize = 64 * 1024;
+pub(crate) fn cases() -> Vec<Case> {
+    all(
+        [Ami(Role::Client), Ami(Role::Server)],
+        [false, true].map(|md5| AmiEnd { md5 }),
+    )
+}
 
 struct Ami(Role);
 
@@ -121,9 +112,7 @@ impl SessionEnv for AmiEnd {
 
     fn session(&self) -> AmiSession {
         let login = Login::new("faxbot", "s3cret").unwrap().md5(self.md5);
-        // No keep-alive within the time of a request: the cases count what is written.
-        let config = AmiConfig::new().with_ping(Duration::from_secs(60), Duration::from_secs(10));
-        AmiSession::new(login, config, *b"0123456789abcdef")
+        AmiSession::new(login, quiet(), RANDOM)
     }
 
     fn codec(&self) -> AmiCodec {
@@ -131,11 +120,11 @@ impl SessionEnv for AmiEnd {
     }
 
     fn server(&self) -> Box<dyn SessionServer> {
-        Box::new(Server::new(true))
+        server(true)
     }
 
     fn refusing_server(&self) -> Option<Box<dyn SessionServer>> {
-        Some(Box::new(Server::new(false)))
+        Some(server(false))
     }
 
     fn request(&self, n: u64) -> Action {
@@ -162,58 +151,34 @@ impl SessionEnv for AmiEnd {
     }
 }
 
-struct Server {
-    takes_login: bool,
-    codec: AmiCodec,
-    buffer: BytesMut,
+fn server(takes_login: bool) -> Box<dyn SessionServer> {
+    Box::new(Server {
+        codec: AmiCodec::new(Role::Server, MAX_MESSAGE),
+        buffer: BytesMut::new(),
+        opened: vec![banner("11.0.0").raw().clone()],
+        takes_login,
+        answer,
+    })
 }
 
-impl Server {
-    fn new(takes_login: bool) -> Self {
-        Self {
-            takes_login,
-            codec: AmiCodec::new(Role::Server, MAX_MESSAGE),
-            buffer: BytesMut::new(),
+fn answer(action: &Message, takes_login: bool) -> Vec<Bytes> {
+    assert_eq!(action.kind(), Kind::Action);
+    let name = String::from_utf8_lossy(action.action().unwrap()).into_owned();
+    let reply = |word: &str| MessageBuilder::response(word).maybe("ActionID", action.action_id());
+    let reply = match name.as_str() {
+        "Challenge" => reply("Success").header("Challenge", "123456789"),
+        "Login" if !takes_login => reply("Error").header("Message", "Authentication failed"),
+        "Login" => {
+            let accepted = reply("Success")
+                .header("Message", "Authentication accepted")
+                .build()
+                .unwrap();
+            let booted = MessageBuilder::event("FullyBooted").build().unwrap();
+            return vec![accepted.raw().clone(), booted.raw().clone()];
         }
-    }
-
-    fn answer(&self, action: &Message) -> Vec<Bytes> {
-        assert_eq!(action.kind(), Kind::Action);
-        let name = String::from_utf8_lossy(action.action().unwrap()).into_owned();
-        let reply =
-            |word: &str| MessageBuilder::response(word).maybe("ActionID", action.action_id());
-        let reply = match name.as_str() {
-            "Challenge" => reply("Success").header("Challenge", "123456789"),
-            "Login" if !self.takes_login => {
-                reply("Error").header("Message", "Authentication failed")
-            }
-            "Login" => {
-                let accepted = reply("Success")
-                    .header("Message", "Authentication accepted")
-                    .build()
-                    .unwrap();
-                let booted = MessageBuilder::event("FullyBooted").build().unwrap();
-                return vec![accepted.raw().clone(), booted.raw().clone()];
-            }
-            "Logoff" => reply("Goodbye"),
-            "Getvar" => reply("Success").maybe("Value", action.get("Variable")),
-            _ => reply("Success"),
-        };
-        vec![reply.build().unwrap().raw().clone()]
-    }
-}
-
-impl SessionServer for Server {
-    fn opened(&mut self) -> Vec<Bytes> {
-        vec![banner("11.0.0").raw().clone()]
-    }
-
-    fn receive(&mut self, bytes: &[u8]) -> Vec<Bytes> {
-        self.buffer.extend_from_slice(bytes);
-        let mut said = Vec::new();
-        while let Some(action) = self.codec.decode(&mut self.buffer).unwrap() {
-            said.extend(self.answer(&action));
-        }
-        said
-    }
+        "Logoff" => reply("Goodbye"),
+        "Getvar" => reply("Success").maybe("Value", action.get("Variable")),
+        _ => reply("Success"),
+    };
+    vec![reply.build().unwrap().raw().clone()]
 }

@@ -1,39 +1,32 @@
-//! The conformance suites of codec and session, on the event socket of FreeSWITCH.
-#![cfg(test)]
-
-mod esl_support;
-
-use std::{process::ExitCode, sync::Arc, time::Duration};
+//! The event socket of FreeSWITCH.
 
 use bytes::{Bytes, BytesMut};
-use esl_support::{recordings, role_of};
-use faxbot_sip::protocol::{
-    esl::{
-        Command, EslCodec, EslConfig, EslSession, Format, Frame, Login, MAX_FRAME, Reply, Role,
-        server,
-    },
-    session::Codec as _,
+use faxbot_sip::protocol::esl::{
+    Command, EslCodec, EslSession, Format, Frame, MAX_FRAME, Reply, Role, server as wire,
 };
 use faxbot_testkit::{
     conformance::{
-        self,
-        codec::{self, CodecEnv},
-        session::{self, SessionEnv, SessionServer},
+        Case,
+        codec::CodecEnv,
+        session::{SessionEnv, SessionServer},
     },
     replay::Direction,
 };
 
-fn main() -> ExitCode {
-    let mut cases = codec::cases(Arc::new(Esl(Role::Client)));
-    cases.extend(codec::cases(Arc::new(Esl(Role::Server))));
-    for jobs in [false, true] {
-        cases.extend(session::cases(Arc::new(EslEnd { jobs })));
-    }
-    conformance::run(cases)
-}
+use super::{
+    MAX, Server, all, quiet,
+    wire_support::{
+        RANDOM,
+        esl::{login, recordings, role_of},
+    },
+};
 
-/// The limit that the codecs of this program have: small, so that endless frames end soon.
-const MAX: usize = 64 * 1024;
+pub(crate) fn cases() -> Vec<Case> {
+    all(
+        [Esl(Role::Client), Esl(Role::Server)],
+        [false, true].map(|jobs| EslEnd { jobs }),
+    )
+}
 
 struct Esl(Role);
 
@@ -113,10 +106,7 @@ impl SessionEnv for EslEnd {
     }
 
     fn session(&self) -> EslSession {
-        let login = Login::password("ClueCon").unwrap();
-        // No keep-alive within the time of a request: the cases count what is written.
-        let config = EslConfig::new().with_ping(Duration::from_secs(60), Duration::from_secs(10));
-        EslSession::new(login, config, *b"0123456789abcdef")
+        EslSession::new(login(), quiet(), RANDOM)
     }
 
     fn codec(&self) -> EslCodec {
@@ -124,11 +114,11 @@ impl SessionEnv for EslEnd {
     }
 
     fn server(&self) -> Box<dyn SessionServer> {
-        Box::new(Server::new(true))
+        server(true)
     }
 
     fn refusing_server(&self) -> Option<Box<dyn SessionServer>> {
-        Some(Box::new(Server::new(false)))
+        Some(server(false))
     }
 
     fn request(&self, n: u64) -> Command {
@@ -160,54 +150,33 @@ impl SessionEnv for EslEnd {
     }
 }
 
-struct Server {
-    takes_login: bool,
-    codec: EslCodec,
-    buffer: BytesMut,
+fn server(takes_login: bool) -> Box<dyn SessionServer> {
+    Box::new(Server {
+        codec: EslCodec::new(Role::Server, MAX_FRAME),
+        buffer: BytesMut::new(),
+        opened: vec![wire::auth_request()],
+        takes_login,
+        answer,
+    })
 }
 
-impl Server {
-    fn new(takes_login: bool) -> Self {
-        Self {
-            takes_login,
-            codec: EslCodec::new(Role::Server, MAX_FRAME),
-            buffer: BytesMut::new(),
+fn answer(command: &Frame, takes_login: bool) -> Vec<Bytes> {
+    let line = String::from_utf8(command.command().unwrap().to_vec()).unwrap();
+    let one = |bytes| vec![bytes];
+    match line.split(' ').collect::<Vec<_>>().as_slice() {
+        ["auth", _] if takes_login => one(wire::reply("+OK accepted", &[])),
+        ["auth", _] => vec![wire::reply("-ERR invalid", &[]), wire::goodbye()],
+        ["exit"] => vec![wire::reply("+OK bye", &[]), wire::goodbye()],
+        ["api", "eval", number] => one(wire::api_response(number.as_bytes())),
+        ["api", ..] => one(wire::api_response(b"1")),
+        ["bgapi", "eval", number] => {
+            let job = command.get_str("Job-UUID").unwrap();
+            let taken = format!("+OK Job-UUID: {job}");
+            let headers = [("Event-Name", "BACKGROUND_JOB"), ("Job-UUID", &*job)];
+            let reply = wire::reply(&taken, &[("Job-UUID", &job)]);
+            let event = wire::event(Format::Json, &headers, Some(number.as_bytes()));
+            one([reply, event].concat().into())
         }
-    }
-
-    fn answer(&self, command: &Frame) -> Vec<Bytes> {
-        let line = String::from_utf8(command.command().unwrap().to_vec()).unwrap();
-        let one = |bytes| vec![bytes];
-        match line.split(' ').collect::<Vec<_>>().as_slice() {
-            ["auth", _] if self.takes_login => one(server::reply("+OK accepted", &[])),
-            ["auth", _] => vec![server::reply("-ERR invalid", &[]), server::goodbye()],
-            ["exit"] => vec![server::reply("+OK bye", &[]), server::goodbye()],
-            ["api", "eval", number] => one(server::api_response(number.as_bytes())),
-            ["api", ..] => one(server::api_response(b"1")),
-            ["bgapi", "eval", number] => {
-                let job = command.get_str("Job-UUID").unwrap();
-                let taken = format!("+OK Job-UUID: {job}");
-                let headers = [("Event-Name", "BACKGROUND_JOB"), ("Job-UUID", &*job)];
-                let reply = server::reply(&taken, &[("Job-UUID", &job)]);
-                let event = server::event(Format::Json, &headers, Some(number.as_bytes()));
-                one([reply, event].concat().into())
-            }
-            _ => one(server::reply("+OK", &[])),
-        }
-    }
-}
-
-impl SessionServer for Server {
-    fn opened(&mut self) -> Vec<Bytes> {
-        vec![server::auth_request()]
-    }
-
-    fn receive(&mut self, bytes: &[u8]) -> Vec<Bytes> {
-        self.buffer.extend_from_slice(bytes);
-        let mut said = Vec::new();
-        while let Some(command) = self.codec.decode(&mut self.buffer).unwrap() {
-            said.extend(self.answer(&command));
-        }
-        said
+        _ => one(wire::reply("+OK", &[])),
     }
 }
