@@ -2,7 +2,8 @@
 //!
 //! A recording is JSON lines, gzip-compressed, in the order seen on the wire:
 //! `{"t": seconds, "conn": n, "dir": "c2s" | "s2c", "text": ".." | "b64": ".."}`. Chunk borders are
-//! those of the real reads. Lines with `note` carry no bytes.
+//! those of the real reads. Lines with `note` carry no bytes, and those with a `kind` other than
+//! `ext` are of another connection than the recorded one (the SIP side of Yate).
 
 use std::{
     fs::File,
@@ -73,6 +74,7 @@ struct Line {
     t: Option<f64>,
     conn: Option<u32>,
     dir: Option<String>,
+    kind: Option<String>,
     text: Option<String>,
     b64: Option<String>,
 }
@@ -116,6 +118,9 @@ impl Recording {
             };
             let line: Line =
                 serde_json::from_str(&line).map_err(|error| broken(error.to_string()))?;
+            if line.kind.is_some_and(|kind| kind != "ext") {
+                continue;
+            }
             let bytes = match (line.text, line.b64) {
                 (Some(text), None) => Bytes::from(text),
                 (None, Some(text)) => {

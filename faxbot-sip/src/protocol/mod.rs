@@ -8,3 +8,4 @@ mod ids;
 mod keepalive;
 mod outbox;
 pub mod session;
+pub mod yate;
