@@ -247,12 +247,6 @@ impl<S: Session, B: Book> Hub<S, B> {
         self.events(|_, _| vec![SipEvent::AdapterError { severity, error }]);
     }
 
-    /// What is logged about one call has its id, and no number.
-    pub(crate) fn span(&self, call: Option<CallId>) -> tracing::Span {
-        let (adapter, call_id) = (self.name, call.map(tracing::field::display));
-        tracing::debug_span!("call", call_id, adapter)
-    }
-
     /// Answers an error if one of `needs` is missing.
     ///
     /// # Errors
@@ -414,6 +408,12 @@ pub(crate) fn is_passing(error: &Error) -> bool {
             | ErrorKind::Closed
             | ErrorKind::Protocol
     )
+}
+
+/// What is logged about one call has its id, and no number.
+pub(crate) fn call_span(adapter: &'static str, id: Option<CallId>) -> tracing::Span {
+    let call_id = id.map(tracing::field::display);
+    tracing::debug_span!("call", call_id, adapter)
 }
 
 impl<S: Session, B: Book> fmt::Debug for Hub<S, B> {

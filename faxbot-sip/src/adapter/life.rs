@@ -5,7 +5,6 @@ use std::{
     time::Duration,
 };
 
-use async_trait::async_trait;
 use faxbot_core::{
     Error, ErrorKind, Result,
     random::SharedRandom,
@@ -19,9 +18,7 @@ use super::{
     pump::pump,
 };
 use crate::{
-    driver::{
-        Connect, Handle, Link, LinkError, LinkOptions, RoundTripObserver, SessionFactory, Transport,
-    },
+    driver::{Connect, Handle, Link, LinkError, LinkOptions, RoundTripObserver, SessionFactory},
     protocol::session::Session,
 };
 
@@ -391,16 +388,5 @@ impl<C: Core> Closing<'_, C> {
 impl<C: Core> Drop for Closing<'_, C> {
     fn drop(&mut self) {
         self.finish();
-    }
-}
-
-/// A connector of the caller's, behind an `Arc`.
-#[derive(Debug)]
-pub(crate) struct SharedConnector(pub(crate) Arc<dyn Connect>);
-
-#[async_trait]
-impl Connect for SharedConnector {
-    async fn connect(&self) -> Result<Transport, LinkError> {
-        self.0.connect().await
     }
 }

@@ -1,9 +1,22 @@
 //! Protocol meaning to [`SipAdapter`](faxbot_core::sip::SipAdapter): one folder a server.
 
+#[cfg(any(feature = "freeswitch", feature = "yate"))]
+mod books;
 mod calls;
+mod endpoint;
+#[cfg(any(feature = "freeswitch", feature = "yate"))]
+mod fax_run;
 mod hub;
 mod life;
+#[cfg(any(feature = "freeswitch", feature = "yate"))]
+mod placing;
 mod pump;
+mod settings;
+mod sip_headers;
+mod spool;
 
 #[cfg(feature = "asterisk")]
 pub mod asterisk;
+
+#[cfg(feature = "freeswitch")]
+pub mod freeswitch;

@@ -13,6 +13,15 @@ use faxbot_core::{
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::adapter::{
+    settings::{
+        self, RawConnection, RawEvents, RawSpool, RawTls, Rules, around_uri, directory, names,
+    },
+    spool::SpoolConfig,
+};
+
+pub use crate::adapter::settings::TlsConfig as AsteriskTls;
+
 /// Every field of the configuration, with its aliases, default and documentation.
 pub const FIELDS: FieldTable = FieldTable::new(
     &["asterisk", "elastix"],
@@ -22,35 +31,35 @@ pub const FIELDS: FieldTable = FieldTable::new(
         Field::new("auth.username", Kind::Text, "manager account").aliases(&["user"]).required().server_name("section name in manager.conf"),
         Field::new("auth.password", Kind::Secret, "secret of the account").aliases(&["secret"]).required().server_name("secret"),
         Field::new("options.login", Kind::Enum(&["md5", "plain"]), "how the secret is proven; `plain` sends it as it is").default("md5"),
-        Field::new("options.tls", Kind::Bool, "TLS from the first byte").default("false").server_name("tlsenable, tlsbindaddr"),
-        Field::new("options.tls_ca", Kind::Path, "PEM file of the authorities that may sign the server's certificate; without it those of the system"),
-        Field::new("options.tls_certificate", Kind::Path, "PEM file of our own certificate chain"),
-        Field::new("options.tls_key", Kind::Path, "PEM file of its key"),
-        Field::new("options.tls_server_name", Kind::Host, "name that the server's certificate must hold; without it the host"),
-        Field::new("options.instance", Kind::Text, "names what we leave at the server, so that several processes can share it: 1 to 24 letters, digits or `_`").default("faxbot"),
+        settings::TLS.server_name("tlsenable, tlsbindaddr"),
+        settings::TLS_CA,
+        settings::TLS_CERTIFICATE,
+        settings::TLS_KEY,
+        settings::TLS_SERVER_NAME,
+        settings::INSTANCE,
         Field::new("options.dial", Kind::Text, "dial string of a number or an extension, with one `{number}`").default("PJSIP/{number}").aliases(&["dial_template"]).server_name("Channel"),
-        Field::new("options.number_format", Kind::Any, "how `{number}` is filled from a number: `e164`, `digits`, `{\"national\": {\"cc\", \"trunk_prefix\"}}`, `{\"prefix\": \"...\"}`"),
+        settings::NUMBER_FORMAT,
         Field::new("options.sip_dial", Kind::Text, "dial string of a SIP URI, with one `{uri}` (`PJSIP/endpoint/{uri}`); without it URIs cannot be dialled").server_name("Channel"),
         Field::new("options.context", Kind::Text, "dialplan context of an extension that names none").default("default").server_name("Context"),
-        Field::new("options.connect_timeout", Kind::DURATION, "how long `connect` may take, login and set-up included").default("15s"),
-        Field::new("options.request_timeout", Kind::DURATION, "how long an answer of the manager may take").default("10s"),
-        Field::new("options.keepalive", Kind::DURATION, "a silent connection is asked after this long").default("15s"),
-        Field::new("options.wait_for_server", Kind::Bool, "go on trying when the first attempt to connect fails").default("false"),
-        Field::new("options.hangup_on_close", Kind::Bool, "hang up our calls on disconnect").default("false"),
+        settings::CONNECT_TIMEOUT,
+        settings::REQUEST_TIMEOUT,
+        settings::KEEPALIVE,
+        settings::WAIT_FOR_SERVER,
+        settings::HANGUP_ON_CLOSE,
         Field::new("options.dialplan_context", Kind::Text, "the adapter's own extensions, that calls are sent to and that keep their outcome: `auto` makes them at run time, a name is a context of your dialplan, `off` does without").default("auto"),
-        Field::new("options.spool", Kind::Path, "directory for the pages, as we see it; without it no fax can be sent"),
-        Field::new("options.spool_remote", Kind::Path, "the same directory as Asterisk sees it").default_note("as `spool`"),
-        Field::new("options.spool_group", Kind::Text, "group of the files, by name or number, that Asterisk's user belongs to; without it the directory's own rule holds"),
+        settings::SPOOL,
+        settings::SPOOL_REMOTE,
+        settings::SPOOL_GROUP,
         Field::new("options.incoming_context", Kind::Text, "dialplan context whose calls wait in `AGI(agi:async)` for our decision; without it no incoming call is taken"),
-        Field::new("options.incoming_deadline", Kind::DURATION, "an incoming call that nobody decided on is rejected after this long").default("20s"),
+        settings::INCOMING_DEADLINE,
         Field::new("options.incoming_headers", Kind::Text, "names of SIP headers that an incoming call is told with, separated by commas"),
-        Field::new("options.station_id", Kind::Text, "what we call ourselves to the sender of a fax: 1 to 20 digits, letters, `+` or blanks"),
+        settings::STATION_ID,
         Field::new("options.recordings", Kind::Path, "directory of recordings, as Asterisk sees it; without it Asterisk's own `monitor` directory").server_name("MixMonitor"),
         Field::new("options.music", Kind::Text, "class of the music that a held call hears").default("default").server_name("musiconhold.conf"),
         Field::new("options.message_to", Kind::Text, "destination of a message to a number or an extension, with one `{number}`").default("pjsip:{number}").server_name("Destination"),
         Field::new("options.sip_message_to", Kind::Text, "destination of a message to a SIP URI, with one `{uri}` (`pjsip:endpoint/{uri}`); without it messages to URIs cannot be sent").server_name("Destination"),
         Field::new("options.presence", Kind::Bool, "tell of every change of a device or an extension that has a hint").default("true"),
-        Field::new("options.raw_events", Kind::Enum(&["unknown", "all", "off"]), "which of the server's events are passed on as they are: those without a form of ours, all, or none").default("unknown"),
+        settings::RAW_EVENTS,
         Field::new("options.fax_poll", Kind::DURATION, "how often the progress of running faxes is asked for").default("2s"),
     ],
 );
@@ -126,18 +135,6 @@ pub struct AsteriskConfig {
     pub fax_poll: Duration,
 }
 
-/// TLS of the manager.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct AsteriskTls {
-    /// Authorities that may sign the server's certificate; those of the system by default.
-    pub ca: Option<PathBuf>,
-    /// Our own certificate chain and its key.
-    pub client: Option<(PathBuf, PathBuf)>,
-    /// The name that the server's certificate must hold; the host by default.
-    pub server_name: Option<String>,
-}
-
 /// Where the outcome of a call is written when it ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -148,39 +145,6 @@ pub enum DialplanContext {
     Named(String),
     /// Nothing is kept: the outcome of a call that ends while the link is down is unknown.
     Off,
-}
-
-/// Which events of the server become [`SipEvent::Raw`](faxbot_core::sip::SipEvent::Raw).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum RawEvents {
-    /// Those that have no form of ours.
-    Unknown,
-    /// All, also those that were understood.
-    All,
-    /// None; the server is asked for less, too.
-    Off,
-}
-
-/// One directory as we and as Asterisk see it.
-#[derive(Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SpoolConfig {
-    /// As we see it.
-    pub local: PathBuf,
-    /// As Asterisk sees it, without a slash at its end.
-    pub remote: String,
-    /// The group of the files, by name or number.
-    pub group: Option<String>,
-}
-
-impl std::fmt::Debug for SpoolConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SpoolConfig")
-            .field("group", &self.group)
-            .finish_non_exhaustive()
-    }
 }
 
 #[derive(Deserialize)]
@@ -200,29 +164,18 @@ struct RawAuth {
 #[derive(Deserialize)]
 struct RawOptions {
     login: String,
-    tls: bool,
-    tls_ca: Option<PathBuf>,
-    tls_certificate: Option<PathBuf>,
-    tls_key: Option<PathBuf>,
-    tls_server_name: Option<String>,
-    instance: String,
+    #[serde(flatten)]
+    tls: RawTls,
+    #[serde(flatten)]
+    connection: RawConnection,
     dial: DialTemplate,
     #[serde(default)]
     number_format: NumberFormat,
     sip_dial: Option<String>,
     context: String,
-    #[serde(with = "duration")]
-    connect_timeout: Duration,
-    #[serde(with = "duration")]
-    request_timeout: Duration,
-    #[serde(with = "duration")]
-    keepalive: Duration,
-    wait_for_server: bool,
-    hangup_on_close: bool,
     dialplan_context: String,
-    spool: Option<PathBuf>,
-    spool_remote: Option<String>,
-    spool_group: Option<String>,
+    #[serde(flatten)]
+    spool: RawSpool,
     incoming_context: Option<String>,
     #[serde(with = "duration")]
     incoming_deadline: Duration,
@@ -275,13 +228,10 @@ impl AsteriskConfig {
     /// stays.
     #[must_use]
     pub fn with_spool(mut self, local: impl Into<PathBuf>, remote: impl Into<String>) -> Self {
-        let remote: String = remote.into();
-        let remote = remote.trim_end_matches('/').to_owned();
-        self.spool = Some(SpoolConfig {
-            local: local.into(),
-            remote,
-            group: self.spool.take().and_then(|spool| spool.group),
-        });
+        let group = self.spool.take().and_then(|spool| spool.group);
+        let mut spool = SpoolConfig::new(local, remote);
+        spool.group = group;
+        self.spool = Some(spool);
         self
     }
 }
@@ -289,67 +239,37 @@ impl AsteriskConfig {
 impl Raw {
     fn into_config(self) -> AsteriskConfig {
         let options = self.options;
-        let tls = options.tls.then(|| AsteriskTls {
-            ca: options.tls_ca,
-            client: options.tls_certificate.zip(options.tls_key),
-            server_name: options.tls_server_name,
-        });
-        let sip_dial = options
-            .sip_dial
-            .as_deref()
-            .and_then(|dial| dial.split_once(URI));
-        let sip_message_to = options
-            .sip_message_to
-            .as_deref()
-            .and_then(|to| to.split_once(URI));
-        let headers = options.incoming_headers.unwrap_or_default();
-        let headers = headers.split(',').map(str::trim);
-        let remote = options.spool_remote;
-        let spool = options.spool.map(|local| SpoolConfig {
-            remote: remote
-                .unwrap_or_else(|| local.to_string_lossy().into_owned())
-                .trim_end_matches('/')
-                .to_owned(),
-            local,
-            group: options.spool_group,
-        });
         AsteriskConfig {
             host: self.host,
             port: self.port,
             username: self.auth.username,
             password: self.auth.password,
             md5: options.login == "md5",
-            tls,
-            instance: options.instance,
-            sip_dial: sip_dial.map(|(before, after)| (before.to_owned(), after.to_owned())),
+            tls: options.tls.into_config(),
+            instance: options.connection.instance,
+            sip_dial: around_uri(options.sip_dial.as_deref()),
             dial: options.dial,
             number_format: options.number_format,
             context: options.context,
-            connect_timeout: options.connect_timeout,
-            request_timeout: options.request_timeout,
-            keepalive: options.keepalive,
-            wait_for_server: options.wait_for_server,
-            hangup_on_close: options.hangup_on_close,
+            connect_timeout: options.connection.connect_timeout,
+            request_timeout: options.connection.request_timeout,
+            keepalive: options.connection.keepalive,
+            wait_for_server: options.connection.wait_for_server,
+            hangup_on_close: options.connection.hangup_on_close,
             dialplan: match options.dialplan_context.as_str() {
                 "auto" => DialplanContext::Auto,
                 "off" => DialplanContext::Off,
                 name => DialplanContext::Named(name.to_owned()),
             },
-            spool,
+            spool: options.spool.into_config(),
             incoming_context: options.incoming_context,
             incoming_deadline: options.incoming_deadline,
-            incoming_headers: headers
-                .filter(|name| !name.is_empty())
-                .map(str::to_owned)
-                .collect(),
+            incoming_headers: names(options.incoming_headers),
             station_id: options.station_id,
-            recordings: options
-                .recordings
-                .map(|path| path.trim_end_matches('/').to_owned()),
+            recordings: options.recordings.map(directory),
             music: options.music,
             message_to: options.message_to,
-            sip_message_to: sip_message_to
-                .map(|(before, after)| (before.to_owned(), after.to_owned())),
+            sip_message_to: around_uri(options.sip_message_to.as_deref()),
             presence: options.presence,
             raw_events: options.raw_events,
             fax_poll: options.fax_poll,
@@ -357,129 +277,23 @@ impl Raw {
     }
 }
 
-const URI: &str = "{uri}";
+/// A comma ends an argument of `SendFAX`, `MixMonitor` and `Dial`, and `&` joins two; neither can be
+/// quoted there.
+const SEPARATORS: &[char] = &[',', '&'];
 
 /// What concerns several fields, or the inside of one.
 fn rules(value: &Value) -> Vec<ConfigError> {
-    let option = |name: &str| value.get("options").and_then(|options| options.get(name));
-    let text = |name: &str| option(name).and_then(Value::as_str);
-    let mut problems = Vec::new();
-    let mut refuse = |name: &str, problem: &str, expected: &str| {
-        problems.push(ConfigError::new(
-            format!("options.{name}"),
-            problem,
-            expected,
-        ));
-    };
-    if text("instance").is_some_and(|instance| !is_word(instance, 24)) {
-        refuse(
-            "instance",
-            "not a short name",
-            "1 to 24 letters, digits or _",
-        );
-    }
-    for name in ["context", "dialplan_context", "incoming_context", "music"] {
-        if text(name).is_some_and(|context| !is_word(context, 79)) {
-            refuse(
-                name,
-                "not a name of the server's configuration",
-                "1 to 79 letters, digits, _ or -",
-            );
-        }
-    }
-    if let Some(template) = text("dial")
-        && template.parse::<DialTemplate>().is_err()
-    {
-        refuse(
-            "dial",
-            "not a dial template",
-            "a dial string with one {number}, such as PJSIP/{number}@trunk",
-        );
-    }
-    if let Some(format) = option("number_format")
-        && serde_json::from_value::<NumberFormat>(format.clone()).is_err()
-    {
-        refuse(
-            "number_format",
-            "not a number format",
-            "e164, digits, national with cc and trunk_prefix, or prefix",
-        );
-    }
-    if text("sip_dial")
-        .is_some_and(|dial| dial.matches(URI).count() != 1 || dial.contains([',', '&']))
-    {
-        refuse(
-            "sip_dial",
-            "not a dial string for URIs",
-            "a dial string with one {uri}, without comma or &",
-        );
-    }
-    if let Some(template) = text("message_to")
-        && template.parse::<DialTemplate>().is_err()
-    {
-        refuse(
-            "message_to",
-            "not a destination",
-            "a destination with one {number}, such as pjsip:{number}",
-        );
-    }
-    if text("sip_message_to").is_some_and(|to| to.matches(URI).count() != 1) {
-        refuse(
-            "sip_message_to",
-            "not a destination for URIs",
-            "a destination with one {uri}, such as pjsip:endpoint/{uri}",
-        );
-    }
-    if text("incoming_headers")
-        .is_some_and(|names| names.split(',').any(|name| !is_word(name.trim(), 64)))
-    {
-        refuse(
-            "incoming_headers",
-            "not names of headers",
-            "names such as X-Account, separated by commas",
-        );
-    }
-    // A comma ends an argument of MixMonitor.
-    if text("recordings").is_some_and(|path| path.contains([',', '&']) || !path.starts_with('/')) {
-        refuse(
-            "recordings",
-            "a path that Asterisk cannot be given",
-            "an absolute path without comma or &",
-        );
-    }
-    if option("tls_certificate").is_some() != option("tls_key").is_some() {
-        refuse(
-            "tls_key",
-            "certificate and key belong together",
-            "both tls_certificate and tls_key, or neither",
-        );
-    }
-    if text("spool").is_none() && text("spool_remote").is_some() {
-        refuse(
-            "spool",
-            "missing",
-            "our view of the directory that spool_remote names",
-        );
-    }
-    // A comma ends an argument of SendFAX and `&` joins two files; neither can be quoted there.
-    if text("spool_remote")
-        .or(text("spool"))
-        .is_some_and(|path| path.contains([',', '&']) || !path.starts_with('/'))
-    {
-        refuse(
-            "spool_remote",
-            "a path that Asterisk cannot be given",
-            "an absolute path without comma or &",
-        );
-    }
-    problems
-}
-
-fn is_word(text: &str, most: usize) -> bool {
-    (1..=most).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    let mut rules = Rules::new(value);
+    rules.common();
+    rules.words(&["context", "dialplan_context", "incoming_context", "music"]);
+    rules.number_template("dial", "dial string", "PJSIP/{number}@trunk");
+    rules.uri_template("sip_dial", "dial string", SEPARATORS);
+    rules.number_template("message_to", "destination", "pjsip:{number}");
+    rules.uri_template("sip_message_to", "destination", &[]);
+    rules.header_names("incoming_headers");
+    rules.remote_path("recordings", SEPARATORS);
+    rules.spool(SEPARATORS);
+    rules.problems()
 }
 
 #[cfg(test)]

@@ -3,13 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use faxbot_core::Result;
-#[cfg(not(feature = "tls"))]
-use faxbot_core::{Error, ErrorKind};
 
-use super::{AsteriskAdapter, config::AsteriskConfig, diet::mask, request::refused, run::work};
+use super::{AsteriskAdapter, diet::mask, request::refused, run::work};
 use crate::{
-    adapter::life::{Running, SharedConnector, Start},
-    driver::{Connect, Endpoint},
+    adapter::{
+        endpoint::{connector, secured},
+        life::{Running, Start},
+    },
+    driver::Endpoint,
     protocol::ami::{AmiCodec, AmiConfig, AmiSession, Login, MAX_MESSAGE, Role},
 };
 
@@ -38,7 +39,11 @@ impl AsteriskAdapter {
                 BOOT_TIMEOUT.min(config.connect_timeout / 2),
             );
         let start = Start {
-            connector: self.connector()?,
+            connector: connector(self.connector.as_ref(), || {
+                let endpoint = Endpoint::tcp(config.host.as_str(), config.port)
+                    .with_connect_timeout(config.connect_timeout);
+                secured(endpoint, config.tls.as_ref())
+            })?,
             factory: move |random: [u8; 32]| {
                 let mut id = [0; 16];
                 for (byte, random) in id.iter_mut().zip(random) {
@@ -54,38 +59,4 @@ impl AsteriskAdapter {
         let core = Arc::clone(&self.core);
         Running::start(&self.core, start, |handle| work(core, handle))
     }
-
-    fn connector(&self) -> Result<Box<dyn Connect>> {
-        if let Some(connector) = &self.connector {
-            return Ok(Box::new(SharedConnector(Arc::clone(connector))));
-        }
-        let config = &self.core.config;
-        let endpoint = Endpoint::tcp(config.host.as_str(), config.port)
-            .with_connect_timeout(config.connect_timeout);
-        Ok(Box::new(secured(endpoint, config)?))
-    }
-}
-
-#[cfg(feature = "tls")]
-fn secured(endpoint: Endpoint, config: &AsteriskConfig) -> Result<Endpoint> {
-    let Some(tls) = &config.tls else {
-        return Ok(endpoint);
-    };
-    let mut options = crate::driver::TlsOptions::default();
-    options.ca_file.clone_from(&tls.ca);
-    options.client_certificate.clone_from(&tls.client);
-    options.server_name.clone_from(&tls.server_name);
-    endpoint.with_tls(&options)
-}
-
-#[cfg(not(feature = "tls"))]
-fn secured(endpoint: Endpoint, config: &AsteriskConfig) -> Result<Endpoint> {
-    if config.tls.is_some() {
-        return Err(Error::new(
-            ErrorKind::Config,
-            "connect",
-            "options.tls needs the feature tls of faxbot-sip",
-        ));
-    }
-    Ok(endpoint)
 }

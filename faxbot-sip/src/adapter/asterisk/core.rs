@@ -6,16 +6,19 @@ use std::{ops::Deref, time::Duration};
 use faxbot_core::{Error, ErrorKind, Result, clock::SharedClock, id::CallId, sip::Severity};
 
 use super::{
+    NAME,
     abilities::Abilities,
     books::Books,
     config::AsteriskConfig,
     outcome::OutcomeStore,
     pump::take,
     server::{Extent, Presence, Server},
-    spool::Spool,
 };
 use crate::{
-    adapter::hub::{self, Hub},
+    adapter::{
+        hub::{self, Hub},
+        spool::Spool,
+    },
     driver::Handle,
     protocol::ami::{AmiSession, Message},
 };
@@ -91,7 +94,7 @@ impl Core {
             config,
             store,
             spool,
-            hub: Hub::new("asterisk", clock, books, capabilities),
+            hub: Hub::new(NAME, clock, books, capabilities),
         }
     }
 

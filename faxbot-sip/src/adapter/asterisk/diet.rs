@@ -5,12 +5,8 @@
 
 use faxbot_core::{ErrorKind, Result};
 
-use super::{
-    config::{AsteriskConfig, RawEvents},
-    request::action,
-    server::Server,
-};
-use crate::protocol::ami::Message;
+use super::{config::AsteriskConfig, request::action, server::Server};
+use crate::{adapter::settings::RawEvents, protocol::ami::Message};
 
 const OPERATION: &str = "connect";
 

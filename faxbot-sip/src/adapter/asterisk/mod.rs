@@ -81,7 +81,6 @@ mod request;
 mod rooms;
 mod run;
 mod server;
-mod spool;
 mod transfer;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -93,7 +92,7 @@ use faxbot_core::{
     config::ConfigErrors,
     event::EventStream,
     fax::{FaxCall, FaxRequest, TakenFax},
-    id::CallRef,
+    id::{CallId, CallRef},
     message::MessageResult,
     plugin::Page,
     random::{SharedRandom, SystemRandom},
@@ -108,13 +107,18 @@ use serde_json::Value;
 use tracing::Instrument as _;
 
 pub use self::{
-    config::{
-        AsteriskConfig, AsteriskTls, DialplanContext, FIELDS, RawEvents, SCHEMES, SpoolConfig,
-    },
+    config::{AsteriskConfig, AsteriskTls, DialplanContext, FIELDS, SCHEMES},
     preflight::{Preflight, PreflightProblem},
 };
 use self::{core::Core, outcome::channel_id, server::Server};
-use crate::{adapter::life::Life, driver::Connect};
+pub use super::{settings::RawEvents, spool::SpoolConfig};
+use crate::{
+    adapter::{hub, life::Life},
+    driver::Connect,
+};
+
+/// The name in logs.
+const NAME: &str = "asterisk";
 
 /// One Asterisk. Clones share it.
 #[derive(Clone)]
@@ -210,14 +214,14 @@ impl SipAdapter for AsteriskAdapter {
     }
 
     async fn make_call(&self, request: CallRequest) -> Result<Call> {
-        let span = self.core.span(Some(request.id));
+        let span = call_span(Some(request.id));
         self.place_call(request).instrument(span).await
     }
 
     async fn hangup(&self, call: &CallRef) -> Result<HangupOutcome> {
         let server = self.server("hangup");
         place::hang_up(&self.core, server, call)
-            .instrument(self.core.span(call.id))
+            .instrument(call_span(call.id))
             .await
     }
 
@@ -274,7 +278,7 @@ impl SipAdapter for AsteriskAdapter {
 
     async fn accept(&self, call: &CallRef, accept_as: AcceptAs) -> Result<()> {
         self.core.require(&[accept_as.capability()], "accept")?;
-        let span = self.core.span(call.id);
+        let span = call_span(call.id);
         accept::accept(&self.core, self.server("accept")?, call, accept_as)
             .instrument(span)
             .await
@@ -283,13 +287,13 @@ impl SipAdapter for AsteriskAdapter {
     async fn reject(&self, call: &CallRef, cause: RejectCause) -> Result<()> {
         self.core.require(&[Capability::Incoming], "reject")?;
         decide::reject(&self.core, self.server("reject")?, call, cause)
-            .instrument(self.core.span(call.id))
+            .instrument(call_span(call.id))
             .await
     }
 
     async fn transfer(&self, request: TransferRequest) -> Result<()> {
         self.core.require(&[request.capability()], "transfer")?;
-        let span = self.core.span(request.call.id);
+        let span = call_span(request.call.id);
         let (core, server) = (Arc::clone(&self.core), self.server("transfer")?);
         let order = async move { transfer::transfer(&core, &server, request).await };
         self.life
@@ -300,7 +304,7 @@ impl SipAdapter for AsteriskAdapter {
     async fn hold(&self, call: &CallRef) -> Result<()> {
         self.core.require(&[Capability::Hold], "hold")?;
         let (core, server, call) = (Arc::clone(&self.core), self.server("hold")?, call.clone());
-        let span = self.core.span(call.id);
+        let span = call_span(call.id);
         let order = async move { hold::hold(&core, &server, &call).await };
         self.life.carry_out("hold", order.instrument(span)).await
     }
@@ -308,7 +312,7 @@ impl SipAdapter for AsteriskAdapter {
     async fn resume(&self, call: &CallRef) -> Result<()> {
         self.core.require(&[Capability::Hold], "resume")?;
         let (core, server, call) = (Arc::clone(&self.core), self.server("resume")?, call.clone());
-        let span = self.core.span(call.id);
+        let span = call_span(call.id);
         let order = async move { hold::resume(&core, &server, &call).await };
         self.life.carry_out("resume", order.instrument(span)).await
     }
@@ -322,7 +326,7 @@ impl SipAdapter for AsteriskAdapter {
 
     async fn record(&self, request: RecordRequest) -> Result<()> {
         self.core.require(&[Capability::Record], "record")?;
-        let span = self.core.span(request.call.id);
+        let span = call_span(request.call.id);
         record::record(&self.core, self.server("record")?, request)
             .instrument(span)
             .await
@@ -330,7 +334,7 @@ impl SipAdapter for AsteriskAdapter {
 
     async fn send_dtmf(&self, request: DtmfRequest) -> Result<()> {
         self.core.require(&[Capability::SendDtmf], "send_dtmf")?;
-        let span = self.core.span(request.call.id);
+        let span = call_span(request.call.id);
         dtmf::send(&self.core, self.server("send_dtmf")?, request)
             .instrument(span)
             .await
@@ -354,14 +358,18 @@ impl SipAdapter for AsteriskAdapter {
     async fn take_fax(&self, call: &CallRef) -> Result<TakenFax> {
         self.core.require(&[Capability::ReceiveFax], "take_fax")?;
         receive::take(&self.core, self.server("take_fax"), call)
-            .instrument(self.core.span(call.id))
+            .instrument(call_span(call.id))
             .await
     }
 
     async fn send_fax(&self, request: FaxRequest) -> Result<FaxCall> {
-        let span = self.core.span(Some(request.id));
+        let span = call_span(Some(request.id));
         self.place_fax(request).instrument(span).await
     }
+}
+
+fn call_span(id: Option<CallId>) -> tracing::Span {
+    hub::call_span(NAME, id)
 }
 
 impl fmt::Debug for AsteriskAdapter {

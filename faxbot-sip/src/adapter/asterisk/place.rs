@@ -12,9 +12,12 @@ use faxbot_core::{
 
 use super::{
     AsteriskAdapter, answer::OnceAnswered, core::Core, legs::Plan, line::NewLine, lookup::is_of,
-    outcome::channel_id, request, run::clear_spool, server::Server, server_of, spool::Pages,
+    outcome::channel_id, request, server::Server, server_of,
 };
-use crate::adapter::hub::Book as _;
+use crate::adapter::{
+    hub::Book as _,
+    spool::{self, Pages},
+};
 use crate::protocol::ami::{Action, Reply};
 
 impl AsteriskAdapter {
@@ -199,7 +202,7 @@ async fn originate(
                 return Err(error.with_call_id(id));
             }
             if is_fax {
-                clear_spool(core, id).await;
+                spool::clear(core.spool.as_ref(), id).await;
             }
             Err(placing.give_up(error))
         }

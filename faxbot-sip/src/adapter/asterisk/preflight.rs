@@ -10,8 +10,8 @@ use super::{
     outcome::channel_id,
     request::action,
     server::{Extent, Presence, Server},
-    spool::Spool,
 };
+use crate::adapter::spool::Spool;
 
 /// What the probe file holds: the first bytes of a TIFF, so that what Asterisk reads is what a fax
 /// starts with.

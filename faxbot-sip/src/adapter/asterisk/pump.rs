@@ -7,8 +7,8 @@ use faxbot_core::{
     sip::{ConnectionState, RawEvent, SipEvent},
 };
 
-use super::{config::RawEvents, core::Core, diet};
-use crate::protocol::ami::Message;
+use super::{core::Core, diet};
+use crate::{adapter::settings::RawEvents, protocol::ami::Message};
 
 pub(super) fn take(core: &Core, event: &Message) {
     if event.is_event("FullyBooted")

@@ -15,8 +15,8 @@ use super::{
     lookup::is_of,
     outcome::{FaxContext, KIND, KIND_RECEIVE},
     server::Server,
-    spool::{Spool, Taken},
 };
+use crate::adapter::spool::{Spool, Taken};
 
 const OPERATION: &str = "take_fax";
 

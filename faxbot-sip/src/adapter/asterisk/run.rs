@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use faxbot_core::{Error, ErrorKind, Result, id::CallId, sip::Severity, task::blocking};
+use faxbot_core::{Error, ErrorKind, Result, id::CallId, sip::Severity};
 
 use tracing::Instrument as _;
 
@@ -16,7 +16,7 @@ use super::{
     abilities::Abilities,
     announce, answer,
     books::Todo,
-    control,
+    call_span, control,
     core::Core,
     decide, diet, history,
     identity::Identity,
@@ -26,7 +26,10 @@ use super::{
     server::{Extent, Server},
 };
 use crate::{
-    adapter::hub::{Book as _, Turn, is_passing},
+    adapter::{
+        hub::{Book as _, Turn, is_passing},
+        spool,
+    },
     driver::{Handle, Setup},
     protocol::ami::AmiSession,
 };
@@ -123,7 +126,7 @@ impl Worker {
         match todo {
             Todo::Settle(id) => {
                 settle(core, server, id)
-                    .instrument(core.span(Some(id)))
+                    .instrument(call_span(Some(id)))
                     .await
             }
             Todo::Check(id) => {
@@ -230,19 +233,9 @@ async fn finish(core: &Core, id: CallId, report: Option<&Report>) {
     // The pages first: whoever hears the outcome may rely on their being gone.
     let is_fax = core.state().books.is_fax(id);
     if is_fax {
-        clear_spool(core, id).await;
+        spool::clear(core.spool.as_ref(), id).await;
     }
     core.events(|state, now| state.books.finish(id, report, now));
-}
-
-/// The pages of a fax go when its outcome is final.
-pub(super) async fn clear_spool(core: &Core, id: CallId) {
-    if let Some(spool) = core.spool.clone() {
-        let removed = blocking("send_fax", move || spool.remove(id)).await;
-        if !matches!(removed, Ok(Ok(()))) {
-            tracing::warn!(call_id = %id, "asterisk: the pages of a fax could not be removed from the spool; the next connect tries again");
-        }
-    }
 }
 
 /// Everything that makes a connection "connected": which run of Asterisk this is, the outcome
@@ -295,9 +288,6 @@ async fn learn(core: &Core, server: &Server) -> Result<Result<()>> {
 }
 
 async fn sweep_spool(core: &Core, list: &[LiveChannel]) {
-    let Some(spool) = core.spool.clone() else {
-        return;
-    };
     let live = list
         .iter()
         .filter_map(|channel| match Leg::of(&channel.uniqueid) {
@@ -305,21 +295,7 @@ async fn sweep_spool(core: &Core, list: &[LiveChannel]) {
             _ => None,
         });
     let keep = live.chain(core.state().books.calls.live()).collect();
-    match blocking("connect", move || spool.sweep(&keep)).await {
-        Ok(Ok(0)) => {}
-        Ok(Ok(swept)) => tracing::info!(
-            swept,
-            "asterisk: leftover pages were removed from the spool"
-        ),
-        _ => core.trouble(
-            Severity::Warning,
-            Error::new(
-                ErrorKind::Config,
-                "connect",
-                "the spool directory cannot be read; run preflight()",
-            ),
-        ),
-    }
+    spool::tidy(core, core.spool.as_ref(), keep).await;
 }
 
 /// The keys of outcomes that nobody released within 7 days.
