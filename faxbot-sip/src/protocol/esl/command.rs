@@ -105,6 +105,24 @@ impl Command {
         Self::run("bgapi", command, arguments, Answer::Job)
     }
 
+    /// Takes the reply of a [`bgapi`](Self::bgapi) for its answer: the job has a `Job-UUID` of the
+    /// caller's, and its result comes as an event like any other. The server keeps the name as it is;
+    /// it need not be a UUID.
+    ///
+    /// # Errors
+    /// [`CommandError::Argument`]; [`CommandError::NoHeaders`] for what is no job.
+    pub fn detached(mut self, job: &str) -> Result<Self, CommandError> {
+        if self.answer != Answer::Job {
+            return Err(CommandError::NoHeaders);
+        }
+        let job = word("job", job)?;
+        for piece in ["Job-UUID: ", job, "\n"] {
+            self.headers.put_slice(piece.as_bytes());
+        }
+        self.answer = Answer::Reply;
+        Ok(self)
+    }
+
     /// Subscribes to events by their names (`ALL`, `CHANNEL_ANSWER`), and to `CUSTOM` events by
     /// their subclasses. Subscriptions add up; the format is that of the last one, for all. The
     /// server skips a name that it does not know.
@@ -184,6 +202,35 @@ impl Command {
     #[must_use]
     pub fn nolinger() -> Self {
         Self::known("nolinger")
+    }
+
+    /// Asks for the channel of an outbound connection: its first command. [`EslSession`] sends it by
+    /// itself and tells the channel when it is ready; sent again, the answer is the channel as it is
+    /// then.
+    ///
+    /// [`EslSession`]: super::EslSession
+    #[must_use]
+    pub fn connect() -> Self {
+        Self::known("connect")
+    }
+
+    /// Whether events that are meant for the channel of an outbound connection itself, such as the
+    /// digits of an input callback, come to the connection (`divert_events` in
+    /// `mod_event_socket.c`). An inbound connection gets `-ERR not controlling a session.`
+    #[must_use]
+    pub fn divert_events(on: bool) -> Self {
+        Self::known(if on {
+            "divert_events on"
+        } else {
+            "divert_events off"
+        })
+    }
+
+    /// Lets the dialplan go on when an outbound connection is closed, instead of hanging its channel
+    /// up (recording `07_outbound_execute_queue_event_lock`).
+    #[must_use]
+    pub fn resume() -> Self {
+        Self::known("resume")
     }
 
     /// Asks for log lines up to a level, 0 to 7.

@@ -1,0 +1,151 @@
+//! Dial strings: where a call goes.
+
+use faxbot_core::{
+    Error, ErrorKind, Result,
+    address::{Address, FaxTarget},
+};
+
+use super::config::FreeswitchConfig;
+
+/// What would leave the place of one dial string: another destination (`,`, `|`, `:_:`), quoting,
+/// variables.
+const FORBIDDEN: &[char] = &[',', '|', '\'', '"', '\\', '{', '}', '<', '>'];
+
+/// Makes a line several calls at once, wherever it stands (`SWITCH_ENT_ORIGINATE_DELIM`).
+const ENTERPRISE: &str = ":_:";
+
+/// The dial string of one destination.
+///
+/// One, always: our uuid names the first of several, and the others would be refused as duplicates
+/// (FACTS, "Is it live? The uuid as a key").
+pub(super) fn dial_string(
+    config: &FreeswitchConfig,
+    to: &Address,
+    operation: &'static str,
+) -> Result<String> {
+    let dial = match to {
+        Address::PhoneNumber(_) => config.dial.fill(to, &config.number_format)?,
+        Address::Extension(_) => config
+            .extension_dial
+            .as_ref()
+            .unwrap_or(&config.dial)
+            .fill(to, &config.number_format)?,
+        Address::SipUri(uri) => match &config.sip_dial {
+            Some((before, after)) => format!("{before}{}{after}", uri.expose()),
+            None => {
+                return Err(invalid(
+                    operation,
+                    "set options.sip_dial (sofia/external/{uri}) to dial SIP URIs",
+                ));
+            }
+        },
+        Address::Native(native) => native.expose().clone(),
+        _ => return Err(Error::unsupported(operation)),
+    };
+    check(&dial, operation)?;
+    Ok(dial)
+}
+
+/// The dial string of a second party: as an argument of `bridge` it ends at the first `)`.
+pub(super) fn second_party(
+    config: &FreeswitchConfig,
+    to: &Address,
+    operation: &'static str,
+) -> Result<String> {
+    let dial = dial_string(config, to, operation)?;
+    if dial.contains(')') {
+        return Err(invalid(
+            operation,
+            "the dial string of a second party cannot hold a closing parenthesis",
+        ));
+    }
+    Ok(dial)
+}
+
+/// The address of a fax.
+pub(super) fn fax_address(target: &FaxTarget) -> Address {
+    target.clone().into()
+}
+
+/// Whether headers of SIP reach the far end from a channel of this dial string: `user/` is an
+/// endpoint of the directory, which is SIP unless the operator made it otherwise.
+pub(super) fn is_sip(dial: &str) -> bool {
+    ["sofia/", "user/"].iter().any(|kind| {
+        dial.get(..kind.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(kind))
+    })
+}
+
+fn check(dial: &str, operation: &'static str) -> Result<()> {
+    let bad = |c: char| c.is_control() || c.is_whitespace() || FORBIDDEN.contains(&c);
+    // At the start `[` begins variables, `^^` another separator, `&` an application.
+    let starts_badly = dial.is_empty() || dial.starts_with(['[', '^', '&']);
+    if starts_badly || dial.contains(bad) || dial.contains(ENTERPRISE) {
+        return Err(invalid(
+            operation,
+            "a dial string is one destination: without commas, |, :_:, quotes, backslashes, blanks, <>, {} or variables before it",
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn invalid(operation: &'static str, message: &str) -> Error {
+    Error::new(ErrorKind::InvalidRequest, operation, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_destination_is_dialled_and_nothing_else() {
+        let config = FreeswitchConfig::from_url(
+            "esl://:x@h?dial=sofia/gateway/trunk/{number}&extension_dial=user/{number}&number_format=digits",
+        )
+        .unwrap();
+        for (to, dial) in [
+            ("+493012345678", "sofia/gateway/trunk/493012345678"),
+            ("1001", "user/1001"),
+            ("sip:fax@host:5080", "sofia/external/sip:fax@host:5080"),
+            ("native:loopback/605/default", "loopback/605/default"),
+            ("native:sofia/in/1@[2001:db8::1]", "sofia/in/1@[2001:db8::1]"),
+        ] {
+            let to = to.parse().unwrap();
+            assert_eq!(dial_string(&config, &to, "make_call").unwrap(), dial);
+        }
+        for to in [
+            "sofia/a/1,sofia/a/2",
+            "sofia/a/1|sofia/a/2",
+            "sofia/a/1:_:sofia/a/2",
+            "[origination_uuid=x]sofia/a/1",
+            "{origination_uuid=x}sofia/a/1",
+            "<x=y>sofia/a/1",
+            "^^:sofia/a/1",
+            "&park()",
+            "sofia/a/1 &echo()",
+            "sofia/a/${x}",
+            "sofia/a/'1",
+            "sofia/a/1\nexit",
+            "",
+        ] {
+            let error = dial_string(&config, &Address::native(to), "make_call").unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{to:?}");
+        }
+        let to = Address::native("sofia/a/1)");
+        assert!(dial_string(&config, &to, "make_call").is_ok());
+        assert!(second_party(&config, &to, "make_call").is_err());
+    }
+
+    #[test]
+    fn headers_reach_sip_channels() {
+        for (dial, sip) in [
+            ("sofia/gateway/x/1", true),
+            ("Sofia/internal/1@h", true),
+            ("user/1001@d", true),
+            ("loopback/1", false),
+            ("é", false),
+        ] {
+            assert_eq!(is_sip(dial), sip, "{dial}");
+        }
+    }
+}

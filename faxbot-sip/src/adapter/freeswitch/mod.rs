@@ -1,0 +1,227 @@
+//! FreeSWITCH 1.10 by its event socket (ESL).
+//!
+//! ```no_run
+//! use faxbot_core::sip::{CallRequest, SipAdapter as _};
+//! use faxbot_sip::adapter::freeswitch::{FreeswitchAdapter, FreeswitchConfig};
+//!
+//! # async fn run() -> faxbot_core::Result<()> {
+//! let config = FreeswitchConfig::from_url(
+//!     "esl://:ClueCon@127.0.0.1:8021?dial=sofia/gateway/trunk/{number}",
+//! )?;
+//! let freeswitch = FreeswitchAdapter::new(config);
+//! freeswitch.connect().await?;
+//! let call = freeswitch.make_call(CallRequest::dial("+493012345678".parse()?)).await?;
+//! call.answered().await?;
+//! freeswitch.hangup(&call.call_ref()).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What the server needs
+//!
+//! Nothing beyond its defaults: `mod_event_socket`, and for faxes `mod_spandsp` and a directory that
+//! both see. A user of the directory with `esl-password` works as well as the one password, as far as
+//! its `esl-allowed-api` and `esl-allowed-events` reach.
+//!
+//! # Outcomes that survive
+//!
+//! The `originate` of each call carries a hook (`api_hangup_hook`) that leaves its result in `mod_db`,
+//! or in `mod_hash`, under the uuid that the caller chose. After a lost link, or in a new process,
+//! [`lookup`](SipAdapter::lookup) reads it; [`release`](SipAdapter::release) deletes it. A crash of
+//! FreeSWITCH takes the hooks of live calls with it: their outcome is then unknown, and said so.
+
+mod abilities;
+mod causes;
+mod config;
+mod connect;
+mod core;
+mod dial;
+mod event;
+mod fax_values;
+mod lookup;
+mod outcome;
+mod place;
+mod request;
+mod run;
+mod server;
+mod state;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use faxbot_core::{
+    Result,
+    clock::{SharedClock, TokioClock},
+    config::ConfigErrors,
+    event::EventStream,
+    fax::{FaxCall, FaxRequest},
+    id::CallRef,
+    random::{SharedRandom, SystemRandom},
+    sip::{
+        AdapterKind, Call, CallRequest, CallStatus, Capabilities, Connection, Drained, EventPath,
+        HangupOutcome, Health, Lookup, SipAdapter, SipEvent, Snapshot, SupportedVersions,
+    },
+};
+use serde_json::Value;
+use tracing::Instrument as _;
+
+pub use self::config::{FIELDS, FreeswitchConfig, IncomingPath, Outcomes, SCHEMES};
+use self::{core::Core, server::Server};
+use crate::{
+    adapter::{hub::call_span, life::Life},
+    driver::Connect,
+};
+
+/// One FreeSWITCH. Clones share it.
+#[derive(Clone)]
+pub struct FreeswitchAdapter {
+    core: Arc<Core>,
+    life: Life<Core>,
+    random: SharedRandom,
+    connector: Option<Arc<dyn Connect>>,
+}
+
+impl FreeswitchAdapter {
+    /// An adapter that is not connected.
+    pub fn new(config: FreeswitchConfig) -> Self {
+        Self::with_clock(config, TokioClock::shared())
+    }
+
+    /// As [`new`](Self::new), with a clock of the caller's, for tests.
+    pub fn with_clock(config: FreeswitchConfig, clock: SharedClock) -> Self {
+        let core = Arc::new(Core::new(config, clock));
+        Self {
+            life: Life::new(Arc::clone(&core)),
+            core,
+            random: SystemRandom::shared(),
+            connector: None,
+        }
+    }
+
+    /// Connects by `connector` instead of the configured host: a pipe, a tunnel.
+    #[must_use]
+    pub fn with_connector(mut self, connector: Arc<dyn Connect>) -> Self {
+        self.connector = Some(connector);
+        self
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &FreeswitchConfig {
+        &self.core.config
+    }
+
+    /// The server behind the connection that is up, if one is.
+    fn server(&self, operation: &'static str) -> Result<Server> {
+        server_of(&self.life, operation)
+    }
+
+    fn span(&self, id: Option<faxbot_core::id::CallId>) -> tracing::Span {
+        call_span(self.core.hub.name, id)
+    }
+}
+
+fn server_of(life: &Life<Core>, operation: &'static str) -> Result<Server> {
+    let handle = life.handle(operation)?;
+    Ok(Server::new(handle, life.core().config.request_timeout))
+}
+
+#[async_trait]
+impl SipAdapter for FreeswitchAdapter {
+    fn kind(&self) -> AdapterKind {
+        AdapterKind::FREESWITCH
+    }
+
+    fn supported_versions(&self) -> SupportedVersions {
+        SupportedVersions::new("1.10", &["1.10.12"], "ESL")
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.core.hub.state().capabilities.clone()
+    }
+
+    fn validate_config(&self, config: &Value) -> Result<(), ConfigErrors> {
+        FreeswitchConfig::validate(config)
+    }
+
+    async fn connect(&self) -> Result<()> {
+        self.life.open(|| self.start()).await
+    }
+
+    async fn disconnect(&self, within: Duration) -> Result<Drained> {
+        Ok(self.life.close(within).await)
+    }
+
+    fn connection(&self) -> Connection {
+        Connection::new(self.core.hub.state().connection, EventPath::Push)
+    }
+
+    async fn make_call(&self, request: CallRequest) -> Result<Call> {
+        let span = self.span(Some(request.id));
+        self.place_call(request).instrument(span).await
+    }
+
+    async fn hangup(&self, call: &CallRef) -> Result<HangupOutcome> {
+        let server = self.server("hangup");
+        place::hang_up(&self.core, server, call)
+            .instrument(self.span(call.id))
+            .await
+    }
+
+    async fn get_status(&self, call: &CallRef) -> Result<CallStatus> {
+        lookup::status(&self.core, call)
+    }
+
+    async fn lookup(&self, call: &CallRef) -> Result<Lookup> {
+        lookup::lookup(&self.core, self.server("lookup"), call)
+            .instrument(self.span(call.id))
+            .await
+    }
+
+    async fn release(&self, call: &CallRef) -> Result<()> {
+        let Some(id) = call.id else { return Ok(()) };
+        let store = self.core.store();
+        if store.keeper().is_none() {
+            return Ok(());
+        }
+        let server = self.server("release")?;
+        server.forget(&store, id, "release").await
+    }
+
+    async fn health_check(&self) -> Result<Health> {
+        let hub = &self.core.hub;
+        if let Ok(server) = self.server("health_check") {
+            match server.up_for("health_check").await {
+                Ok(_) => hub.health().succeeded(),
+                Err(error) => hub.health().failed(&error),
+            }
+        }
+        let active = u64::try_from(hub.state().books.len()).unwrap_or(u64::MAX);
+        let now = hub.now();
+        Ok(hub
+            .health()
+            .health(self.kind(), active, now.instant, now.wall))
+    }
+
+    fn subscribe(&self) -> EventStream<SipEvent> {
+        self.core.hub.bus.subscribe()
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.core.hub.snapshot()
+    }
+
+    async fn send_fax(&self, request: FaxRequest) -> Result<FaxCall> {
+        let span = self.span(Some(request.id));
+        self.place_fax(request).instrument(span).await
+    }
+}
+
+impl fmt::Debug for FreeswitchAdapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FreeswitchAdapter")
+            .field("host", &self.core.config.host)
+            .field("port", &self.core.config.port)
+            .field("connection", &self.core.hub.state().connection)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,249 @@
+//! Placing calls and faxes, and hanging them up.
+
+use std::sync::Arc;
+
+use faxbot_core::{
+    Effect, Error, ErrorKind, Private, Result,
+    address::Address,
+    fax::{FaxCall, FaxRequest},
+    id::{CallId, CallRef},
+    plugin::CancelOutcome,
+    sip::{Call, CallPlan, CallRequest, CallState, Capability, Direction, HangupOutcome},
+    task::blocking,
+};
+
+use super::{
+    FreeswitchAdapter,
+    core::Core,
+    outcome::{Kind, channel_uuid, peer_uuid},
+    request::Originator,
+    run::clear_spool,
+    server::{Server, refused},
+    server_of,
+};
+use crate::{
+    adapter::{
+        books::{NewLine, Plan},
+        placing::Placing,
+        spool::Pages,
+    },
+    protocol::esl::Command,
+};
+
+impl FreeswitchAdapter {
+    pub(super) async fn place_call(&self, request: CallRequest) -> Result<Call> {
+        const OPERATION: &str = "make_call";
+        self.core.hub.require(&request.capabilities(), OPERATION)?;
+        let id = request.id;
+        let store = self.core.store();
+        let recording = if request.options.record {
+            self.core.recording_file(id, 1)
+        } else {
+            None
+        };
+        let originator = Originator {
+            config: &self.core.config,
+            store: &store,
+        };
+        let command = originator.make_call(&request, recording.as_deref())?;
+        let server = self.server(OPERATION)?;
+        let name = |address: &Address| Private::new(address.expose().into_owned());
+        let caller = request.options.caller_id.as_ref();
+        let caller = caller.map(|number| Private::new(number.expose().to_owned()));
+        let (from, to) = match &request.plan {
+            CallPlan::Dial { to, .. } => (caller, name(to)),
+            CallPlan::Connect { from, to } => (Some(name(from)), name(to)),
+            _ => return Err(Error::unsupported(OPERATION)),
+        };
+        let plan = Plan::of(&request);
+        let new = NewLine {
+            id,
+            direction: Direction::Outbound,
+            state: CallState::Created,
+            from,
+            to: Some(to),
+            own: Some(channel_uuid(id)),
+            ring_timeout: request.options.timeout,
+            plan,
+            kind: Kind::of(&request).word(),
+            once_answered: false,
+        };
+        let updates = self.core.hub.change(|state, now| {
+            let opened = state.books.open(new, now);
+            if opened.is_ok() {
+                if plan != Plan::Single {
+                    state.books.joins(id, &peer_uuid(id));
+                }
+                if recording.is_some() {
+                    state.books.will_record(id);
+                }
+            }
+            (opened, Vec::new())
+        })?;
+        let placing = Placing::new(&self.core.hub, id);
+        originate(&self.core, placing, &server, command, None, OPERATION).await?;
+        Ok(Call::new(id, updates))
+    }
+
+    pub(super) async fn place_fax(&self, request: FaxRequest) -> Result<FaxCall> {
+        const OPERATION: &str = "send_fax";
+        self.core.hub.require(&[Capability::SendFax], OPERATION)?;
+        let Some(spool) = self.core.spool.clone() else {
+            return Err(Error::unsupported(OPERATION));
+        };
+        let id = request.id;
+        let store = self.core.store();
+        let originator = Originator {
+            config: &self.core.config,
+            store: &store,
+        };
+        let command = originator.send_fax(&request, &spool.file(id).remote, None)?;
+        let server = self.server(OPERATION)?;
+        let new = NewLine {
+            id,
+            direction: Direction::Outbound,
+            state: CallState::Created,
+            from: None,
+            to: Some(Private::new(request.to.expose().to_owned())),
+            own: Some(channel_uuid(id)),
+            ring_timeout: request.ring_timeout,
+            plan: Plan::Single,
+            kind: Kind::of_fax(&request).word(),
+            once_answered: false,
+        };
+        let pages = request.image.pages();
+        let updates = self
+            .core
+            .hub
+            .change(|state, now| (state.books.open_fax(new, pages, now), Vec::new()))?;
+        let placing = Placing::new(&self.core.hub, id);
+        let image = request.image.clone();
+        // If this future is dropped meanwhile, so is what it answers, and the file with it.
+        let put = blocking(OPERATION, move || spool.put(id, image.path()))
+            .await
+            .and_then(|put| put);
+        let put = match put {
+            Ok(put) => put,
+            Err(error) => return Err(placing.give_up(error)),
+        };
+        originate(&self.core, placing, &server, command, Some(put), OPERATION).await?;
+        // Not the adapter itself: a handle that is kept must not keep the connection.
+        let life = self.life.downgrade();
+        Ok(FaxCall::new(id, updates, move || {
+            let life = life.clone();
+            Box::pin(async move {
+                let Some(life) = life.upgrade() else {
+                    return Err(
+                        Error::new(ErrorKind::Closed, "cancel", "the adapter is gone")
+                            .with_call_id(id)
+                            .with_effect(Effect::NoEffect),
+                    );
+                };
+                let server = server_of(&life, "cancel");
+                match hang_up(&Arc::clone(life.core()), server, &id.into()).await? {
+                    HangupOutcome::Ended => Ok(CancelOutcome::TooLate),
+                    _ => Ok(CancelOutcome::Requested),
+                }
+            })
+        }))
+    }
+}
+
+/// Sends an `originate` whose call is in the books, and enters its fate there. The answer says only
+/// that the job was taken; what becomes of the call is told by events.
+async fn originate(
+    core: &Core,
+    mut placing: Placing<'_, crate::protocol::esl::EslSession, super::state::Desk>,
+    server: &Server,
+    command: Command,
+    pages: Option<Pages>,
+    operation: &'static str,
+) -> Result<()> {
+    let id = placing.id();
+    let command = match command.detached(&channel_uuid(id)) {
+        Ok(command) => command,
+        Err(error) => return Err(placing.give_up(refused(operation, error))),
+    };
+    placing.requested()?;
+    let is_fax = pages.is_some();
+    if let Some(pages) = pages {
+        pages.keep();
+    }
+    match server.order(command, operation).await {
+        Ok(_) => {
+            placing.taken();
+            Ok(())
+        }
+        Err(error) => {
+            if is_fax && error.effect() != Effect::Unknown {
+                clear_spool(core, id).await;
+            }
+            Err(placing.failed(error))
+        }
+    }
+}
+
+/// Hangs up a call of ours, or one channel.
+pub(super) async fn hang_up(
+    core: &Core,
+    server: Result<Server>,
+    call: &CallRef,
+) -> Result<HangupOutcome> {
+    let known = {
+        let state = core.hub.state();
+        (state.books.find(call), state.books.record(call).is_some())
+    };
+    match known {
+        (Some(id), _) => hang_up_ours(core, server, id).await,
+        (None, true) => Ok(HangupOutcome::Ended),
+        (None, false) => {
+            let uuid = match (call.id, &call.native) {
+                (Some(id), _) => channel_uuid(id),
+                (None, Some(native)) if !native.is_empty() && !native.contains(' ') => {
+                    native.clone()
+                }
+                (None, _) => {
+                    return Err(Error::new(
+                        ErrorKind::InvalidRequest,
+                        "hangup",
+                        "name the call by its id or by one channel",
+                    ));
+                }
+            };
+            let done = server?.hang_up(&uuid, None).await;
+            done.map_err(|error| match call.id {
+                Some(id) => error.with_call_id(id),
+                None => error,
+            })?;
+            Ok(HangupOutcome::Requested)
+        }
+    }
+}
+
+async fn hang_up_ours(core: &Core, server: Result<Server>, id: CallId) -> Result<HangupOutcome> {
+    let server = server.map_err(|error| error.with_call_id(id))?;
+    // Before the order: the end that follows is ours even if its event overtakes the answer.
+    let own = {
+        let mut state = core.hub.state();
+        state.books.hung_up_by_us(id, true);
+        state.books.own_channel(id)
+    };
+    let uuid = own.unwrap_or_else(|| channel_uuid(id));
+    match server.hang_up(&uuid, None).await {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            // No channel yet, or no longer: then its end is on its way, or was missed.
+            core.hub
+                .note(|state, now| state.books.hang_up_when_there(id, now));
+        }
+        Err(error) => {
+            if error.effect() == Effect::NoEffect {
+                core.hub.state().books.hung_up_by_us(id, false);
+            }
+            return Err(error.with_call_id(id));
+        }
+    }
+    core.hub
+        .events(|state, now| state.books.hanging_up(id, now));
+    Ok(HangupOutcome::Requested)
+}

@@ -1,0 +1,232 @@
+//! The worker of one adapter: it sets connections up, reads outcomes, asks about calls that say
+//! nothing, and hangs up what was not there yet.
+
+use std::sync::Arc;
+
+use faxbot_core::{
+    Error, ErrorKind, Result,
+    id::CallId,
+    sip::Severity,
+    task::blocking,
+};
+use tracing::Instrument as _;
+
+use super::{
+    abilities::Abilities,
+    core::Core,
+    event::{CUSTOM, EVENTS},
+    outcome::{Ended, call_of, keepers},
+    server::{Server, live_legs, refused},
+};
+use crate::{
+    adapter::{
+        books::{Report, Todo},
+        hub::{Turn, call_span, is_passing},
+        settings::RawEvents,
+    },
+    driver::{Handle, Setup},
+    protocol::esl::{Command, EslSession, Format},
+};
+
+const CONNECT: &str = "connect";
+
+/// Serves the books as long as the adapter runs.
+pub(super) async fn work(core: Arc<Core>, handle: Handle<EslSession>) {
+    let server = Server::new(handle, core.config.request_timeout);
+    loop {
+        match core.hub.turn() {
+            Turn::SetUp(setup) => set_up(&core, setup).await,
+            Turn::Do(todo) => carry_out(&core, &server, todo).await,
+            Turn::Rest(until) => core.hub.rest(until).await,
+        }
+    }
+}
+
+async fn carry_out(core: &Core, server: &Server, todo: Todo) {
+    match todo {
+        Todo::Settle(id) => {
+            let span = call_span(core.hub.name, Some(id));
+            settle(core, server, id).instrument(span).await;
+        }
+        Todo::Check(id) => check(core, server, id).await,
+        Todo::HangUp(id) => {
+            let Some(uuid) = core.hub.state().books.own_channel(id) else {
+                return;
+            };
+            let done = server.hang_up(&uuid, None).await;
+            core.hub.note(|state, now| match done {
+                Ok(()) => state.books.hung_up(id),
+                // What fails is tried again when the channel is seen again.
+                Err(_) => state.books.unsure(id, now),
+            });
+        }
+        Todo::Reloaded => match learn(core, server).await {
+            Ok(()) => {}
+            Err(error) => tracing::debug!(%error, "freeswitch: what it can do now was not told"),
+        },
+        Todo::Answered(_) => {}
+    }
+}
+
+/// One list answers for all calls that wait for one.
+async fn check(core: &Core, server: &Server, id: CallId) {
+    let mut asked = vec![id];
+    core.hub.state().work.retain(|todo| match todo {
+        Todo::Check(other) => {
+            asked.push(*other);
+            false
+        }
+        _ => true,
+    });
+    // A check that fails is due again by itself.
+    if let Ok(list) = server.channels("lookup").await {
+        let legs = live_legs(&list);
+        core.hub
+            .events(|state, now| state.books.listed(&legs, &asked, now));
+    }
+}
+
+/// Ends a call with what the hook of its end left.
+async fn settle(core: &Core, server: &Server, id: CallId) {
+    let told = core.hub.state().books.is_end_told(id);
+    let store = core.store();
+    let kept = if told {
+        Ok(None)
+    } else {
+        server.outcome(&store, id, "lookup").await
+    };
+    match kept.map(|kept| kept.map(Ended::report)) {
+        Ok(kept) if told || kept.is_some() => finish(core, id, kept).await,
+        Ok(_) if store.keeper().is_some() && core.hub.state().books.looks_again(id) => {
+            // The hook may still be running: once more, a second later.
+            core.hub.settle_later(id);
+            core.hub.wake();
+        }
+        Ok(_) => finish(core, id, None).await,
+        Err(error) if is_passing(&error) => {
+            core.hub.settle_later(id);
+            core.hub.wake();
+        }
+        Err(error) => {
+            // It would fail for ever, and the call would never end.
+            core.hub.trouble(Severity::Warning, error.with_call_id(id));
+            finish(core, id, None).await;
+        }
+    }
+}
+
+async fn finish(core: &Core, id: CallId, kept: Option<Report>) {
+    // The pages first: whoever hears the outcome may rely on their being gone.
+    let is_fax = core.hub.state().books.is_fax(id);
+    if is_fax {
+        clear_spool(core, id).await;
+    }
+    core.hub.events(|state, now| {
+        state.books.looked(id);
+        state.books.finish(id, kept, now)
+    });
+}
+
+/// The pages of a fax go when its outcome is final.
+pub(super) async fn clear_spool(core: &Core, id: CallId) {
+    if let Some(spool) = core.spool.clone() {
+        let removed = blocking("send_fax", move || spool.remove(id)).await;
+        if !matches!(removed, Ok(Ok(()))) {
+            tracing::warn!(call_id = %id, "freeswitch: the pages of a fax could not be removed from the spool; the next connect tries again");
+        }
+    }
+}
+
+/// Everything that makes a connection "connected": the events, which run of FreeSWITCH this is, what it
+/// can do, the calls that ended meanwhile, leftovers.
+async fn set_up(core: &Core, setup: Setup<EslSession>) {
+    let server = Server::new(setup.handle().clone(), core.config.request_timeout);
+    match prepare(core, &server).await {
+        Ok(()) => {
+            core.hub.connected(setup);
+        }
+        Err(error) => {
+            tracing::warn!(%error, "freeswitch: the connection could not be set up");
+            setup.fail(error);
+        }
+    }
+}
+
+async fn prepare(core: &Core, server: &Server) -> Result<()> {
+    subscribe(core, server).await?;
+    let core_uuid = server.core_uuid().await?;
+    core.hub.events(|state, now| {
+        let lost_at = state.lost_at.unwrap_or(now.wall);
+        state.books.answers(core_uuid, lost_at, now);
+        Vec::new()
+    });
+    learn(core, server).await?;
+    let ours = core.hub.state().books.live();
+    let list = server.channels(CONNECT).await?;
+    let legs = live_legs(&list);
+    core.hub
+        .events(|state, now| state.books.listed(&legs, &ours, now));
+    sweep_spool(core, &list).await;
+    Ok(())
+}
+
+/// Subscriptions go with the connection.
+async fn subscribe(core: &Core, server: &Server) -> Result<()> {
+    let command = if core.config.raw_events == RawEvents::All {
+        Command::event(Format::Json, &["ALL"], &[])
+    } else {
+        Command::event(Format::Json, EVENTS, CUSTOM)
+    };
+    let command = command.map_err(|error| refused(CONNECT, error))?;
+    server.order(command, CONNECT).await.map(drop)
+}
+
+/// Finds out what the server can do for us.
+async fn learn(core: &Core, server: &Server) -> Result<()> {
+    let has = async |module| {
+        let told = server.has_module(module, CONNECT).await?;
+        Ok::<_, Error>(told != Some(false))
+    };
+    let mut keeper = None;
+    for &choice in keepers(core.config.outcomes) {
+        if keeper.is_none() && has(choice.module()).await? {
+            keeper = Some(choice);
+        }
+    }
+    let recordings = match &core.config.recordings {
+        Some(configured) => Some(configured.clone()),
+        None => server.recordings_dir(CONNECT).await?,
+    };
+    let abilities = Abilities {
+        recordings,
+        keeper,
+        fax: has("mod_spandsp").await?,
+        conference: has("mod_conference").await?,
+        sofia: has("mod_sofia").await?,
+    };
+    core.learn(abilities);
+    Ok(())
+}
+
+async fn sweep_spool(core: &Core, list: &[super::server::Channel]) {
+    let Some(spool) = core.spool.clone() else {
+        return;
+    };
+    let live = list.iter().filter_map(|channel| call_of(&channel.uuid));
+    let keep = live.chain(core.hub.state().books.live()).collect();
+    match blocking(CONNECT, move || spool.sweep(&keep)).await {
+        Ok(Ok(0)) => {}
+        Ok(Ok(swept)) => tracing::info!(
+            swept,
+            "freeswitch: leftover pages were removed from the spool"
+        ),
+        _ => core.hub.trouble(
+            Severity::Warning,
+            Error::new(
+                ErrorKind::Config,
+                CONNECT,
+                "the spool directory cannot be read; check options.spool",
+            ),
+        ),
+    }
+}

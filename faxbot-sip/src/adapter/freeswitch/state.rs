@@ -1,0 +1,141 @@
+//! What the adapter knows of one FreeSWITCH: the books of calls, and which run of the server they are
+//! about.
+
+use std::{
+    collections::HashSet,
+    ops::{Deref, DerefMut},
+    time::Instant,
+};
+
+use faxbot_core::{
+    Error, Timestamp,
+    id::CallId,
+    sip::{AdapterKind, SipEvent, Snapshot},
+};
+
+use super::{abilities::Abilities, outcome::Kind};
+use crate::adapter::{
+    books::{Books, Todo},
+    calls::{Calls, Now},
+    hub::Book,
+};
+
+/// What the adapter knows of one FreeSWITCH.
+#[derive(Debug)]
+pub(super) struct Desk {
+    books: Books,
+    /// What the server and the account can do, as far as they told.
+    pub(super) abilities: Abilities,
+    /// Which run of FreeSWITCH the books are about.
+    pub(super) core_uuid: Option<String>,
+    /// When another run was found: what it knows says nothing of requests before.
+    pub(super) other_since: Option<Timestamp>,
+    /// Calls whose absent outcome was looked for once: the hook of their end may still have been
+    /// running (recording `09_hook_race_at_kill`).
+    looked: HashSet<CallId>,
+}
+
+impl Desk {
+    pub(super) fn new(abilities: Abilities) -> Self {
+        Self {
+            books: Books::new(AdapterKind::FREESWITCH),
+            abilities,
+            core_uuid: None,
+            other_since: None,
+            looked: HashSet::new(),
+        }
+    }
+
+    /// What a call is, as far as its outcome has to be read by it.
+    pub(super) fn kind_of(&self, id: CallId) -> Kind {
+        Kind::parse(self.books.kind(id)).unwrap_or(Kind::Single)
+    }
+
+    /// Whether an outcome that is not there is looked for once more.
+    pub(super) fn looks_again(&mut self, id: CallId) -> bool {
+        self.looked.insert(id)
+    }
+
+    /// It was found, or is not looked for any longer.
+    pub(super) fn looked(&mut self, id: CallId) {
+        self.looked.remove(&id);
+    }
+
+    /// A server answers: enters what that says of the calls that were up. `lost_at` is when the link
+    /// was lost.
+    pub(super) fn answers(&mut self, core_uuid: Option<String>, lost_at: Timestamp, now: Now) {
+        let before = std::mem::replace(&mut self.core_uuid, core_uuid);
+        if before.is_some() && before != self.core_uuid {
+            tracing::warn!("freeswitch: the server was restarted");
+            self.books.restarted(lost_at);
+            self.other_since = Some(now.wall);
+        }
+    }
+}
+
+impl Deref for Desk {
+    type Target = Books;
+
+    fn deref(&self) -> &Books {
+        &self.books
+    }
+}
+
+impl DerefMut for Desk {
+    fn deref_mut(&mut self) -> &mut Books {
+        &mut self.books
+    }
+}
+
+impl Book for Desk {
+    type Todo = Todo;
+
+    fn calls(&self) -> &Calls {
+        &self.books.calls
+    }
+
+    fn take_todo(&mut self) -> Vec<Todo> {
+        self.books.take_todo()
+    }
+
+    fn settle_todo(id: CallId) -> Todo {
+        Todo::Settle(id)
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        self.books.next_timeout()
+    }
+
+    fn timeout(&mut self, now: Now) {
+        self.books.timeout(now);
+    }
+
+    fn requested(&mut self, id: CallId, now: Now) -> bool {
+        self.books.requested(id, now)
+    }
+
+    fn taken(&mut self, id: CallId, now: Now) -> Vec<SipEvent> {
+        self.books.taken(id, now)
+    }
+
+    fn unsure(&mut self, id: CallId, now: Now) {
+        self.books.unsure(id, now);
+    }
+
+    fn lose(&mut self, id: CallId, error: Error) -> Vec<SipEvent> {
+        self.looked(id);
+        self.books.lose(id, error)
+    }
+
+    fn missed_events(&mut self) {
+        self.books.missed_events();
+    }
+
+    fn forget_connection(&mut self) {
+        self.looked.clear();
+    }
+
+    fn snapshot(&self, snapshot: &mut Snapshot) {
+        snapshot.faxes = self.books.faxes();
+    }
+}
