@@ -22,6 +22,10 @@ const ENTERPRISE: &str = ":_:";
 /// Separators that may stand in place of the comma.
 const SEPARATORS: &str = ":;|~!#";
 
+/// What the server splits brackets at (`UNQUOTED_ESC_COMMA` in `switch_ivr_originate.c`); no value
+/// of a leg has it.
+pub(super) const COMMA_IN_BRACKETS: char = '\u{2}';
+
 /// Why a variable cannot be sent. Says the name, never the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -95,19 +99,17 @@ impl Variables {
     /// server leaves the variable unset.
     ///
     /// # Errors
-    /// [`VariableError`]. `${` is refused: the server would drop the variable, or expand it where
-    /// a [`template`](Self::template) is in the line.
+    /// [`VariableError`]. `${` is refused, also with backslashes between: the server would drop the
+    /// variable, or expand it where a [`template`](Self::template) is in the line.
     pub fn set(self, name: &str, value: &str) -> Result<Self, VariableError> {
-        if let Some(at) = value.find("${") {
-            let part = Part::Value;
-            return Err(refused(name, Unsendable::Forbidden { part, at }));
-        }
+        check_plain(value).map_err(|source| refused(name, source))?;
         self.add(name, value)
     }
 
     /// Adds a variable whose value may hold `${...}`, which the server expands when it uses it. The
     /// line then has `origination_nested_vars=true`, without which the variable is dropped in
-    /// silence (recording `09_hook_quoting`). Never build one from what a far end chose.
+    /// silence (recording `09_hook_quoting`). Text of a user or a far end may not be part of it:
+    /// a [`Template`](super::Template) sees to that.
     ///
     /// # Errors
     /// [`VariableError`].
@@ -134,28 +136,58 @@ impl Default for Variables {
     }
 }
 
-impl std::fmt::Display for Variables {
-    /// The escaped text with its braces; nothing when there is no variable.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Variables {
+    pub(super) fn is_nested(&self) -> bool {
+        self.nested
+    }
+
+    pub(super) fn values(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// The list in braces, with the two layers that are taken off last; empty without a variable.
+    pub(super) fn braces(&self, nested: bool) -> String {
+        match self.list(self.separator, nested) {
+            list if list.is_empty() => list,
+            list if self.separator == ',' => format!("{{{list}}}"),
+            list => format!("{{^^{}{list}}}", self.separator),
+        }
+    }
+
+    /// The list of one leg, as [`braces`](Self::braces). One variable has the form that was
+    /// recorded (`09_hook_other_ways`). More have never the comma between them: one behind a
+    /// backslash, which may be the last of a value, separates nothing there.
+    pub(super) fn brackets(&self) -> String {
+        let set = self.pairs.iter().filter(|(_, value)| !value.is_empty());
+        let (separator, mark) = match (self.separator, set.count()) {
+            (_, 0) => return String::new(),
+            (',', 1) => (COMMA_IN_BRACKETS, String::new()),
+            (',', _) => (';', "^^;".to_owned()),
+            (other, _) => (other, format!("^^{other}")),
+        };
+        format!("[{mark}{}]", self.list(separator, false))
+    }
+
+    fn list(&self, separator: char, nested: bool) -> String {
         let mut list = String::new();
-        if self.nested {
+        if nested {
             list.push_str(NESTED);
         }
         for (name, value) in self.pairs.iter().filter(|(_, value)| !value.is_empty()) {
             if !list.is_empty() {
-                list.push(self.separator);
+                list.push(separator);
             }
             let value = layer(&outer_blanks(value), Some('='));
-            let _ = write!(list, "{name}={}", layer(&value, Some(self.separator)));
+            let _ = write!(list, "{name}={}", layer(&value, Some(separator)));
         }
-        if list.is_empty() {
-            return Ok(());
-        }
-        let mark = match self.separator {
-            ',' => String::new(),
-            other => format!("^^{other}"),
-        };
-        write!(f, "{}", argument(&format!("{{{mark}{list}}}")))
+        list
+    }
+}
+
+impl std::fmt::Display for Variables {
+    /// The escaped text with its braces; nothing when there is no variable.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&argument(&self.braces(self.nested)))
     }
 }
 
@@ -175,14 +207,14 @@ pub fn argument(text: &str) -> String {
     layer(text, None).replace(' ', "\\s")
 }
 
-fn refused(name: &str, source: Unsendable) -> VariableError {
+pub(super) fn refused(name: &str, source: Unsendable) -> VariableError {
     VariableError::Value {
         name: name.to_owned(),
         source,
     }
 }
 
-fn check_name(name: &str) -> Result<(), Unsendable> {
+pub(super) fn check_name(name: &str) -> Result<(), Unsendable> {
     let part = Part::Name;
     guard::name(name.as_bytes())?;
     let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
@@ -192,7 +224,20 @@ fn check_name(name: &str) -> Result<(), Unsendable> {
     }
 }
 
-fn check_value(value: &str) -> Result<(), Unsendable> {
+/// What the server takes for a variable: a dollar sign, any backslashes, a brace
+/// (`switch_string_var_check_const` in `switch_utils.h`).
+pub(super) fn check_plain(value: &str) -> Result<(), Unsendable> {
+    let part = Part::Value;
+    for (at, _) in value.match_indices('$') {
+        let behind = value.get(at + 1..).unwrap_or_default();
+        if behind.trim_start_matches('\\').starts_with('{') {
+            return Err(Unsendable::Forbidden { part, at });
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn check_value(value: &str) -> Result<(), Unsendable> {
     let part = Part::Value;
     guard::text(part, value.as_bytes())?;
     let forbidden = |at| Err(Unsendable::Forbidden { part, at });
@@ -209,18 +254,25 @@ fn check_value(value: &str) -> Result<(), Unsendable> {
     if let Some(at) = value.to_ascii_lowercase().find(NESTED) {
         return forbidden(at);
     }
-    // The end of the list is found by counting braces; no escape hides one.
-    let mut depth = 0_usize;
+    check_pairs(value, b'{', b'}')
+}
+
+/// The end of a list is found by counting its brackets; no escape hides one.
+pub(super) fn check_pairs(value: &str, open: u8, close: u8) -> Result<(), Unsendable> {
+    let part = Part::Value;
+    let (mut depth, mut last) = (0_usize, 0);
     for (at, byte) in value.bytes().enumerate() {
-        match byte {
-            b'{' => depth += 1,
-            b'}' if depth == 0 => return forbidden(at),
-            b'}' => depth -= 1,
-            _ => {}
+        if byte == open {
+            (depth, last) = (depth + 1, at);
+        } else if byte == close {
+            let Some(less) = depth.checked_sub(1) else {
+                return Err(Unsendable::Forbidden { part, at });
+            };
+            depth = less;
         }
     }
     if depth > 0 {
-        return forbidden(value.rfind('{').unwrap_or_default());
+        return Err(Unsendable::Forbidden { part, at: last });
     }
     Ok(())
 }
@@ -238,7 +290,7 @@ fn outer_blanks(value: &str) -> String {
 
 /// One layer: a backslash before each quote and separator, and before a backslash that would take
 /// the next character with it.
-fn layer(text: &str, separator: Option<char>) -> String {
+pub(super) fn layer(text: &str, separator: Option<char>) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
