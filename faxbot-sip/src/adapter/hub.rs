@@ -14,8 +14,8 @@ use faxbot_core::{
     event::EventBus,
     id::CallId,
     sip::{
-        Capabilities, Capability, ConnectionChanged, ConnectionState, Gap, HealthRecorder,
-        Severity, SipEvent, Snapshot,
+        AdapterKind, Capabilities, Capability, ConnectionChanged, ConnectionState, Gap, Health,
+        HealthRecorder, Severity, SipEvent, Snapshot,
     },
 };
 use tokio::sync::Notify;
@@ -258,6 +258,13 @@ impl<S: Session, B: Book> Hub<S, B> {
         } else {
             Err(Error::unsupported(operation))
         }
+    }
+
+    /// How the adapter is.
+    pub(crate) fn health_report(&self, kind: AdapterKind) -> Health {
+        let active = u64::try_from(self.state().books.calls().len()).unwrap_or(u64::MAX);
+        let now = self.now();
+        self.health().health(kind, active, now.instant, now.wall)
     }
 
     /// What is there now. The state's lock is held: events are published under it, so the number fits

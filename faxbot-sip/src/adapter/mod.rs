@@ -4,11 +4,11 @@
 mod books;
 mod calls;
 mod endpoint;
-#[cfg(any(feature = "freeswitch", feature = "yate"))]
 mod fax_run;
+mod history;
 mod hub;
 mod life;
-#[cfg(any(feature = "freeswitch", feature = "yate"))]
+mod lookup;
 mod placing;
 mod pump;
 mod settings;
@@ -20,3 +20,6 @@ pub mod asterisk;
 
 #[cfg(feature = "freeswitch")]
 pub mod freeswitch;
+
+#[cfg(feature = "freeswitch")]
+pub mod fusionpbx;

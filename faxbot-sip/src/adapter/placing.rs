@@ -1,9 +1,22 @@
 //! A call between its entry in the books and the answer to its request: however that ends, and whoever
 //! leaves, the books know what is known.
 
-use faxbot_core::{Effect, Error, ErrorKind, Result, id::CallId};
+use std::sync::Arc;
 
-use super::hub::{Book, Hub};
+use faxbot_core::{
+    Effect, Error, ErrorKind, Private, Result,
+    address::Address,
+    fax::{FaxCall, FaxUpdate},
+    id::CallId,
+    plugin::CancelOutcome,
+    sip::{CallPlan, CallRequest, HangupOutcome},
+};
+use tokio::sync::watch;
+
+use super::{
+    hub::{Book, Core, Hub},
+    life::Life,
+};
 use crate::protocol::session::Session;
 
 /// A call that is in the books and not decided. If it is dropped so, the caller left: before the
@@ -76,13 +89,11 @@ impl<'a, S: Session, B: Book> Placing<'a, S, B> {
     }
 
     fn lose(&self, error: Error) {
-        self.hub
-            .events(|state, _| state.books.lose(self.id, error));
+        self.hub.events(|state, _| state.books.lose(self.id, error));
     }
 
     fn unsure(&self) {
-        self.hub
-            .note(|state, now| state.books.unsure(self.id, now));
+        self.hub.note(|state, now| state.books.unsure(self.id, now));
     }
 }
 
@@ -106,4 +117,51 @@ fn cancelled(message: &str, id: CallId) -> Error {
     Error::new(ErrorKind::Cancelled, "make_call", message)
         .with_call_id(id)
         .with_effect(Effect::NoEffect)
+}
+
+/// Who calls whom, for the books.
+///
+/// # Errors
+/// `Unsupported` for a plan that is not known.
+pub(crate) fn parties(
+    request: &CallRequest,
+    operation: &'static str,
+) -> Result<(Option<Private>, Private)> {
+    let name = |address: &Address| Private::new(address.expose().into_owned());
+    match &request.plan {
+        CallPlan::Dial { to, .. } => {
+            let caller = request.options.caller_id.as_ref();
+            let caller = caller.map(|number| Private::new(number.expose().to_owned()));
+            Ok((caller, name(to)))
+        }
+        CallPlan::Connect { from, to } => Ok((Some(name(from)), name(to))),
+        _ => Err(Error::unsupported(operation)),
+    }
+}
+
+/// The handle of a fax whose cancel hangs its call up. It does not keep the connection.
+pub(crate) fn fax_call<C, F>(
+    life: &Life<C>,
+    id: CallId,
+    updates: watch::Receiver<FaxUpdate>,
+    hang_up: impl Fn(Life<C>) -> F + Send + Sync + 'static,
+) -> FaxCall
+where
+    C: Core,
+    F: Future<Output = Result<HangupOutcome>> + Send + 'static,
+{
+    let (life, hang_up) = (life.downgrade(), Arc::new(hang_up));
+    FaxCall::new(id, updates, move || {
+        let (life, hang_up) = (life.clone(), Arc::clone(&hang_up));
+        Box::pin(async move {
+            let Some(life) = life.upgrade() else {
+                let error = Error::new(ErrorKind::Closed, "cancel", "the adapter is gone");
+                return Err(error.with_call_id(id).with_effect(Effect::NoEffect));
+            };
+            match hang_up(life).await? {
+                HangupOutcome::Ended => Ok(CancelOutcome::TooLate),
+                _ => Ok(CancelOutcome::Requested),
+            }
+        })
+    })
 }

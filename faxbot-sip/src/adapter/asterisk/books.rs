@@ -12,8 +12,8 @@ use faxbot_core::{
     fax::{FaxPhase, FaxProgress, FaxUpdate},
     id::{CallId, CallRef},
     sip::{
-        AdapterKind, CallRecord, CallState, CallStateChanged, CallStatus, CallUpdate, Direction,
-        IllegalEdge, Severity, SipEvent, Snapshot,
+        AdapterKind, CallRecord, CallState, CallStateChanged, CallUpdate, Direction, IllegalEdge,
+        Severity, SipEvent, Snapshot,
     },
 };
 use tokio::sync::watch;
@@ -21,8 +21,7 @@ use tokio::sync::watch;
 use super::{
     abilities::Abilities,
     dtmf::Senders,
-    fax::FaxRun,
-    history::Cdrs,
+    fax::Fax,
     incoming::Door,
     known::Known,
     line::{Line, LiveChannel, NewLine},
@@ -33,6 +32,7 @@ use super::{
 use crate::{
     adapter::{
         calls::{Calls, NewCall, Now},
+        history::Cdrs,
         hub::Book,
     },
     protocol::ami::Message,
@@ -141,7 +141,7 @@ impl Books {
     ) -> Result<watch::Receiver<FaxUpdate>> {
         let id = new.id;
         self.open(new, now)?;
-        let (run, updates) = FaxRun::new(pages);
+        let (run, updates) = Fax::new(pages);
         if let Some(line) = self.lines.get_mut(&id) {
             line.fax = Some(run);
         }
@@ -277,7 +277,7 @@ impl Books {
         let running = |line: &Line| {
             line.fax
                 .as_ref()
-                .is_some_and(|fax| fax.progress().phase >= FaxPhase::Negotiating)
+                .is_some_and(|fax| fax.run.progress().phase >= FaxPhase::Negotiating)
         };
         self.lines
             .iter()
@@ -290,7 +290,7 @@ impl Books {
     fn faxes(&self) -> Vec<(CallId, FaxProgress)> {
         self.lines
             .iter()
-            .filter_map(|(&id, line)| Some((id, line.fax.as_ref()?.progress())))
+            .filter_map(|(&id, line)| Some((id, line.fax.as_ref()?.run.progress())))
             .collect()
     }
 
@@ -302,10 +302,6 @@ impl Books {
         self.calls.find(call)
     }
 
-    pub(super) fn status(&self, id: CallId) -> Option<CallStatus> {
-        self.calls.status(id)
-    }
-
     pub(super) fn record(&self, call: &CallRef) -> Option<CallRecord> {
         self.calls.record(call).cloned()
     }
@@ -313,7 +309,7 @@ impl Books {
     pub(super) fn fax_event(
         &mut self,
         id: CallId,
-        change: impl FnOnce(&mut FaxRun) -> bool,
+        change: impl FnOnce(&mut Fax) -> bool,
     ) -> Vec<SipEvent> {
         let Some(fax) = self.lines.get_mut(&id).and_then(|line| line.fax.as_mut()) else {
             return Vec::new();
@@ -323,7 +319,7 @@ impl Books {
         }
         vec![SipEvent::FaxProgress {
             id,
-            progress: fax.progress(),
+            progress: fax.run.progress(),
         }]
     }
 
@@ -421,7 +417,7 @@ impl Book for Books {
         // Events told the end of the others.
         let open = self.lines.values_mut().filter(|line| line.hangup.is_none());
         for fax in open.filter_map(|line| line.fax.as_mut()) {
-            fax.missed_events();
+            fax.run.missed_events();
         }
     }
 

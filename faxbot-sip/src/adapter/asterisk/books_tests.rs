@@ -114,7 +114,10 @@ fn a_failure_that_names_a_held_or_half_connected_call_is_somebody_elses() {
         answer(&mut desk, id);
         if plan == Plan::Single {
             desk.books.shift(id, CallState::OnHold, desk.now);
-            assert_eq!(desk.books.status(id).unwrap().state, CallState::OnHold);
+            assert_eq!(
+                desk.books.calls.status(id).unwrap().state,
+                CallState::OnHold
+            );
         }
         desk.event(id, "OriginateResponse", &["Response: Failure", "Reason: 5"]);
         desk.books.missed_events();

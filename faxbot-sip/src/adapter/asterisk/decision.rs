@@ -9,7 +9,7 @@ use faxbot_core::{
 
 use super::{
     books::{Books, Todo, UNSURE},
-    fax::FaxRun,
+    fax::Fax,
     incoming::Stage,
     legs::Second,
 };
@@ -151,7 +151,7 @@ impl Books {
     /// The call becomes a fax when the order to accept it arrives.
     pub(super) fn becomes_fax(&mut self, id: CallId) {
         if let Some(line) = self.lines.get_mut(&id) {
-            line.fax = Some(FaxRun::receiving());
+            line.fax = Some(Fax::receiving());
         }
     }
 

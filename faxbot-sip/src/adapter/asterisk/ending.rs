@@ -86,7 +86,7 @@ impl Books {
         if let Some(mut line) = self.close_line(id) {
             out.extend(line.recordings.ended(id));
             if let Some(fax) = &mut line.fax {
-                fax.lose(error.clone());
+                fax.run.lose(error.clone());
             }
         }
         let change = self.calls.lose(id, error);

@@ -106,7 +106,7 @@ impl Books {
             }
             // `FAX Transmission In Progress` comes before the machines have agreed on anything.
             Some(b"faxstatus") => {
-                self.fax_event(id, |fax| fax.reach(FaxPhase::Negotiating, now.instant))
+                self.fax_event(id, |fax| fax.run.reach(FaxPhase::Negotiating, now.instant))
             }
             Some(b"sendfax") => self.fax_event(id, |fax| {
                 fax.ended_event(event);
@@ -257,7 +257,7 @@ impl Books {
             }
             out
         };
-        out.extend(self.fax_event(id, |fax| fax.reach(phase, now.instant)));
+        out.extend(self.fax_event(id, |fax| fax.run.reach(phase, now.instant)));
         out
     }
 }

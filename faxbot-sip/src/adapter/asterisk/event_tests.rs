@@ -237,7 +237,10 @@ fn a_failure_without_a_channel_is_asked_for_before_it_counts() {
     };
     desk.books.channels(&[alive], &[id], desk.now);
     assert_eq!(desk.books.take_todo(), []);
-    assert_eq!(desk.books.status(id).unwrap().state, CallState::Connected);
+    assert_eq!(
+        desk.books.calls.status(id).unwrap().state,
+        CallState::Connected
+    );
     // Its own end counts.
     desk.books.channels(&[], &[id], desk.now);
     assert_eq!(desk.books.take_todo(), [Todo::Settle(id)]);
@@ -276,7 +279,10 @@ fn a_late_word_of_an_earlier_state_changes_nothing() {
     let (id, _updates) = desk.call();
     answer(&mut desk, id);
     desk.event(id, "Newstate", &["ChannelStateDesc: Ringing"]);
-    assert_eq!(desk.books.status(id).unwrap().state, CallState::Connected);
+    assert_eq!(
+        desk.books.calls.status(id).unwrap().state,
+        CallState::Connected
+    );
     assert!(
         !desk
             .events

@@ -56,7 +56,7 @@ impl Desk {
     }
 
     fn state(&self, id: CallId) -> CallState {
-        self.books.status(id).unwrap().state
+        self.books.calls.status(id).unwrap().state
     }
 
     fn finds(&self, native: &str) -> Option<CallId> {
@@ -234,7 +234,7 @@ fn a_party_of_a_call_is_found_by_its_names_until_it_hangs_up() {
         let named = |status: &faxbot_core::sip::CallStatus| {
             status.channels.iter().any(|it| it.expose() == name)
         };
-        assert!(named(&desk.books.status(id).unwrap()), "{name}");
+        assert!(named(&desk.books.calls.status(id).unwrap()), "{name}");
     }
     assert_eq!(desk.books.lines[&id].bridged_with(), Some(LEG));
     desk.leg_event("BridgeLeave", &["BridgeUniqueid: 512c"]);

@@ -8,7 +8,7 @@ use super::{
     answer::OnceAnswered,
     books::UNSURE,
     dtmf::Turn,
-    fax::FaxRun,
+    fax::Fax,
     incoming::Waiting,
     legs::{Partner, Plan, Second},
     media::Holders,
@@ -47,7 +47,7 @@ pub(super) struct Line {
     pub(super) peer: Option<Causes>,
     /// The reason of a failed `OriginateResponse`.
     pub(super) reason: Option<u16>,
-    pub(super) fax: Option<FaxRun>,
+    pub(super) fax: Option<Fax>,
     /// When the server is asked if no event came until then.
     pub(super) check_at: Option<Instant>,
     pub(super) ring_timeout: Duration,

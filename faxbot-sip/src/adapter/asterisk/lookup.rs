@@ -1,9 +1,7 @@
 //! What became of a call: our books, the server's channels, what its handler left.
 
-use std::time::Duration;
-
 use faxbot_core::{
-    Error, ErrorKind, Result, Timestamp,
+    ErrorKind, Result, Timestamp,
     id::{CallId, CallRef},
     sip::{
         AdapterKind, CallRecord, CallState, CallStatus, Direction, Disposition, Lookup,
@@ -11,49 +9,25 @@ use faxbot_core::{
     },
 };
 
-use crate::adapter::calls::disposition;
+use crate::adapter::{
+    calls::disposition,
+    fax_run::FaxContext,
+    lookup::{in_books, requested, same_run},
+};
 
 use super::{
     core::Core,
     incoming::call_id,
     legs::MAX_PARTNERS,
     line::LiveChannel,
-    outcome::{FaxContext, KIND, KIND_CONNECT, Leg, Report},
+    outcome::{KIND, KIND_CONNECT, Leg, Report},
     request::action,
     server::{Extent, Presence, Server},
 };
 
-/// How old a request must be before an absent trace proves anything: an Originate in the server's
-/// queue has made its channel by then.
-const SETTLED: Duration = Duration::from_secs(10);
-
-/// The state of a call in our books.
-pub(super) fn status(core: &Core, call: &CallRef) -> Result<CallStatus> {
-    let state = core.state();
-    if let Some(status) = state.books.find(call).and_then(|id| state.books.status(id)) {
-        return Ok(status);
-    }
-    let Some(record) = state.books.record(call) else {
-        return Err(Error::new(
-            ErrorKind::NotFound,
-            "get_status",
-            "no such call in the books; ask with lookup",
-        ));
-    };
-    let mut status = CallStatus::new(
-        record.id,
-        CallState::Terminated,
-        record.direction,
-        record.start,
-    );
-    status.channels = record.channels;
-    status.answered_at = record.answer;
-    Ok(status)
-}
-
 /// Everything that can be known.
 pub(super) async fn lookup(core: &Core, server: Result<Server>, call: &CallRef) -> Result<Lookup> {
-    if let Some(known) = in_books(core, call) {
+    if let Some(known) = in_books(&core.state().books.calls, call) {
         return Ok(known);
     }
     let server = server?;
@@ -116,27 +90,14 @@ async fn waits_for_second(server: &Server, channel: &LiveChannel) -> Result<bool
     Ok(reply.response.get_str("Value").as_deref() == Some(KIND_CONNECT))
 }
 
-fn in_books(core: &Core, call: &CallRef) -> Option<Lookup> {
-    let state = core.state();
-    if let Some(status) = state.books.find(call).and_then(|id| state.books.status(id)) {
-        return Some(Lookup::Live(status));
-    }
-    state
-        .books
-        .record(call)
-        .map(|record| Lookup::Ended(Box::new(record)))
-}
-
 /// No channel and no outcome. That proves that the call never was only if nothing could have taken
 /// the outcome away: Asterisk is up since before the request, the extension is there, and some time
 /// has passed.
 async fn absent(core: &Core, server: &Server, call: &CallRef) -> Result<Lookup> {
-    let Some(requested) = call.requested_at else {
-        return Ok(Lookup::Unknown(UnknownReason::RequestTimeUnknown));
+    let requested = match requested(call, core.clock.timestamp()) {
+        Ok(requested) => requested,
+        Err(reason) => return Ok(Lookup::Unknown(reason)),
     };
-    if core.clock.timestamp().duration_since(requested) < SETTLED {
-        return Ok(Lookup::Unknown(UnknownReason::TooRecent));
-    }
     let since = match server
         .extensions(&core.store, Extent::Handler, "lookup")
         .await
@@ -149,14 +110,11 @@ async fn absent(core: &Core, server: &Server, call: &CallRef) -> Result<Lookup> 
         }
         Err(error) => return Err(error),
     };
-    // `Uptime` is subtracted from our clock, which is that of the request: theirs may differ.
     let (up_since, other_since) = {
         let known = &core.state().books.known;
         (known.up_since, known.other_since)
     };
-    // Another server may be up for longer than the one that the request went to.
-    let elsewhere = other_since.is_some_and(|other_since| other_since >= requested);
-    if elsewhere || up_since.is_none_or(|up_since| up_since >= requested) {
+    if !same_run(requested, up_since, other_since) {
         return Ok(Lookup::Unknown(UnknownReason::ServerRestarted));
     }
     if since.is_some_and(|since| since >= requested) {

@@ -113,7 +113,7 @@ pub use self::{
 use self::{core::Core, outcome::channel_id, server::Server};
 pub use super::{settings::RawEvents, spool::SpoolConfig};
 use crate::{
-    adapter::{hub, life::Life},
+    adapter::{hub, life::Life, lookup::status},
     driver::Connect,
 };
 
@@ -226,7 +226,7 @@ impl SipAdapter for AsteriskAdapter {
     }
 
     async fn get_status(&self, call: &CallRef) -> Result<CallStatus> {
-        lookup::status(&self.core, call)
+        status(&self.core.state().books.calls, call)
     }
 
     async fn lookup(&self, call: &CallRef) -> Result<Lookup> {
@@ -260,12 +260,7 @@ impl SipAdapter for AsteriskAdapter {
                 Err(error) => self.core.health().failed(&error),
             }
         }
-        let active = u64::try_from(self.core.state().books.calls.len()).unwrap_or(u64::MAX);
-        let now = self.core.now();
-        Ok(self
-            .core
-            .health()
-            .health(self.kind(), active, now.instant, now.wall))
+        Ok(self.core.health_report(self.kind()))
     }
 
     fn subscribe(&self) -> EventStream<SipEvent> {
@@ -341,12 +336,15 @@ impl SipAdapter for AsteriskAdapter {
     }
 
     async fn get_call_history(&self, query: HistoryQuery) -> Result<Page<CallRecord>> {
-        history::page(&self.core, &query)
+        let now = self.core.now().instant;
+        let books = &mut self.core.state().books;
+        books.cdrs.page(&mut books.calls, &query, now)
     }
 
     async fn get_cdr(&self, call: &CallRef) -> Result<CallRecord> {
         self.core.require(&[Capability::Cdr], "get_cdr")?;
-        history::cdr(&self.core, call)
+        let books = &self.core.state().books;
+        books.cdrs.cdr(&books.calls, call)
     }
 
     async fn send_message(&self, message: SipMessage) -> Result<MessageResult> {

@@ -16,6 +16,7 @@ use faxbot_core::{
 use uuid::Uuid;
 
 use super::{config::DialplanContext, legs::DialStatus};
+use crate::adapter::fax_run::FaxContext;
 
 /// Marks the layout of the value; another version's values are left alone.
 const VERSION: &str = "2";
@@ -243,18 +244,6 @@ pub(super) struct FaxVariables {
     pub(super) resolution: String,
     pub(super) text: String,
     pub(super) remote_station: String,
-}
-
-/// What we know of a fax beside the variables.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct FaxContext {
-    /// Pages of the document; unknown for a fax of an earlier process.
-    pub(super) pages_total: Option<u32>,
-    /// Whether a fax machine was seen at the far end: it agreed on a resolution, or took a page.
-    pub(super) fax_seen: bool,
-    pub(super) hung_up_by_us: bool,
-    pub(super) duration_seconds: Option<u64>,
-    pub(super) ecm: Option<bool>,
 }
 
 impl FaxVariables {

@@ -2,23 +2,23 @@
 
 use faxbot_core::{
     Effect, Error, ErrorKind, Private, Result,
-    address::Address,
     fax::{FaxCall, FaxRequest},
     id::{CallId, CallRef},
-    plugin::CancelOutcome,
-    sip::{Call, CallPlan, CallRequest, Capability, HangupOutcome},
+    sip::{Call, CallRequest, Capability, HangupOutcome},
     task::blocking,
 };
 
 use super::{
-    AsteriskAdapter, answer::OnceAnswered, core::Core, legs::Plan, line::NewLine, lookup::is_of,
-    outcome::channel_id, request, server::Server, server_of,
+    AsteriskAdapter, answer::OnceAnswered, books::Books, core::Core, legs::Plan, line::NewLine,
+    lookup::is_of, outcome::channel_id, request, server::Server, server_of,
 };
-use crate::adapter::{
-    hub::Book as _,
-    spool::{self, Pages},
+use crate::{
+    adapter::{
+        placing::{Placing, fax_call, parties},
+        spool::{self, Pages},
+    },
+    protocol::ami::{Action, AmiSession},
 };
-use crate::protocol::ami::{Action, Reply};
 
 impl AsteriskAdapter {
     pub(super) async fn place_call(&self, request: CallRequest) -> Result<Call> {
@@ -28,14 +28,7 @@ impl AsteriskAdapter {
         let action = request::make_call(&self.core.config, &self.core.store, control, &request)?;
         let server = self.server(OPERATION)?;
         let id = request.id;
-        let caller = request.options.caller_id.as_ref();
-        let name = |address: &Address| Private::new(address.expose().into_owned());
-        let caller = caller.map(|number| Private::new(number.expose().to_owned()));
-        let (from, to) = match &request.plan {
-            CallPlan::Dial { to, .. } => (caller, name(to)),
-            CallPlan::Connect { from, to } => (Some(name(from)), name(to)),
-            _ => return Err(Error::unsupported(OPERATION)),
-        };
+        let (from, to) = parties(&request, OPERATION)?;
         let new = NewLine {
             id,
             to,
@@ -49,7 +42,7 @@ impl AsteriskAdapter {
             .change(|state, now| (state.books.open(new, now), Vec::new()))?;
         self.core.state().books.placed(id, &request.plan);
         let placing = Placing::new(&self.core, id);
-        originate(placing, &server, action, None, OPERATION).await?;
+        originate(&self.core, placing, &server, action, None, OPERATION).await?;
         Ok(Call::new(id, updates))
     }
 
@@ -85,126 +78,42 @@ impl AsteriskAdapter {
             Ok(put) => put,
             Err(error) => return Err(placing.give_up(error)),
         };
-        originate(placing, &server, action, Some(put), OPERATION).await?;
-        // Not the adapter itself: a handle that is kept must not keep the connection.
-        let life = self.life.downgrade();
-        Ok(FaxCall::new(id, updates, move || {
-            let life = life.clone();
-            Box::pin(async move {
-                let Some(life) = life.upgrade() else {
-                    return Err(
-                        Error::new(ErrorKind::Closed, "cancel", "the adapter is gone")
-                            .with_call_id(id)
-                            .with_effect(Effect::NoEffect),
-                    );
-                };
-                let server = server_of(&life, "cancel");
-                match hang_up(life.core(), server, &id.into()).await? {
-                    HangupOutcome::Ended => Ok(CancelOutcome::TooLate),
-                    _ => Ok(CancelOutcome::Requested),
-                }
-            })
+        originate(&self.core, placing, &server, action, Some(put), OPERATION).await?;
+        Ok(fax_call(&self.life, id, updates, move |life| async move {
+            let server = server_of(&life, "cancel");
+            hang_up(life.core(), server, &id.into()).await
         }))
     }
 }
 
-/// A call that is in the books and not decided. If it is dropped so, the caller left: before the
-/// request was written the call never was, after it the server is asked.
-struct Placing<'a> {
-    core: &'a Core,
-    id: CallId,
-    written: bool,
-    decided: bool,
-}
-
-impl<'a> Placing<'a> {
-    fn new(core: &'a Core, id: CallId) -> Self {
-        Self {
-            core,
-            id,
-            written: false,
-            decided: false,
-        }
-    }
-
-    /// The call never was.
-    fn give_up(mut self, error: Error) -> Error {
-        self.decided = true;
-        let error = error.with_call_id(self.id);
-        self.core
-            .events(|state, _| state.books.lose(self.id, error.clone()));
-        error
-    }
-
-    /// Nobody knows: the books ask the server.
-    fn unsure(&self) {
-        self.core
-            .note(|state, now| state.books.unsure(self.id, now));
-    }
-}
-
-impl Drop for Placing<'_> {
-    fn drop(&mut self) {
-        if self.decided {
-            return;
-        }
-        if self.written {
-            self.unsure();
-        } else {
-            let error = cancelled("the request was given up before it was sent", self.id);
-            self.core
-                .events(|state, _| state.books.lose(self.id, error));
-        }
-    }
-}
-
-fn cancelled(message: &str, id: CallId) -> Error {
-    Error::new(ErrorKind::Cancelled, "make_call", message)
-        .with_call_id(id)
-        .with_effect(Effect::NoEffect)
-}
-
 /// Sends an Originate whose call is in the books, and enters its fate there.
 async fn originate(
-    mut placing: Placing<'_>,
+    core: &Core,
+    mut placing: Placing<'_, AmiSession, Books>,
     server: &Server,
     action: Action,
     pages: Option<Pages>,
     operation: &'static str,
-) -> Result<Reply> {
-    let (core, id) = (placing.core, placing.id);
+) -> Result<()> {
     // Nothing was dialled if this fails, whatever became of the extension.
     if let Err(error) = core.keep_extension(server, operation).await {
-        let error = error.with_effect(Effect::NoEffect);
-        core.health().failed(&error);
-        return Err(placing.give_up(error));
+        return Err(placing.failed(error.with_effect(Effect::NoEffect)));
     }
-    if !core.change(|state, now| (state.books.requested(id, now), Vec::new())) {
-        return Err(placing.give_up(cancelled("the call was hung up before it was sent", id)));
-    }
-    placing.written = true;
+    placing.requested()?;
     let is_fax = pages.is_some();
     if let Some(pages) = pages {
         pages.keep();
     }
     match server.order(action, operation).await {
-        Ok(reply) => {
-            placing.decided = true;
-            core.events(|state, now| state.books.taken(id, now));
-            core.health().succeeded();
-            Ok(reply)
+        Ok(_) => {
+            placing.taken();
+            Ok(())
         }
         Err(error) => {
-            core.health().failed(&error);
-            if error.effect() == Effect::Unknown {
-                placing.decided = true;
-                placing.unsure();
-                return Err(error.with_call_id(id));
+            if is_fax && error.effect() != Effect::Unknown {
+                spool::clear(core.spool.as_ref(), placing.id()).await;
             }
-            if is_fax {
-                spool::clear(core.spool.as_ref(), id).await;
-            }
-            Err(placing.give_up(error))
+            Err(placing.failed(error))
         }
     }
 }

@@ -13,10 +13,13 @@ use faxbot_core::{
 use super::{
     core::{Core, State},
     lookup::is_of,
-    outcome::{FaxContext, KIND, KIND_RECEIVE},
+    outcome::{KIND, KIND_RECEIVE},
     server::Server,
 };
-use crate::adapter::spool::{Spool, Taken};
+use crate::adapter::{
+    fax_run::FaxContext,
+    spool::{Spool, Taken},
+};
 
 const OPERATION: &str = "take_fax";
 

@@ -15,47 +15,14 @@ use super::{
     dialplan::{DIAL, DIAL_RING, DIAL_TO, PARK_SECONDS},
     outcome::{KEY, KIND, KIND_BRIDGE, KIND_CONNECT, KIND_FAX, OutcomeStore, channel_id, peer_id},
 };
-use crate::protocol::ami::{Action, ActionError};
+use crate::{
+    adapter::sip_headers::check,
+    protocol::ami::{Action, ActionError},
+};
 
 /// What a call may take beside its ring time and its duration before Asterisk itself ends the channel:
 /// the limit that is set on answer comes first.
 const LIMIT_GRACE: Duration = Duration::from_secs(30);
-
-/// Headers that the SIP stack writes itself: a second one would make the request another, or none
-/// (RFC 3261 section 20, RFC 4028 section 4).
-const OWN_HEADERS: &[&str] = &[
-    "via",
-    "v",
-    "from",
-    "f",
-    "to",
-    "t",
-    "call-id",
-    "i",
-    "cseq",
-    "allow",
-    "supported",
-    "k",
-    "session-expires",
-    "x",
-    "min-se",
-    "contact",
-    "m",
-    "max-forwards",
-    "route",
-    "record-route",
-    "require",
-    "proxy-require",
-    "content-length",
-    "l",
-    "content-type",
-    "c",
-    "content-encoding",
-    "e",
-    "content-disposition",
-    "authorization",
-    "proxy-authorization",
-];
 
 /// What a fax may take beside its ring time-out before Asterisk itself ends the channel.
 const ABSOLUTE_GRACE: Duration = Duration::from_secs(30);
@@ -205,35 +172,12 @@ fn sip_headers(
         ));
     }
     for (name, value) in headers {
-        if !is_token(name) {
-            return Err(invalid(
-                operation,
-                "the name of a SIP header is a token of RFC 3261",
-            ));
-        }
-        if OWN_HEADERS.iter().any(|own| own.eq_ignore_ascii_case(name)) {
-            return Err(invalid(
-                operation,
-                "this SIP header is written by the server; use one that starts with X-",
-            ));
-        }
-        if value.chars().any(char::is_control) {
-            return Err(invalid(
-                operation,
-                "the value of a SIP header cannot hold control characters",
-            ));
-        }
+        check(name, value, operation)?;
         action = action
             .variable(&format!("PJSIP_HEADER(add,{name})"), value)
             .map_err(|error| refused(operation, error))?;
     }
     Ok(action)
-}
-
-/// RFC 3261 section 25.1.
-fn is_token(name: &str) -> bool {
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte);
-    !name.is_empty() && name.bytes().all(token)
 }
 
 /// The `Originate` of a fax: no dialplan is needed, `SendFAX` runs on the answered channel
