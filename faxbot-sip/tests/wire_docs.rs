@@ -59,7 +59,11 @@ fn every_recording_and_test_in_the_tables_exists() {
     tests_in(&root().join("faxbot-sip/tests"), &mut tests);
     let recordings: HashSet<String> = fixtures::names().unwrap().into_iter().collect();
 
-    for (file, folder) in [("ami.md", "asterisk"), ("esl.md", "freeswitch")] {
+    for (file, folder) in [
+        ("ami.md", "asterisk"),
+        ("esl.md", "freeswitch"),
+        ("yate.md", "yate"),
+    ] {
         let text = fs::read_to_string(docs.join(file)).unwrap();
         check(&text, folder, &tests, &recordings);
     }

@@ -5,6 +5,7 @@ mod ami;
 mod esl;
 #[path = "../wire_support/mod.rs"]
 mod wire_support;
+mod yate;
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
@@ -15,6 +16,7 @@ use faxbot_testkit::conformance::{self, Case, codec, session, session::SessionSe
 fn main() -> ExitCode {
     let mut cases = ami::cases();
     cases.extend(esl::cases());
+    cases.extend(yate::cases());
     conformance::run(cases)
 }
 

@@ -8,6 +8,7 @@ mod change;
 mod esl;
 #[path = "../wire_support/mod.rs"]
 mod wire_support;
+mod yate;
 
 use std::{
     collections::BTreeMap,
@@ -47,6 +48,11 @@ fn no_mutation_of_a_manager_connection_panics_or_takes_more_than_8_mib() {
 #[test]
 fn no_mutation_of_an_event_socket_panics_or_takes_more_than_24_mib() {
     run::<esl::Esl>(24);
+}
+
+#[test]
+fn no_mutation_of_an_external_module_port_panics_or_takes_more_than_8_mib() {
+    run::<yate::Yate>(8);
 }
 
 type Frame<T> = <<<T as Target>::Session as Session>::Codec as Codec>::Frame;

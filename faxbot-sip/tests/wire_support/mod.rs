@@ -3,6 +3,7 @@
 
 pub(crate) mod ami;
 pub(crate) mod esl;
+pub(crate) mod yate;
 
 use std::time::{Duration, Instant};
 

@@ -89,9 +89,12 @@ fn rewrite(raw: &[u8], first: usize, in_name: bool) -> Vec<u8> {
 pub fn is_valid(raw: &[u8]) -> bool {
     let mut rest = raw.iter();
     while let Some(byte) = rest.next() {
-        let escape = *byte == b'%';
-        if *byte < b' ' || (escape && !rest.next().is_some_and(|it| meaning(*it, false).is_some()))
-        {
+        let fits = match byte {
+            0..=0x1f => false,
+            b'%' => rest.next().is_some_and(|it| meaning(*it, false).is_some()),
+            _ => true,
+        };
+        if !fits {
             return false;
         }
     }

@@ -367,7 +367,10 @@ impl Session for YateSession {
                 self.out.write(Some(token), request.with_id(&id));
             }
             Form::Answer { id, .. } => self.answer(token, id, request.with_id("")),
-            Form::Line { verb, .. } if matches!(verb, Verb::Output | Verb::Debug) => {
+            Form::Line {
+                verb: Verb::Output | Verb::Debug,
+                ..
+            } => {
                 self.out.write(Some(token), request.with_id(""));
                 self.out.reply(token, Ok(Reply::Sent));
             }
