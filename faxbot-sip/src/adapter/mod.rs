@@ -11,6 +11,7 @@ mod life;
 mod lookup;
 mod placing;
 mod pump;
+mod rooms;
 mod settings;
 mod sip_headers;
 mod spool;

@@ -27,13 +27,14 @@ use super::{
     line::{Line, LiveChannel, NewLine},
     moves::Moves,
     outcome::{Leg, channel_id, peer_id},
-    rooms::Conferences,
+    rooms::NAMES,
 };
 use crate::{
     adapter::{
         calls::{Calls, NewCall, Now},
         history::Cdrs,
         hub::Book,
+        rooms::Conferences,
     },
     protocol::ami::Message,
 };
@@ -98,7 +99,7 @@ impl Books {
             known: Known::new(Abilities::hoped_for(true)),
             lines: HashMap::new(),
             by_uniqueid: HashMap::new(),
-            conferences: Conferences::default(),
+            conferences: Conferences::new(NAMES),
             moves: Moves::default(),
             cdrs: Cdrs::default(),
             door: Door::default(),
@@ -428,7 +429,7 @@ impl Book for Books {
     fn forget_connection(&mut self) {
         self.door.forget();
         self.known.up_since = None;
-        self.conferences = Conferences::default();
+        self.conferences = Conferences::new(NAMES);
     }
 
     fn snapshot(&self, snapshot: &mut Snapshot) {

@@ -165,7 +165,7 @@ async fn join(core: &Core, server: &Server, room: &str, call: &CallRef) -> Resul
         let listed = rooms::listed(server, OPERATION).await?.unwrap_or_default();
         if listed
             .iter()
-            .any(|it| it.locked && rooms::same(&it.name, room))
+            .any(|it| it.locked && rooms::NAMES.same(&it.name, room))
         {
             let text = "the conference is locked";
             return Err(Error::new(ErrorKind::Rejected, OPERATION, text));
