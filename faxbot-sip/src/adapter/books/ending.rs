@@ -47,20 +47,14 @@ impl Line {
         }
         let said = [self.end.as_ref(), told, self.refused.as_ref()];
         let word = said.into_iter().flatten().find_map(|it| it.disposition);
-        let left =
-            self.plan == Plan::Connect && self.second.first_up && causes.class().is_none();
+        let left = self.plan == Plan::Connect && self.second.first_up && causes.class().is_none();
         word.or(left.then_some(Disposition::NoAnswer))
     }
 }
 
 impl Books {
     /// Ends a call with what the event of its end told, or with what the server kept of it.
-    pub(crate) fn finish(
-        &mut self,
-        id: CallId,
-        kept: Option<Report>,
-        now: Now,
-    ) -> Vec<SipEvent> {
+    pub(crate) fn finish(&mut self, id: CallId, kept: Option<Report>, now: Now) -> Vec<SipEvent> {
         let Some(line) = self.lines.get(&id) else {
             return Vec::new();
         };
@@ -102,7 +96,11 @@ impl Books {
             .into_iter()
             .map(|file| recording_changed(id, false, file))
             .collect();
-        let told = line.end.as_ref().or(kept.as_ref()).or(line.refused.as_ref());
+        let told = line
+            .end
+            .as_ref()
+            .or(kept.as_ref())
+            .or(line.refused.as_ref());
         let by_us = line.hung_up_by_us;
         let outcome = line.fax.as_mut().map(|fax| {
             let end = told.and_then(|report| report.fax.as_deref());
@@ -154,15 +152,6 @@ impl Books {
             self.calls.unname(id, other);
         }
         Some(*line)
-    }
-
-    /// Every call of the books, for the end of a connection for good. The calls themselves may go on.
-    pub(crate) fn lose_all(&mut self, make: impl Fn(CallId) -> Error) -> usize {
-        let all = self.live();
-        for &id in &all {
-            self.lose(id, make(id));
-        }
-        all.len()
     }
 
     /// Another run of the server answers: the channels of the one before are gone. `at` is when the

@@ -28,8 +28,8 @@ use faxbot_core::{
     fax::{FaxProgress, FaxUpdate},
     id::{CallId, CallRef},
     sip::{
-        AdapterKind, CallRecord, CallState, CallStateChanged, CallStatus, CallUpdate, IllegalEdge,
-        Severity, SipEvent,
+        AdapterKind, CallRecord, CallState, CallStateChanged, CallUpdate, IllegalEdge, Severity,
+        SipEvent,
     },
 };
 use tokio::sync::watch;
@@ -82,14 +82,6 @@ pub(crate) enum Leg {
     Own(CallId),
     /// Another one of the call: the second party, the other half of a local channel.
     Other(CallId),
-}
-
-impl Leg {
-    pub(crate) fn call(self) -> CallId {
-        match self {
-            Self::Own(id) | Self::Other(id) => id,
-        }
-    }
 }
 
 /// The books of one server.
@@ -301,12 +293,7 @@ impl Books {
 
     /// The list of the server's channels, after a gap or for a check. Answers the events, and asks
     /// for the settling of calls of `asked` that are not in it.
-    pub(crate) fn listed(
-        &mut self,
-        list: &[LiveLeg],
-        asked: &[CallId],
-        now: Now,
-    ) -> Vec<SipEvent> {
+    pub(crate) fn listed(&mut self, list: &[LiveLeg], asked: &[CallId], now: Now) -> Vec<SipEvent> {
         let mut present = HashSet::new();
         let mut out = Vec::new();
         for channel in list {
@@ -415,13 +402,6 @@ impl Books {
         self.calls.live().collect()
     }
 
-    pub(crate) fn statuses(&self) -> Vec<CallStatus> {
-        self.calls
-            .live()
-            .filter_map(|id| self.calls.status(id))
-            .collect()
-    }
-
     pub(crate) fn find(&self, call: &CallRef) -> Option<CallId> {
         self.calls.find(call)
     }
@@ -460,10 +440,7 @@ impl Books {
     }
 }
 
-fn report_move(
-    id: CallId,
-    moved: Result<Option<CallStateChanged>, IllegalEdge>,
-) -> Vec<SipEvent> {
+fn report_move(id: CallId, moved: Result<Option<CallStateChanged>, IllegalEdge>) -> Vec<SipEvent> {
     match moved {
         Ok(change) => change.map(SipEvent::CallStateChanged).into_iter().collect(),
         Err(edge) => {

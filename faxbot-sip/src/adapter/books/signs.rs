@@ -107,12 +107,7 @@ impl Books {
     }
 
     /// Our channel is this far, as a list shows: over whatever was missed.
-    pub(super) fn own_in_list(
-        &mut self,
-        id: CallId,
-        channel: &LiveLeg,
-        now: Now,
-    ) -> Vec<SipEvent> {
+    pub(super) fn own_in_list(&mut self, id: CallId, channel: &LiveLeg, now: Now) -> Vec<SipEvent> {
         self.is_there(id);
         if let Some(line) = self.lines.get_mut(&id) {
             line.joined.clone_from(&channel.joined);

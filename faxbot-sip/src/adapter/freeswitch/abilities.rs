@@ -2,7 +2,10 @@
 
 use faxbot_core::sip::{Capabilities, Capability};
 
-use super::{config::FreeswitchConfig, outcome::{Keeper, keepers}};
+use super::{
+    config::FreeswitchConfig,
+    outcome::{Keeper, keepers},
+};
 
 /// What one server and one account can do, as far as they told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +54,7 @@ impl Abilities {
             Capability::Headers,
             Capability::Hangup,
             Capability::CallHistory,
+            Capability::Cdr,
         ];
         let there = optional
             .into_iter()

@@ -5,9 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 use faxbot_core::{
     Result, Secret,
     address::{DialTemplate, NumberFormat},
-    config::{
-        ConfigError, ConfigErrors, Field, FieldTable, Kind, UrlScheme, duration, from_url_text,
-    },
+    config::{ConfigError, ConfigErrors, FieldTable, UrlScheme, duration, from_url_text},
     fax::StationId,
 };
 use serde::Deserialize;
@@ -360,9 +358,7 @@ fn incoming_path(options: &RawOptions) -> IncomingPath {
 
 /// What takes a path out of its place: an argument of an application ends at the first `)`, that of
 /// `record_session` at a blank, and variables are expanded.
-const IN_PATHS: &[char] = &[
-    ' ', '(', ')', '$', '{', '}', '[', ']', ',', '\'', '"', '\\',
-];
+const IN_PATHS: &[char] = &[' ', '(', ')', '$', '{', '}', '[', ']', ',', '\'', '"', '\\'];
 
 /// What makes more of a dial string than one destination.
 const IN_DIALS: &[char] = &[' ', ',', '|', '\'', '"', '\\', '<', '>', '$'];

@@ -65,8 +65,14 @@ fn a_user_of_the_directory_has_a_domain_and_other_names_are_ignored() {
     for (url, user) in [
         ("esl://:ClueCon@host", None),
         ("esl://admin:ClueCon@host", None),
-        ("esl://fax@pbx.example:ClueCon@host", Some(("fax", "pbx.example"))),
-        ("esl://fax%40pbx.example:ClueCon@host", Some(("fax", "pbx.example"))),
+        (
+            "esl://fax@pbx.example:ClueCon@host",
+            Some(("fax", "pbx.example")),
+        ),
+        (
+            "esl://fax%40pbx.example:ClueCon@host",
+            Some(("fax", "pbx.example")),
+        ),
     ] {
         let config = FreeswitchConfig::from_url(url).unwrap();
         let user = user.map(|(user, domain)| (user.to_owned(), domain.to_owned()));

@@ -9,7 +9,10 @@ use faxbot_core::{
     sip::{RawEvent, Severity, SipEvent},
 };
 
-use super::{abilities::Abilities, config::FreeswitchConfig, event, outcome::OutcomeStore, server::Server, state::Desk};
+use super::{
+    abilities::Abilities, config::FreeswitchConfig, event, outcome::OutcomeStore, server::Server,
+    state::Desk,
+};
 use crate::{
     adapter::{
         hub::{self, Hub},
@@ -115,7 +118,11 @@ impl hub::Core for Core {
             state.books.own_channel(id)
         };
         match own {
-            Some(uuid) => Server::new(handle.clone(), limit).hang_up(&uuid, None).await,
+            Some(uuid) => {
+                Server::new(handle.clone(), limit)
+                    .hang_up(&uuid, None)
+                    .await
+            }
             None => Ok(()),
         }
     }

@@ -77,6 +77,7 @@ impl Desk {
                 "CHANNEL_ANSWER" => self.own_is(id, Sign::Up, now),
                 "CHANNEL_UNBRIDGE" => self.joined(id, None, now),
                 "CHANNEL_HANGUP_COMPLETE" => {
+                    self.measured(id, event);
                     let kind = self.kind_of(id);
                     self.ended(id, told(kind, event), now)
                 }
@@ -150,7 +151,9 @@ impl Desk {
         }
         let signs = FaxSigns {
             agreed: true,
-            confirmed: page.then(|| number("fax-document-transferred-pages")).flatten(),
+            confirmed: page
+                .then(|| number("fax-document-transferred-pages"))
+                .flatten(),
             bit_rate: number("fax-transfer-rate"),
             ecm: event.text("fax-ecm-used").map(|word| word == "on"),
             bad_lines: page.then(|| number("fax-bad-rows")).flatten(),

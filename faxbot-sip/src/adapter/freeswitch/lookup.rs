@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use faxbot_core::{
-    Error, ErrorKind, Result, Timestamp,
+    ErrorKind, Result, Timestamp,
     id::CallRef,
     sip::{
         AdapterKind, CallRecord, CallState, CallStatus, Direction, Disposition, Lookup,
@@ -17,47 +17,17 @@ use super::{
     server::{Channel, Server, live_legs},
 };
 use crate::adapter::{
-    books::Sign,
-    calls::disposition,
-    fax_run::FaxContext,
+    books::Sign, calls::disposition, fax_run::FaxContext, hub::Book as _, lookup,
 };
-
-/// How old a request must be before an absent trace proves anything.
-const SETTLED: Duration = Duration::from_secs(10);
 
 /// How long the hook of an end may take after the channel is gone.
 const HOOK: Duration = Duration::from_secs(1);
 
 const OPERATION: &str = "lookup";
 
-/// The state of a call in our books.
-pub(super) fn status(core: &Core, call: &CallRef) -> Result<CallStatus> {
-    let state = core.hub.state();
-    let calls = &state.books.calls;
-    if let Some(status) = state.books.find(call).and_then(|id| calls.status(id)) {
-        return Ok(status);
-    }
-    let Some(record) = calls.record(call) else {
-        return Err(Error::new(
-            ErrorKind::NotFound,
-            "get_status",
-            "no such call in the books; ask with lookup",
-        ));
-    };
-    let mut status = CallStatus::new(
-        record.id,
-        CallState::Terminated,
-        record.direction,
-        record.start,
-    );
-    status.channels.clone_from(&record.channels);
-    status.answered_at = record.answer;
-    Ok(status)
-}
-
 /// Everything that can be known.
 pub(super) async fn lookup(core: &Core, server: Result<Server>, call: &CallRef) -> Result<Lookup> {
-    if let Some(known) = in_books(core, call) {
+    if let Some(known) = lookup::in_books(core.hub.state().books.calls(), call) {
         return Ok(known);
     }
     let server = server?;
@@ -94,16 +64,6 @@ pub(super) async fn lookup(core: &Core, server: Result<Server>, call: &CallRef) 
         }
         Err(error) => Err(error),
     }
-}
-
-fn in_books(core: &Core, call: &CallRef) -> Option<Lookup> {
-    let state = core.hub.state();
-    let calls = &state.books.calls;
-    if let Some(status) = state.books.find(call).and_then(|id| calls.status(id)) {
-        return Some(Lookup::Live(status));
-    }
-    let record = calls.record(call)?;
-    Some(Lookup::Ended(Box::new(record.clone())))
 }
 
 async fn live(
@@ -153,24 +113,17 @@ async fn live(
 /// No channel and no outcome. That proves that the call never was only if nothing could have taken
 /// the outcome away: FreeSWITCH is up since before the request, and some time has passed.
 async fn absent(core: &Core, server: &Server, call: &CallRef) -> Result<Lookup> {
-    let Some(requested) = call.requested_at else {
-        return Ok(Lookup::Unknown(UnknownReason::RequestTimeUnknown));
-    };
     let now = core.hub.clock.timestamp();
-    if now.duration_since(requested) < SETTLED {
-        return Ok(Lookup::Unknown(UnknownReason::TooRecent));
-    }
+    let requested = match lookup::requested(call, now) {
+        Ok(requested) => requested,
+        Err(why) => return Ok(Lookup::Unknown(why)),
+    };
     // What it is up for is subtracted from our clock, which is that of the request.
     let up_since = server.up_for(OPERATION).await?.map(|up_for| now - up_for);
-    let elsewhere = core
-        .hub
-        .state()
-        .books
-        .other_since
-        .is_some_and(|other_since| other_since >= requested);
+    let other_since = core.hub.state().books.other_since;
     // A crash takes the hooks of live calls with it, so an absent outcome of the run before says
     // nothing (recording `09_outcome_after_restart`).
-    if elsewhere || up_since.is_none_or(|up_since| up_since >= requested) {
+    if !lookup::same_run(requested, up_since, other_since) {
         return Ok(Lookup::Unknown(UnknownReason::ServerRestarted));
     }
     Ok(Lookup::NeverExisted)
@@ -181,9 +134,7 @@ fn record(core: &Core, call: &CallRef, ended: Ended) -> CallRecord {
     let incoming = ended.kind.is_incoming();
     let started = ended.started;
     let report = ended.report();
-    let end = report
-        .ended
-        .unwrap_or_else(|| core.hub.clock.timestamp());
+    let end = report.ended.unwrap_or_else(|| core.hub.clock.timestamp());
     let start = call.requested_at.or(started).unwrap_or(end).min(end);
     let direction = if incoming {
         Direction::Inbound

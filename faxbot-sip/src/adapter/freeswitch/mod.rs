@@ -32,7 +32,7 @@
 
 mod abilities;
 mod causes;
-mod config;
+pub(super) mod config;
 mod connect;
 mod core;
 mod dial;
@@ -56,10 +56,12 @@ use faxbot_core::{
     event::EventStream,
     fax::{FaxCall, FaxRequest},
     id::CallRef,
+    plugin::Page,
     random::{SharedRandom, SystemRandom},
     sip::{
-        AdapterKind, Call, CallRequest, CallStatus, Capabilities, Connection, Drained, EventPath,
-        HangupOutcome, Health, Lookup, SipAdapter, SipEvent, Snapshot, SupportedVersions,
+        AdapterKind, Call, CallRecord, CallRequest, CallStatus, Capabilities, Capability,
+        Connection, Drained, EventPath, HangupOutcome, Health, HistoryQuery, Lookup, SipAdapter,
+        SipEvent, Snapshot, SupportedVersions,
     },
 };
 use serde_json::Value;
@@ -68,7 +70,10 @@ use tracing::Instrument as _;
 pub use self::config::{FIELDS, FreeswitchConfig, IncomingPath, Outcomes, SCHEMES};
 use self::{core::Core, server::Server};
 use crate::{
-    adapter::{hub::call_span, life::Life},
+    adapter::{
+        hub::{Book as _, call_span},
+        life::Life,
+    },
     driver::Connect,
 };
 
@@ -168,7 +173,7 @@ impl SipAdapter for FreeswitchAdapter {
     }
 
     async fn get_status(&self, call: &CallRef) -> Result<CallStatus> {
-        lookup::status(&self.core, call)
+        crate::adapter::lookup::status(self.core.hub.state().books.calls(), call)
     }
 
     async fn lookup(&self, call: &CallRef) -> Result<Lookup> {
@@ -208,6 +213,16 @@ impl SipAdapter for FreeswitchAdapter {
 
     fn snapshot(&self) -> Snapshot {
         self.core.hub.snapshot()
+    }
+
+    async fn get_call_history(&self, query: HistoryQuery) -> Result<Page<CallRecord>> {
+        let now = self.core.hub.now().instant;
+        self.core.hub.state().books.history(&query, now)
+    }
+
+    async fn get_cdr(&self, call: &CallRef) -> Result<CallRecord> {
+        self.core.hub.require(&[Capability::Cdr], "get_cdr")?;
+        self.core.hub.state().books.cdr(call)
     }
 
     async fn send_fax(&self, request: FaxRequest) -> Result<FaxCall> {

@@ -120,7 +120,10 @@ impl Kind {
 
     /// What the hook of a live channel says that it is.
     pub(super) fn of_hook(hook: &str) -> Option<Self> {
-        let mut fields = hook.split_once(&format!("/{VERSION}{BETWEEN}"))?.1.split(BETWEEN);
+        let mut fields = hook
+            .split_once(&format!("/{VERSION}{BETWEEN}"))?
+            .1
+            .split(BETWEEN);
         Self::parse(fields.next()?)
     }
 

@@ -1,14 +1,10 @@
 //! Placing calls and faxes, and hanging them up.
 
-use std::sync::Arc;
-
 use faxbot_core::{
     Effect, Error, ErrorKind, Private, Result,
-    address::Address,
     fax::{FaxCall, FaxRequest},
     id::{CallId, CallRef},
-    plugin::CancelOutcome,
-    sip::{Call, CallPlan, CallRequest, CallState, Capability, Direction, HangupOutcome},
+    sip::{Call, CallRequest, CallState, Capability, Direction, HangupOutcome},
     task::blocking,
 };
 
@@ -17,17 +13,17 @@ use super::{
     core::Core,
     outcome::{Kind, channel_uuid, peer_uuid},
     request::Originator,
-    run::clear_spool,
     server::{Server, refused},
     server_of,
+    state::Desk,
 };
 use crate::{
     adapter::{
         books::{NewLine, Plan},
-        placing::Placing,
-        spool::Pages,
+        placing::{Placing, fax_call, parties},
+        spool::{self, Pages},
     },
-    protocol::esl::Command,
+    protocol::esl::{Command, EslSession},
 };
 
 impl FreeswitchAdapter {
@@ -47,14 +43,7 @@ impl FreeswitchAdapter {
         };
         let command = originator.make_call(&request, recording.as_deref())?;
         let server = self.server(OPERATION)?;
-        let name = |address: &Address| Private::new(address.expose().into_owned());
-        let caller = request.options.caller_id.as_ref();
-        let caller = caller.map(|number| Private::new(number.expose().to_owned()));
-        let (from, to) = match &request.plan {
-            CallPlan::Dial { to, .. } => (caller, name(to)),
-            CallPlan::Connect { from, to } => (Some(name(from)), name(to)),
-            _ => return Err(Error::unsupported(OPERATION)),
-        };
+        let (from, to) = parties(&request, OPERATION)?;
         let plan = Plan::of(&request);
         let new = NewLine {
             id,
@@ -127,24 +116,9 @@ impl FreeswitchAdapter {
             Err(error) => return Err(placing.give_up(error)),
         };
         originate(&self.core, placing, &server, command, Some(put), OPERATION).await?;
-        // Not the adapter itself: a handle that is kept must not keep the connection.
-        let life = self.life.downgrade();
-        Ok(FaxCall::new(id, updates, move || {
-            let life = life.clone();
-            Box::pin(async move {
-                let Some(life) = life.upgrade() else {
-                    return Err(
-                        Error::new(ErrorKind::Closed, "cancel", "the adapter is gone")
-                            .with_call_id(id)
-                            .with_effect(Effect::NoEffect),
-                    );
-                };
-                let server = server_of(&life, "cancel");
-                match hang_up(&Arc::clone(life.core()), server, &id.into()).await? {
-                    HangupOutcome::Ended => Ok(CancelOutcome::TooLate),
-                    _ => Ok(CancelOutcome::Requested),
-                }
-            })
+        Ok(fax_call(&self.life, id, updates, move |life| async move {
+            let server = server_of(&life, "cancel");
+            hang_up(life.core(), server, &id.into()).await
         }))
     }
 }
@@ -153,7 +127,7 @@ impl FreeswitchAdapter {
 /// that the job was taken; what becomes of the call is told by events.
 async fn originate(
     core: &Core,
-    mut placing: Placing<'_, crate::protocol::esl::EslSession, super::state::Desk>,
+    mut placing: Placing<'_, EslSession, Desk>,
     server: &Server,
     command: Command,
     pages: Option<Pages>,
@@ -176,7 +150,7 @@ async fn originate(
         }
         Err(error) => {
             if is_fax && error.effect() != Effect::Unknown {
-                clear_spool(core, id).await;
+                spool::clear(core.spool.as_ref(), id).await;
             }
             Err(placing.failed(error))
         }

@@ -15,12 +15,12 @@ use faxbot_core::{
 
 use super::{
     config::FreeswitchConfig,
-    dial::{dial_string, fax_address, invalid, is_sip, second_party},
+    dial::{self, dial_string, fax_address, invalid, is_sip, second_party},
     outcome::{Kind, OutcomeStore, channel_uuid, peer_uuid},
 };
 use crate::{
     adapter::sip_headers,
-    protocol::esl::{Command, CommandError, VariableError, Variables, argument},
+    protocol::esl::{Command, CommandError, DialString, Leg, VariableError, Variables, argument},
 };
 
 /// What a call may take beside its duration, and a fax beside its time-out, before FreeSWITCH itself
@@ -93,19 +93,24 @@ impl Line {
     }
 
     fn with(operation: &'static str, variables: Result<Variables, VariableError>) -> Result<Self> {
-        let variables = variables.map_err(|error| {
-            Error::new(ErrorKind::InvalidRequest, operation, error.to_string()).with_source(error)
-        })?;
+        let variables = variables.map_err(|error| dial::refused(operation, error))?;
         Ok(Self {
             variables,
             operation,
         })
     }
 
+    /// The destination with all that was set: one word of a line.
+    fn to(self, leg: Leg) -> String {
+        DialString::new(leg)
+            .with_variables(self.variables)
+            .to_string()
+    }
+
     /// `then` are the words behind the destination, each escaped already.
-    fn command(self, dial: &str, then: &[String]) -> Result<Command> {
+    fn command(self, leg: Leg, then: &[String]) -> Result<Command> {
         let operation = self.operation;
-        let line = format!("{}{} {}", self.variables, argument(dial), then.join(" "));
+        let line = format!("{} {}", self.to(leg), then.join(" "));
         Command::bgapi("originate", &line).map_err(|error| refused(operation, error))
     }
 }
@@ -125,7 +130,7 @@ impl Originator<'_> {
             CallPlan::Connect { from, .. } => from,
             _ => return Err(Error::unsupported(OPERATION)),
         };
-        let dial = dial_string(self.config, first, OPERATION)?;
+        let leg = dial::leg(self.config, first, OPERATION)?;
         let then = self.once_answered(request, recording)?;
         let mut line = self.base(request.id, Kind::of(request), options.timeout, OPERATION)?;
         line = self.caller_id(line, options)?;
@@ -147,7 +152,7 @@ impl Originator<'_> {
             let start = format!("record_session {}", recordable(file, OPERATION)?);
             line = line.set("execute_on_answer_record", &start)?;
         }
-        if !options.headers.is_empty() && !is_sip(&dial) {
+        if !options.headers.is_empty() && !is_sip(&dial_string(self.config, first, OPERATION)?) {
             return Err(invalid(
                 OPERATION,
                 "SIP headers can be set on channels of sofia/ and user/ only",
@@ -161,15 +166,11 @@ impl Originator<'_> {
             check_variable(name, value, OPERATION)?;
             line = line.set(name, value)?;
         }
-        line.command(&dial, &then)
+        line.command(leg, &then)
     }
 
     /// What the answered channel does: the words behind the destination.
-    fn once_answered(
-        &self,
-        request: &CallRequest,
-        recording: Option<&str>,
-    ) -> Result<Vec<String>> {
+    fn once_answered(&self, request: &CallRequest, recording: Option<&str>) -> Result<Vec<String>> {
         const OPERATION: &str = "make_call";
         let application = |name: &str, data: &str| vec![argument(&format!("&{name}({data})"))];
         let on_answer = match &request.plan {
@@ -181,7 +182,8 @@ impl Originator<'_> {
                 if let Some(file) = recording {
                     // Our own channel is recorded, from the answer of the second one on.
                     let uuid = channel_uuid(request.id);
-                    let start = format!("uuid_record {uuid} start {}", recordable(file, OPERATION)?);
+                    let start =
+                        format!("uuid_record {uuid} start {}", recordable(file, OPERATION)?);
                     second = second.set("api_on_answer_record", &start)?;
                 }
                 return self.bridge(request.id, to, second);
@@ -223,18 +225,11 @@ impl Originator<'_> {
         })
     }
 
-    fn bridge(
-        &self,
-        id: CallId,
-        to: &Address,
-        second: Line,
-    ) -> Result<Vec<String>> {
+    fn bridge(&self, id: CallId, to: &Address, second: Line) -> Result<Vec<String>> {
         let operation = second.operation;
-        let dial = second_party(self.config, to, operation)?;
+        let leg = second_party(self.config, to, operation)?;
         let second = second.set("origination_uuid", &peer_uuid(id))?;
-        let (open, close) = (argument("&bridge("), argument(")"));
-        let word = format!("{open}{}{}{close}", second.variables, argument(&dial));
-        Ok(vec![word])
+        Ok(vec![format!("&bridge({})", second.to(leg))])
     }
 
     /// The `originate` of a fax: no dialplan is needed, `txfax` runs on the answered channel (recording
@@ -256,7 +251,7 @@ impl Originator<'_> {
                 "the pages have another resolution than the one asked for; convert the document anew",
             ));
         }
-        let dial = dial_string(self.config, &fax_address(&request.to), OPERATION)?;
+        let leg = dial::leg(self.config, &fax_address(&request.to), OPERATION)?;
         let kind = match request.t38 {
             T38Mode::Require => Kind::FaxByT38,
             _ => Kind::Fax,
@@ -288,7 +283,7 @@ impl Originator<'_> {
             line = line.template("execute_on_fax_phase_d", &hook)?;
         }
         let file = fax_file(file, OPERATION)?;
-        line.command(&dial, &[argument(&format!("&txfax({file})"))])
+        line.command(leg, &[argument(&format!("&txfax({file})"))])
     }
 
     /// What an incoming call is given before `rxfax` runs on it, for `uuid_setvar`: names and values.
@@ -457,9 +452,7 @@ fn fax_file<'a>(file: &'a str, operation: &'static str) -> Result<&'a str> {
 
 /// The file of a recording, which `record_session` takes up to the first blank.
 fn recordable<'a>(file: &'a str, operation: &'static str) -> Result<&'a str> {
-    if file.is_empty()
-        || file.contains(|c: char| c.is_control() || " ()${}[],'\"\\".contains(c))
-    {
+    if file.is_empty() || file.contains(|c: char| c.is_control() || " ()${}[],'\"\\".contains(c)) {
         return Err(invalid(
             operation,
             "the path of recordings cannot hold blanks, brackets, commas, $, quotes or backslashes",
@@ -498,7 +491,8 @@ fn check_variable(name: &str, value: &str, operation: &'static str) -> Result<()
 
 /// Rounded up: a time-out of 0 is none.
 pub(super) fn whole_seconds(time: Duration) -> String {
-    let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    let begun = u64::from(time.subsec_nanos() > 0);
+    let seconds = time.as_secs().saturating_add(begun);
     seconds.clamp(1, i32::MAX.unsigned_abs().into()).to_string()
 }
 

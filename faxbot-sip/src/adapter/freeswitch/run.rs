@@ -3,12 +3,7 @@
 
 use std::sync::Arc;
 
-use faxbot_core::{
-    Error, ErrorKind, Result,
-    id::CallId,
-    sip::Severity,
-    task::blocking,
-};
+use faxbot_core::{Error, Result, id::CallId, sip::Severity};
 use tracing::Instrument as _;
 
 use super::{
@@ -16,13 +11,14 @@ use super::{
     core::Core,
     event::{CUSTOM, EVENTS},
     outcome::{Ended, call_of, keepers},
-    server::{Server, live_legs, refused},
+    server::{Channel, Server, live_legs, refused},
 };
 use crate::{
     adapter::{
         books::{Report, Todo},
         hub::{Turn, call_span, is_passing},
         settings::RawEvents,
+        spool,
     },
     driver::{Handle, Setup},
     protocol::esl::{Command, EslSession, Format},
@@ -119,22 +115,12 @@ async fn finish(core: &Core, id: CallId, kept: Option<Report>) {
     // The pages first: whoever hears the outcome may rely on their being gone.
     let is_fax = core.hub.state().books.is_fax(id);
     if is_fax {
-        clear_spool(core, id).await;
+        spool::clear(core.spool.as_ref(), id).await;
     }
     core.hub.events(|state, now| {
         state.books.looked(id);
         state.books.finish(id, kept, now)
     });
-}
-
-/// The pages of a fax go when its outcome is final.
-pub(super) async fn clear_spool(core: &Core, id: CallId) {
-    if let Some(spool) = core.spool.clone() {
-        let removed = blocking("send_fax", move || spool.remove(id)).await;
-        if !matches!(removed, Ok(Ok(()))) {
-            tracing::warn!(call_id = %id, "freeswitch: the pages of a fax could not be removed from the spool; the next connect tries again");
-        }
-    }
 }
 
 /// Everything that makes a connection "connected": the events, which run of FreeSWITCH this is, what it
@@ -208,25 +194,8 @@ async fn learn(core: &Core, server: &Server) -> Result<()> {
     Ok(())
 }
 
-async fn sweep_spool(core: &Core, list: &[super::server::Channel]) {
-    let Some(spool) = core.spool.clone() else {
-        return;
-    };
+async fn sweep_spool(core: &Core, list: &[Channel]) {
     let live = list.iter().filter_map(|channel| call_of(&channel.uuid));
     let keep = live.chain(core.hub.state().books.live()).collect();
-    match blocking(CONNECT, move || spool.sweep(&keep)).await {
-        Ok(Ok(0)) => {}
-        Ok(Ok(swept)) => tracing::info!(
-            swept,
-            "freeswitch: leftover pages were removed from the spool"
-        ),
-        _ => core.hub.trouble(
-            Severity::Warning,
-            Error::new(
-                ErrorKind::Config,
-                CONNECT,
-                "the spool directory cannot be read; check options.spool",
-            ),
-        ),
-    }
+    spool::tidy(&core.hub, core.spool.as_ref(), keep).await;
 }

@@ -108,11 +108,7 @@ impl Server {
     }
 
     /// Sends a command and takes a negative answer for an error. Answers its text.
-    pub(super) async fn order(
-        &self,
-        command: Command,
-        operation: &'static str,
-    ) -> Result<String> {
+    pub(super) async fn order(&self, command: Command, operation: &'static str) -> Result<String> {
         let reply = self.ask(command, operation).await?;
         let text = reply.text().trim_end().to_owned();
         match refusal(&text, operation) {
@@ -314,7 +310,14 @@ pub(super) fn refused(operation: &'static str, error: CommandError) -> Error {
 /// The server's refusal by its words (`mod_commands.c`, `mod_event_socket.c`; recordings
 /// `02_api_commands`, `04_call_control`, `01_userauth`); `None` for what is no refusal.
 pub(super) fn refusal(text: &str, operation: &'static str) -> Option<Error> {
-    let negative = ["-ERR", "-USAGE", "-ERROR", "USAGE:", "INVALID COMMAND", "!err!"];
+    let negative = [
+        "-ERR",
+        "-USAGE",
+        "-ERROR",
+        "USAGE:",
+        "INVALID COMMAND",
+        "!err!",
+    ];
     if !negative.iter().any(|word| text.starts_with(word)) {
         return None;
     }
@@ -325,9 +328,14 @@ pub(super) fn refusal(text: &str, operation: &'static str) -> Option<Error> {
             ErrorKind::PermissionDenied,
             "the account may not do this; see esl-allowed-api in the directory",
         )
-    } else if ["no such channel", "cannot locate session", "invalid uuid", "no such session"]
-        .into_iter()
-        .any(has)
+    } else if [
+        "no such channel",
+        "cannot locate session",
+        "invalid uuid",
+        "no such session",
+    ]
+    .into_iter()
+    .any(has)
     {
         (ErrorKind::NotFound, "freeswitch knows no such channel")
     } else if has("command not found") {

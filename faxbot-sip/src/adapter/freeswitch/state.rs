@@ -8,16 +8,21 @@ use std::{
 };
 
 use faxbot_core::{
-    Error, Timestamp,
-    id::CallId,
-    sip::{AdapterKind, SipEvent, Snapshot},
+    Error, Result, Timestamp,
+    id::{CallId, CallRef},
+    plugin::Page,
+    sip::{AdapterKind, CallRecord, Disposition, HistoryQuery, SipEvent, Snapshot},
 };
 
-use super::{abilities::Abilities, outcome::Kind};
-use crate::adapter::{
-    books::{Books, Todo},
-    calls::{Calls, Now},
-    hub::Book,
+use super::{abilities::Abilities, causes, outcome::Kind};
+use crate::{
+    adapter::{
+        books::{Books, Todo},
+        calls::{Calls, Now, disposition},
+        history::{Cdr, Cdrs},
+        hub::Book,
+    },
+    protocol::esl::Event,
 };
 
 /// What the adapter knows of one FreeSWITCH.
@@ -30,6 +35,8 @@ pub(super) struct Desk {
     pub(super) core_uuid: Option<String>,
     /// When another run was found: what it knows says nothing of requests before.
     pub(super) other_since: Option<Timestamp>,
+    /// What the server measured of calls.
+    cdrs: Cdrs,
     /// Calls whose absent outcome was looked for once: the hook of their end may still have been
     /// running (recording `09_hook_race_at_kill`).
     looked: HashSet<CallId>,
@@ -42,8 +49,48 @@ impl Desk {
             abilities,
             core_uuid: None,
             other_since: None,
+            cdrs: Cdrs::default(),
             looked: HashSet::new(),
         }
+    }
+
+    /// A page of the calls that ended.
+    pub(super) fn history(
+        &mut self,
+        query: &HistoryQuery,
+        now: Instant,
+    ) -> Result<Page<CallRecord>> {
+        self.cdrs.page(&mut self.books.calls, query, now)
+    }
+
+    /// The server's own record of a call that ended.
+    pub(super) fn cdr(&self, call: &CallRef) -> Result<CallRecord> {
+        self.cdrs.cdr(&self.books.calls, call)
+    }
+
+    /// The event of a channel's end has what the server measured.
+    pub(super) fn measured(&mut self, id: CallId, event: &Event<'_>) {
+        let seconds = |name: &str| event.text(name)?.trim().parse().ok();
+        let (Some(duration_seconds), Some(billable_seconds)) =
+            (seconds("variable_duration"), seconds("variable_billsec"))
+        else {
+            return;
+        };
+        let answered = event
+            .text("variable_answer_epoch")
+            .is_some_and(|at| at != "0" && !at.is_empty());
+        let causes = event.text("Hangup-Cause").unwrap_or_default();
+        let disposition = if answered {
+            Disposition::Answered
+        } else {
+            disposition(&causes::causes(&causes, None))
+        };
+        let cdr = Cdr {
+            duration_seconds,
+            billable_seconds,
+            disposition,
+        };
+        self.cdrs.keep(id, cdr);
     }
 
     /// What a call is, as far as its outcome has to be read by it.

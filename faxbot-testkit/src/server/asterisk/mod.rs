@@ -62,7 +62,7 @@ pub use super::{
     ReplyFault, SeenAction, SentMessage, Timings, Unmet,
 };
 use super::{Mock, MockBuilder};
-use world::World;
+pub use world::World;
 
 /// A mocked Asterisk. Dropping it ends all its connections and checks the expectations.
 pub type MockAsterisk = Mock<World>;

@@ -1,8 +1,7 @@
-//! The conformance suite of adapters, on Asterisk 16 and 22 as mocked.
-#![cfg(test)]
+//! The environment of the suite, on any mock: scripts and disturbances are the same for all.
 
 use std::{
-    process::ExitCode,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -17,99 +16,126 @@ use faxbot_core::{
     document::FaxImage,
     sip::{CallStatus, Capabilities, Capability, SipAdapter},
 };
-use faxbot_sip::adapter::asterisk::{AsteriskAdapter, AsteriskConfig};
 use faxbot_testkit::{
     conformance::{
-        self, Failure, samples,
+        Case, Failure, samples,
         sip_adapter::{
             self, BadConfig, Caller, CallerSees, Disturbance, FarEnd, Fate, Need, SeenRequest,
             SipAdapterEnv, SipAdapterSetup, StagedCaller,
         },
     },
-    server::asterisk::{
-        CallScript, CallerSaw, Flavour, IncomingFax, IncomingScript, MockAsterisk, ReplyFault,
-        Timings,
+    server::{
+        CallScript, CallerSaw, IncomingFax, IncomingScript, Mock, MockBuilder, ReplyFault, Server,
     },
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
 
-fn main() -> ExitCode {
-    let mut cases = Vec::new();
-    for (name, flavour) in [("asterisk 16", Flavour::V16), ("asterisk 22", Flavour::V22)] {
-        cases.extend(sip_adapter::cases(Arc::new(Env { name, flavour })));
-    }
-    conformance::run(cases)
+/// What an adapter is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    Usual,
+    WrongPassword,
+    /// Requests and decisions that time out within two seconds.
+    ShortTimeouts,
 }
 
-struct Env {
-    name: &'static str,
-    flavour: Flavour,
-}
+/// What differs from server to server.
+pub trait Dialect: Send + Sync + 'static {
+    type Server: Server;
 
-#[async_trait]
-impl SipAdapterEnv for Env {
-    fn name(&self) -> String {
-        self.name.to_owned()
-    }
+    /// The name of a request that logs in.
+    const LOGIN: &'static str;
+    /// The name of a request that places a call or a fax.
+    const CALL: &'static str;
 
+    fn name(&self) -> String;
+
+    /// What a connected adapter declares.
     fn capabilities(&self) -> Capabilities {
-        // The mock has every module and its account every right.
         Capability::ALL.iter().copied().collect()
     }
 
+    /// Why the environment cannot give this, if it cannot.
     fn lacks(&self, _need: &Need) -> Option<String> {
         None
     }
 
+    fn good_config(&self) -> Value;
+
+    fn bad_configs(&self) -> Vec<BadConfig>;
+
+    /// A server with everything, in quick timings.
+    fn builder(&self) -> MockBuilder<Self::Server>;
+
+    /// An adapter for the mock, with pages in `spool`.
+    fn adapter(
+        &self,
+        mock: &Mock<Self::Server>,
+        spool: &Path,
+        how: How,
+    ) -> Result<Arc<dyn SipAdapter>, Failure>;
+
+    /// The mock's name of our own channel of a call.
+    fn channel(&self, mock: &Mock<Self::Server>, call: &CallStatus) -> Result<String, Failure>;
+
+    /// The server refuses a call.
+    fn refusal(&self) -> ReplyFault;
+
+    /// What comes in place of a reply.
+    fn garbled(&self) -> Bytes;
+
+    /// Bytes that the protocol does not know.
+    fn garbage(&self) -> Bytes;
+
+    /// Lets the far end of a channel act; `false` where there is none.
+    fn far_end(
+        &self,
+        mock: &Mock<Self::Server>,
+        channel: &str,
+        does: &FarEnd,
+    ) -> Result<bool, Failure>;
+
+    /// Calls us; the mock's name of the caller's channel.
+    fn incoming(&self, mock: &Mock<Self::Server>, script: IncomingScript) -> String;
+
+    fn message_in(&self, mock: &Mock<Self::Server>, from: &str, text: &str);
+}
+
+/// The cases of the suite for one server.
+pub fn cases<D: Dialect>(dialect: D) -> Vec<Case> {
+    sip_adapter::cases(Arc::new(Env(Arc::new(dialect))))
+}
+
+struct Env<D>(Arc<D>);
+
+#[async_trait]
+impl<D: Dialect> SipAdapterEnv for Env<D> {
+    fn name(&self) -> String {
+        self.0.name()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    fn lacks(&self, need: &Need) -> Option<String> {
+        self.0.lacks(need)
+    }
+
     fn good_config(&self) -> Value {
-        json!({
-            "type": "asterisk",
-            "host": "pbx.example",
-            "port": 5038,
-            "auth": { "username": "faxbot", "password": "s3cret" },
-            "options": { "dial": "PJSIP/{number}@trunk", "spool": "/var/spool/faxbot" },
-        })
+        self.0.good_config()
     }
 
     fn bad_configs(&self) -> Vec<BadConfig> {
-        vec![
-            BadConfig::new(
-                json!({
-                    "type": "asterisk",
-                    "port": 70_000,
-                    "auth": { "username": 7 },
-                    "options": { "dial": "PJSIP/nobody", "connect_timeout": "soon", "tls": "yes please" },
-                }),
-                &[
-                    "port",
-                    "auth.username",
-                    "auth.password",
-                    "options.connect_timeout",
-                    "options.tls",
-                ],
-            ),
-            BadConfig::new(
-                json!({
-                    "type": "asterisk",
-                    "auth": { "user": "faxbot", "secret": "s3cret" },
-                    "options": { "dial": "PJSIP/nobody", "instance": "a b", "spool_remote": "/spool" },
-                }),
-                &["options.dial", "options.instance", "options.spool"],
-            ),
-        ]
+        self.0.bad_configs()
     }
 
     async fn setup(&self) -> Result<Box<dyn SipAdapterSetup>, Failure> {
         let spool = tempfile::tempdir()?;
-        let timings = Timings::quick();
-        let mock = MockAsterisk::builder()
-            .flavour(self.flavour)
-            .timings(timings)
-            .cdr(true)
-            .start()
-            .await?;
+        let mock = self.0.builder().start().await?;
         Ok(Box::new(Setup {
+            dialect: Arc::clone(&self.0),
             mock: Arc::new(mock),
             spool,
             next: AtomicU32::new(0),
@@ -121,20 +147,12 @@ impl SipAdapterEnv for Env {
 const CALLER: &str = "+493055501";
 const CALLED: &str = "7001";
 
-/// Our own leg of a call.
-fn channel_of(call: &CallStatus) -> Result<String, Failure> {
-    let id = call
-        .id
-        .ok_or_else(|| Failure::new("a call without an id"))?;
-    Ok(format!("faxbot-{}", id.as_uuid()))
-}
-
-struct Calling {
-    mock: Arc<MockAsterisk>,
+struct Calling<S: Server> {
+    mock: Arc<Mock<S>>,
     id: String,
 }
 
-impl StagedCaller for Calling {
+impl<S: Server> StagedCaller for Calling<S> {
     fn number(&self) -> String {
         CALLER.to_owned()
     }
@@ -155,42 +173,31 @@ impl StagedCaller for Calling {
     }
 }
 
-struct Setup {
-    mock: Arc<MockAsterisk>,
+struct Setup<D: Dialect> {
+    dialect: Arc<D>,
+    mock: Arc<Mock<D::Server>>,
     spool: TempDir,
     next: AtomicU32,
 }
 
-impl Setup {
-    fn make(
-        &self,
-        change: impl FnOnce(&mut AsteriskConfig),
-    ) -> Result<Arc<dyn SipAdapter>, Failure> {
-        let path = self.spool.path();
-        let mut config =
-            AsteriskConfig::from_url(&self.mock.url())?.with_spool(path, path.to_string_lossy());
-        config.fax_poll = Duration::from_millis(20);
-        config.incoming_context = Some("incoming".to_owned());
-        change(&mut config);
-        Ok(Arc::new(AsteriskAdapter::new(config)))
+impl<D: Dialect> Setup<D> {
+    fn make(&self, how: How) -> Result<Arc<dyn SipAdapter>, Failure> {
+        self.dialect.adapter(&self.mock, self.spool.path(), how)
     }
 }
 
 #[async_trait]
-impl SipAdapterSetup for Setup {
+impl<D: Dialect> SipAdapterSetup for Setup<D> {
     async fn adapter(&self) -> Result<Arc<dyn SipAdapter>, Failure> {
-        self.make(|_| {})
+        self.make(How::Usual)
     }
 
     async fn with_wrong_password(&self) -> Result<Arc<dyn SipAdapter>, Failure> {
-        self.make(|config| config.password = "wrong".into())
+        self.make(How::WrongPassword)
     }
 
     async fn with_short_timeouts(&self) -> Result<Arc<dyn SipAdapter>, Failure> {
-        self.make(|config| {
-            config.request_timeout = Duration::from_secs(1);
-            config.incoming_deadline = Duration::from_secs(1);
-        })
+        self.make(How::ShortTimeouts)
     }
 
     async fn target(&self, fate: Fate) -> Result<Address, Failure> {
@@ -207,15 +214,11 @@ impl SipAdapterSetup for Setup {
             Fate::FaxFailsAfter(pages) => {
                 CallScript::fax_fails_after(pages, "HANGUP", "The call dropped prematurely")
             }
-            Fate::Refused => {
-                answer().reply(ReplyFault::Refuse("Extension does not exist.".to_owned()))
-            }
+            Fate::Refused => answer().reply(self.dialect.refusal()),
             Fate::ReplyLost => answer().reply(ReplyFault::DropBefore),
             Fate::CutAfterReply => answer().reply(ReplyFault::DropAfter),
             Fate::NoReply => answer().reply(ReplyFault::Silent),
-            Fate::GarbledReply => answer().reply(ReplyFault::Garbage(Bytes::from_static(
-                b"Response: Succ\0\xff\r\n\r\n",
-            ))),
+            Fate::GarbledReply => answer().reply(ReplyFault::Garbage(self.dialect.garbled())),
             other => return Err(Failure::new(format!("no script for {other:?}"))),
         };
         self.mock.on_dial(&number, script);
@@ -223,15 +226,8 @@ impl SipAdapterSetup for Setup {
     }
 
     async fn far_end(&self, call: &CallStatus, does: FarEnd) -> Result<(), Failure> {
-        let channel = channel_of(call)?;
-        let done = match &does {
-            FarEnd::HangsUp => self.mock.far_end_hangs_up(&channel, 16),
-            FarEnd::Holds => self.mock.far_end_holds(&channel, true),
-            FarEnd::Resumes => self.mock.far_end_holds(&channel, false),
-            FarEnd::Presses(digits) => self.mock.far_end_presses(&channel, digits),
-            other => return Err(Failure::new(format!("no way to stage {other:?}"))),
-        };
-        if done {
+        let channel = self.dialect.channel(&self.mock, call)?;
+        if self.dialect.far_end(&self.mock, &channel, &does)? {
             Ok(())
         } else {
             Err(Failure::new("the call has no channel"))
@@ -239,7 +235,9 @@ impl SipAdapterSetup for Setup {
     }
 
     async fn heard(&self, call: &CallStatus) -> Result<String, Failure> {
-        Ok(self.mock.dtmf_sent(&channel_of(call)?))
+        Ok(self
+            .mock
+            .dtmf_sent(&self.dialect.channel(&self.mock, call)?))
     }
 
     async fn caller(&self, caller: Caller) -> Result<Box<dyn StagedCaller>, Failure> {
@@ -250,13 +248,13 @@ impl SipAdapterSetup for Setup {
             Caller::SendsFax(pages) => script.sends_fax(IncomingFax::new(pages)),
             other => return Err(Failure::new(format!("no caller that {other:?}"))),
         };
-        let id = self.mock.incoming(script);
+        let id = self.dialect.incoming(&self.mock, script);
         let mock = Arc::clone(&self.mock);
         Ok(Box::new(Calling { mock, id }))
     }
 
     async fn message_in(&self, from: &str, text: &str) -> Result<(), Failure> {
-        self.mock.message_in(from, text);
+        self.dialect.message_in(&self.mock, from, text);
         Ok(())
     }
 
@@ -276,9 +274,7 @@ impl SipAdapterSetup for Setup {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             Disturbance::Crash => mock.kill(Duration::from_millis(300)),
-            Disturbance::Garbage => mock.send_raw(
-                &b"\0\xff\xfeEvent\r\n: x\r\n\r\nResponse: Error\r\nActionID: 1\r\n\r\n"[..],
-            ),
+            Disturbance::Garbage => mock.send_raw(self.dialect.garbage()),
             other => return Err(Failure::new(format!("no way to stage {other:?}"))),
         }
         Ok(())
@@ -291,11 +287,11 @@ impl SipAdapterSetup for Setup {
     }
 
     fn login_request(&self) -> &'static str {
-        "Login"
+        D::LOGIN
     }
 
     fn call_request(&self) -> &'static str {
-        "Originate"
+        D::CALL
     }
 
     fn image(&self, pages: u32) -> Result<FaxImage, Failure> {
