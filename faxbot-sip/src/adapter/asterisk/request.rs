@@ -150,7 +150,8 @@ pub(super) fn second_party(
 
 /// Rounded up: a ring time-out of 0 is none.
 pub(super) fn whole_seconds(time: Duration) -> String {
-    let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    let begun = u64::from(time.subsec_nanos() > 0);
+    let seconds = time.as_secs().saturating_add(begun);
     seconds.clamp(1, i32::MAX.unsigned_abs().into()).to_string()
 }
 
