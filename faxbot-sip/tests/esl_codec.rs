@@ -7,7 +7,9 @@ use std::collections::HashMap;
 
 use bytes::{Bytes, BytesMut};
 use faxbot_sip::protocol::{
-    esl::{DecodeError, EslCodec, EventError, Format, Frame, Kind, MAX_FRAME, Role, server},
+    esl::{
+        DecodeError, EslCodec, EventError, Format, Frame, Kind, MAX_FRAME, Role, encoding, server,
+    },
     session::Codec,
 };
 use faxbot_testkit::{
@@ -573,6 +575,47 @@ fn debug_of_a_frame_or_event_shows_no_value() {
     let event = frames[0].event().unwrap().unwrap();
     let shown = format!("{:?} {event:?} {:?}", frames[0], event.get("Caller"));
     assert!(!shown.contains("555"), "{shown}");
+}
+
+proptest! {
+    #[test]
+    fn a_plain_event_says_the_same_however_it_is_read(
+        lines in prop::collection::vec(
+            ("[A-Ca-c:%\u{eb} -]{0,6}", "[ -~\u{fc}]{0,12}|(%[0-9A-Fa-fx]{0,2}|[ab]){0,9}"),
+            0..12,
+        ),
+        cut in any::<bool>(),
+    ) {
+        let mut text: String = lines.iter().map(|(a, b)| format!("{a}: {b}\n")).collect();
+        text += if cut { "" } else { "\n" };
+        let length = text.len();
+        let event = frame(&format!("Content-Length: {length}\nContent-Type: text/event-plain\n\n{text}"));
+        let event = event.event().unwrap().unwrap();
+        let headers: Vec<_> = event
+            .headers()
+            .map(|(name, value)| (name.into_owned(), value.text().into_owned()))
+            .collect();
+        let mut each = Vec::new();
+        event.each_text(|name, value| each.push((name.to_owned(), value.to_owned())));
+        prop_assert_eq!(&headers, &each);
+        // A line, as the wire has it: up to the first colon, and behind it without one blank.
+        let want = lines.iter().map(|(name, value)| {
+            let line = format!("{name}: {value}");
+            let (name, value) = line.split_once(':').unwrap();
+            let value = value.strip_prefix(' ').unwrap_or(value);
+            (name.to_owned(), encoding::decode_text(value.as_bytes()).into_owned())
+        });
+        prop_assert_eq!(&headers, &want.collect::<Vec<_>>());
+        for (name, _) in headers.iter().filter(|it| !it.0.is_empty()) {
+            let first = headers.iter().find(|it| it.0 == *name).map(|it| it.1.clone());
+            let got = event.get(name).map(|it| it.text().into_owned());
+            prop_assert_eq!(event.text(name).map(|it| it.into_owned()), first.clone());
+            prop_assert_eq!(got, first);
+        }
+        for name in ["", ":", "A:", "a: b\nc", "B\n"] {
+            prop_assert!(event.text(name).is_none());
+        }
+    }
 }
 
 proptest! {

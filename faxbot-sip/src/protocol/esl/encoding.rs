@@ -7,6 +7,9 @@ use std::borrow::Cow;
 /// `02_header_encoding_every_ascii`).
 const UNSAFE: &[u8] = b" #%&+:;<=>?@[\\]^`{|}\"";
 
+/// Bytes of a buffer for one value after the other; longer ones let it grow.
+const SCRATCH: usize = 1024;
+
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
 /// The bytes that stand behind `%XX`; a `%` without two hex digits is itself, a `+` is a plus.
@@ -16,35 +19,44 @@ const HEX: &[u8; 16] = b"0123456789ABCDEF";
 /// have the true value.
 #[must_use]
 pub fn decode(value: &[u8]) -> Cow<'_, [u8]> {
+    let mut out = Vec::new();
+    if unescape(value, &mut out) {
+        Cow::Owned(out)
+    } else {
+        Cow::Borrowed(value)
+    }
+}
+
+/// Puts the decoded bytes into `out`, whatever it held. False, and nothing done, for a value
+/// without an escape.
+#[inline]
+fn unescape(value: &[u8], out: &mut Vec<u8>) -> bool {
     let Some(first) = memchr::memchr(b'%', value) else {
-        return Cow::Borrowed(value);
+        return false;
     };
+    unescape_from(first, value, out);
+    true
+}
+
+fn unescape_from(first: usize, value: &[u8], out: &mut Vec<u8>) {
     let (plain, mut rest) = value.split_at(first);
-    let mut out = Vec::with_capacity(value.len());
+    out.clear();
+    out.reserve(value.len());
     out.extend_from_slice(plain);
-    while let Some((percent, tail)) = rest.split_first() {
-        rest = match tail {
-            [high, low, after @ ..] => match (digit(*high), digit(*low)) {
+    // Escapes stand close together: a search for the next costs more than it saves.
+    while let [byte, tail @ ..] = rest {
+        rest = tail;
+        match (byte, tail) {
+            (b'%', [high, low, after @ ..]) => match (digit(*high), digit(*low)) {
                 (Some(high), Some(low)) => {
                     out.push(high << 4 | low);
-                    after
+                    rest = after;
                 }
-                _ => {
-                    out.push(*percent);
-                    tail
-                }
+                _ => out.push(*byte),
             },
-            _ => {
-                out.push(*percent);
-                tail
-            }
-        };
-        let next = memchr::memchr(b'%', rest).unwrap_or(rest.len());
-        let (plain, from_percent) = rest.split_at(next);
-        out.extend_from_slice(plain);
-        rest = from_percent;
+            _ => out.push(*byte),
+        }
     }
-    Cow::Owned(out)
 }
 
 /// As [`decode`], as text; bytes that are no UTF-8 become U+FFFD.
@@ -52,10 +64,37 @@ pub fn decode(value: &[u8]) -> Cow<'_, [u8]> {
 pub fn decode_text(value: &[u8]) -> Cow<'_, str> {
     match decode(value) {
         Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
-        Cow::Owned(bytes) => Cow::Owned(match String::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
-        }),
+        Cow::Owned(bytes) => Cow::Owned(text(bytes)),
+    }
+}
+
+/// As [`decode_text`], of what is text already.
+#[must_use]
+#[inline]
+pub fn decode_str(value: &str) -> Cow<'_, str> {
+    match decode(value.as_bytes()) {
+        Cow::Borrowed(_) => Cow::Borrowed(value),
+        Cow::Owned(bytes) => Cow::Owned(text(bytes)),
+    }
+}
+
+/// As [`decode_str`], into a buffer; `None` when that is no text.
+#[inline]
+pub(super) fn decode_into<'a>(value: &'a str, scratch: &'a mut Vec<u8>) -> Option<&'a str> {
+    if scratch.capacity() == 0 {
+        scratch.reserve(SCRATCH);
+    }
+    if unescape(value.as_bytes(), scratch) {
+        std::str::from_utf8(scratch).ok()
+    } else {
+        Some(value)
+    }
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
     }
 }
 
@@ -78,6 +117,7 @@ pub fn encode(value: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+#[inline]
 fn digit(byte: u8) -> Option<u8> {
     match byte {
         b'0'..=b'9' => Some(byte - b'0'),

@@ -36,6 +36,8 @@ pub struct Value<'a>(pub(super) Form<'a>);
 pub(super) enum Form<'a> {
     /// %-encoded.
     Encoded(Cow<'a, [u8]>),
+    /// %-encoded, and known to be text.
+    EncodedText(&'a str),
     Text(Cow<'a, str>),
     List(Vec<Cow<'a, str>>),
 }
@@ -44,9 +46,11 @@ impl Value<'_> {
     /// The value, decoded. A list reads as in plain events: `ARRAY::one|:two`; a list of one is
     /// its element.
     #[must_use]
+    #[inline]
     pub fn text(&self) -> Cow<'_, str> {
         match &self.0 {
             Form::Encoded(bytes) => encoding::decode_text(bytes),
+            Form::EncodedText(text) => encoding::decode_str(text),
             Form::Text(text) => Cow::Borrowed(text),
             Form::List(items) => match items.as_slice() {
                 [] => Cow::Borrowed(""),
@@ -95,7 +99,10 @@ pub struct Event<'a> {
 pub(super) type Pair<'a> = (Cow<'a, str>, Value<'a>);
 
 enum Fields<'a> {
-    Plain(&'a [u8]),
+    /// Header lines that are text: checked once, then sliced.
+    Plain(&'a str),
+    /// Header lines that are not.
+    Bytes(&'a [u8]),
     Parsed(Vec<Pair<'a>>),
 }
 
@@ -104,7 +111,11 @@ impl<'a> Event<'a> {
     /// A client's own `content-length` may stand before that one (observed on FreeSWITCH 1.10.12,
     /// recording `02_sendevent_and_encoding`).
     pub(super) fn plain(bytes: &'a [u8]) -> Self {
-        let end = memchr::memmem::find(bytes, b"\n\n").map_or(bytes.len(), |at| at + 1);
+        let end = match memchr::memmem::find(bytes, b"\n\n") {
+            _ if bytes.starts_with(b"\n") => 0,
+            Some(at) => at + 1,
+            None => bytes.len(),
+        };
         let (lines, rest) = bytes.split_at(end);
         let rest = rest.strip_prefix(b"\n").unwrap_or(rest);
         let body = (!rest.is_empty())
@@ -115,7 +126,10 @@ impl<'a> Event<'a> {
             })
             .flatten();
         Self {
-            fields: Fields::Plain(lines),
+            fields: match std::str::from_utf8(lines) {
+                Ok(text) => Fields::Plain(text),
+                Err(_) => Fields::Bytes(lines),
+            },
             body: body.map(Cow::Borrowed),
         }
     }
@@ -139,16 +153,67 @@ impl<'a> Event<'a> {
 
     /// The headers in their order. A list is one header in plain and JSON, repeated in XML.
     pub fn headers(&self) -> impl Iterator<Item = (Cow<'_, str>, Value<'_>)> {
-        let (plain, parsed) = match &self.fields {
-            Fields::Plain(lines) => (Some(headers(lines)), None),
-            Fields::Parsed(pairs) => (None, Some(pairs.iter())),
-        };
-        let plain = plain.into_iter().flatten().map(|(name, value)| {
-            let value = Value(Form::Encoded(Cow::Borrowed(value)));
-            (String::from_utf8_lossy(name), value)
-        });
-        let parsed = parsed.into_iter().flatten();
-        plain.chain(parsed.map(|(name, value)| (Cow::Borrowed(&**name), value.borrowed())))
+        let mut walk = self.walk();
+        std::iter::from_fn(move || {
+            Some(match &mut walk {
+                Walk::Plain(lines) => {
+                    let line = lines.next()?;
+                    let form = if line.escaped {
+                        Form::EncodedText(line.value)
+                    } else {
+                        Form::Text(Cow::Borrowed(line.value))
+                    };
+                    (Cow::Borrowed(line.name), Value(form))
+                }
+                Walk::Bytes(lines) => {
+                    let (name, value) = lines.next()?;
+                    let value = Form::Encoded(Cow::Borrowed(value));
+                    (String::from_utf8_lossy(name), Value(value))
+                }
+                Walk::Parsed(pairs) => {
+                    let (name, value) = pairs.next()?;
+                    (Cow::Borrowed(&**name), value.borrowed())
+                }
+            })
+        })
+    }
+
+    /// Calls `each` with name and decoded value of every header, in their order: as
+    /// [`headers`](Self::headers), with one allocation at most for the usual plain event.
+    #[inline]
+    pub fn each_text(&self, mut each: impl FnMut(&str, &str)) {
+        match self.walk() {
+            Walk::Plain(lines) => {
+                let mut scratch = Vec::new();
+                for TextLine {
+                    name,
+                    value,
+                    escaped,
+                } in lines
+                {
+                    if !escaped {
+                        each(name, value);
+                    } else if let Some(text) = encoding::decode_into(value, &mut scratch) {
+                        each(name, text);
+                    } else {
+                        each(name, &encoding::decode_str(value));
+                    }
+                }
+            }
+            Walk::Bytes(_) | Walk::Parsed(_) => {
+                for (name, value) in self.headers() {
+                    each(&name, &value.text());
+                }
+            }
+        }
+    }
+
+    fn walk(&self) -> Walk<'_, 'a, impl Iterator<Item = RawPair<'_>>> {
+        match &self.fields {
+            Fields::Plain(text) => Walk::Plain(TextLines::new(text)),
+            Fields::Bytes(bytes) => Walk::Bytes(headers(bytes)),
+            Fields::Parsed(pairs) => Walk::Parsed(pairs.iter()),
+        }
     }
 
     /// The first header of that name. The case counts: one event may hold
@@ -156,7 +221,8 @@ impl<'a> Event<'a> {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Value<'_>> {
         match &self.fields {
-            Fields::Plain(lines) => headers(lines)
+            Fields::Plain(text) => find(text, name).map(|value| Value(Form::EncodedText(value))),
+            Fields::Bytes(lines) => headers(lines)
                 .find(|(found, _)| *found == name.as_bytes())
                 .map(|(_, value)| Value(Form::Encoded(Cow::Borrowed(value)))),
             Fields::Parsed(pairs) => pairs
@@ -170,7 +236,8 @@ impl<'a> Event<'a> {
     #[must_use]
     pub fn text(&self, name: &str) -> Option<Cow<'_, str>> {
         match &self.fields {
-            Fields::Plain(lines) => headers(lines)
+            Fields::Plain(text) => find(text, name).map(encoding::decode_str),
+            Fields::Bytes(lines) => headers(lines)
                 .find(|(found, _)| *found == name.as_bytes())
                 .map(|(_, value)| encoding::decode_text(value)),
             Fields::Parsed(pairs) => pairs
@@ -214,11 +281,100 @@ impl Value<'_> {
     fn borrowed(&self) -> Value<'_> {
         Value(match &self.0 {
             Form::Encoded(bytes) => Form::Encoded(Cow::Borrowed(bytes)),
+            Form::EncodedText(text) => Form::EncodedText(text),
             Form::Text(text) => Form::Text(Cow::Borrowed(text)),
             Form::List(items) => {
                 Form::List(items.iter().map(|item| Cow::Borrowed(&**item)).collect())
             }
         })
+    }
+}
+
+/// The headers in the form that they have.
+enum Walk<'e, 'a, B> {
+    Plain(TextLines<'e>),
+    Bytes(B),
+    Parsed(std::slice::Iter<'e, Pair<'a>>),
+}
+
+/// Name and value of a line.
+type RawPair<'a> = (&'a [u8], &'a [u8]);
+
+/// A header line. One blank behind the colon is dropped.
+struct TextLine<'a> {
+    name: &'a str,
+    value: &'a str,
+    /// Whether there may be an escape in the value.
+    escaped: bool,
+}
+
+/// The header lines of a text, which is searched as a whole: that is faster than each value alone.
+struct TextLines<'a> {
+    text: &'a str,
+    start: usize,
+    ends: memchr::Memchr<'a>,
+    escapes: memchr::Memchr<'a>,
+    /// The first escape that is not before `start`.
+    escape: Option<usize>,
+}
+
+impl<'a> TextLines<'a> {
+    fn new(text: &'a str) -> Self {
+        let mut escapes = memchr::memchr_iter(b'%', text.as_bytes());
+        Self {
+            text,
+            start: 0,
+            ends: memchr::memchr_iter(b'\n', text.as_bytes()),
+            escape: escapes.next(),
+            escapes,
+        }
+    }
+}
+
+impl<'a> Iterator for TextLines<'a> {
+    type Item = TextLine<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.start < self.text.len() {
+            let end = self.ends.next().unwrap_or(self.text.len());
+            let line = self.text.get(self.start..end)?;
+            let escaped = self.escape.is_some_and(|at| at < end);
+            while self.escape.is_some_and(|at| at < end) {
+                self.escape = self.escapes.next();
+            }
+            self.start = end + 1;
+            if let Some(colon) = memchr::memchr(b':', line.as_bytes()) {
+                let value = line.get(colon + 1..)?;
+                return Some(TextLine {
+                    name: line.get(..colon)?,
+                    value: value.strip_prefix(' ').unwrap_or(value),
+                    escaped,
+                });
+            }
+        }
+        None
+    }
+}
+
+/// The value of the first line with that name. Whole lines are passed over: a name is searched as
+/// bytes first, and then must stand at the start of its line, with a colon behind it.
+fn find<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    if name.is_empty() || memchr::memchr2(b':', b'\n', name.as_bytes()).is_some() {
+        return None;
+    }
+    let finder = memchr::memmem::Finder::new(name.as_bytes());
+    let mut from = 0;
+    loop {
+        let at = from + finder.find(text.as_bytes().get(from..)?)?;
+        let behind = text.get(at..)?.strip_prefix(name)?;
+        let starts = at == 0 || text.as_bytes().get(at - 1) == Some(&b'\n');
+        if let Some(value) = behind.strip_prefix(':').filter(|_| starts) {
+            let end = memchr::memchr(b'\n', value.as_bytes()).unwrap_or(value.len());
+            let value = value.get(..end)?;
+            return Some(value.strip_prefix(' ').unwrap_or(value));
+        }
+        from = at + 1;
     }
 }
 

@@ -51,6 +51,7 @@ fn object(text: &str) -> Result<Parsed<'_>, EventError> {
 fn owned(form: Form<'_>) -> Form<'static> {
     match form {
         Form::Encoded(bytes) => Form::Encoded(Cow::Owned(bytes.into_owned())),
+        Form::EncodedText(text) => Form::Encoded(Cow::Owned(text.as_bytes().to_vec())),
         Form::Text(text) => Form::Text(Cow::Owned(text.into_owned())),
         Form::List(items) => {
             let items = items.into_iter().map(|item| Cow::Owned(item.into_owned()));
