@@ -205,6 +205,26 @@ fn a_flood_before_the_session_is_ready_ends_it() {
 }
 
 #[test]
+fn requests_that_time_out_while_a_flood_ends_the_login_say_nothing_behind_the_close() {
+    let config = quiet()
+        .with_login_timeout(60 * SECOND)
+        .with_max_incoming(5000);
+    let mut line = Line::new(login([install("call.route")]), config);
+    for n in 0..4096 {
+        line.route(&n.to_string());
+    }
+    line.pass(SECOND);
+    assert!(line.closed.is_none());
+    // Each that times out is one more event.
+    let due = line.session.poll_timeout().unwrap();
+    line.now = due;
+    line.session.handle_timeout(due);
+    line.drain();
+    assert!(matches!(line.closed, Some(CloseReason::Violation(_))));
+    assert!(line.session.poll_timeout().is_none());
+}
+
+#[test]
 fn messages_are_answered_in_any_order_by_ids_that_nobody_can_guess() {
     let mut line = Line::up();
     let ids: Vec<_> = (0..3)

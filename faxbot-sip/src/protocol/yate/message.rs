@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use super::encoding;
+use super::{encoding, marks::Marks};
 
 /// The part before the first colon, and what is behind it.
 #[inline]
@@ -107,7 +107,11 @@ impl<'a> Message<'a> {
     #[must_use]
     #[inline]
     pub fn params(&self) -> Params<'a> {
-        Params { rest: self.params }
+        Params {
+            text: self.params,
+            start: 0,
+            marks: Marks::new(self.params),
+        }
     }
 
     /// The first value of that name.
@@ -151,9 +155,13 @@ impl fmt::Debug for Message<'_> {
 }
 
 /// The parameters of a message.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Params<'a> {
-    rest: &'a [u8],
+    text: &'a [u8],
+    /// Where the next one starts; behind the end when there is none.
+    start: usize,
+    /// Colons, equals signs and percent signs: one search for all of them.
+    marks: Marks<'a>,
 }
 
 impl<'a> Iterator for Params<'a> {
@@ -161,25 +169,45 @@ impl<'a> Iterator for Params<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Param<'a>> {
-        while !self.rest.is_empty() {
-            let (field, tail) = split(self.rest);
-            self.rest = tail.unwrap_or_default();
-            if field.is_empty() {
-                continue;
+        while self.start < self.text.len() {
+            let start = self.start;
+            let (mut equals, mut escapes) = (None, Escapes::default());
+            let end = loop {
+                let Some(at) = self.marks.next() else {
+                    break self.text.len();
+                };
+                match self.text.get(at) {
+                    Some(b':') => break at,
+                    Some(b'=') => equals = equals.or(Some(at)),
+                    _ if equals.is_none() => escapes.in_name = true,
+                    _ => escapes.in_value = true,
+                }
+            };
+            self.start = end + 1;
+            if end > start {
+                return Some(Param {
+                    name: self.text.get(start..equals.unwrap_or(end))?,
+                    value: equals.and_then(|at| self.text.get(at + 1..end)),
+                    escapes,
+                });
             }
-            return Some(match memchr::memchr(b'=', field) {
-                Some(at) => Param {
-                    name: field.get(..at)?,
-                    value: Some(field.get(at + 1..)?),
-                },
-                None => Param {
-                    name: field,
-                    value: None,
-                },
-            });
         }
         None
     }
+}
+
+impl fmt::Debug for Params<'_> {
+    /// The names only.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.clone()).finish()
+    }
+}
+
+/// Where a parameter has a percent sign.
+#[derive(Clone, Copy, Default)]
+struct Escapes {
+    in_name: bool,
+    in_value: bool,
 }
 
 /// One parameter as it stands on the wire.
@@ -187,6 +215,7 @@ impl<'a> Iterator for Params<'a> {
 pub struct Param<'a> {
     name: &'a [u8],
     value: Option<&'a [u8]>,
+    escapes: Escapes,
 }
 
 impl<'a> Param<'a> {
@@ -194,14 +223,21 @@ impl<'a> Param<'a> {
     #[must_use]
     #[inline]
     pub fn name(&self) -> Cow<'a, str> {
-        encoding::text(encoding::unescape_name(self.name))
+        encoding::text(if self.escapes.in_name {
+            encoding::unescape_name(self.name)
+        } else {
+            Cow::Borrowed(self.name)
+        })
     }
 
     /// Whether it has that name.
     #[must_use]
     #[inline]
     pub fn is(&self, name: &str) -> bool {
-        self.name == name.as_bytes() || encoding::unescape_name(self.name) == name.as_bytes()
+        if self.escapes.in_name {
+            return encoding::unescape_name(self.name) == name.as_bytes();
+        }
+        self.name == name.as_bytes()
     }
 
     /// The value; `None` for a name alone, which in an answer to the engine takes the parameter
@@ -209,7 +245,10 @@ impl<'a> Param<'a> {
     #[must_use]
     #[inline]
     pub fn value(&self) -> Option<Cow<'a, [u8]>> {
-        self.value.map(encoding::unescape)
+        if self.escapes.in_value {
+            return self.value.map(encoding::unescape);
+        }
+        self.value.map(Cow::Borrowed)
     }
 
     /// As [`value`](Self::value), as text; bytes that are no UTF-8 become U+FFFD.

@@ -16,6 +16,7 @@ mod event;
 mod frame;
 mod incoming;
 mod login;
+mod marks;
 mod message;
 mod pending;
 pub mod server;

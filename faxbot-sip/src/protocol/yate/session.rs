@@ -9,7 +9,7 @@ use super::{
     command::{Command, Form},
     config::YateConfig,
     event::{Event, Reply},
-    frame::{Confirmation, Frame, Kind, Verb},
+    frame::{Frame, Kind, Verb},
     incoming::{Incoming, Open, declined},
     login::{Login, Ready, Refusal},
     pending::{Table, Who},
@@ -103,8 +103,10 @@ impl YateSession {
     }
 
     fn event(&mut self, event: Event) {
-        if self.state != State::Setup {
-            return self.out.tell(Output::Event(event));
+        match self.state {
+            State::Setup => {}
+            State::Closed => return,
+            _ => return self.out.tell(Output::Event(event)),
         }
         let (events, bytes) = &mut self.early;
         *bytes += event.frame().map_or(0, |frame| frame.raw().len());
@@ -158,27 +160,26 @@ impl YateSession {
             self.ready.heartbeat = true;
         }
         match self.table.confirmed(answer.verb, &answer.name) {
-            Some(Who::Step { required }) => self.on_step(&answer, required, now),
+            Some(Who::Step { required }) => {
+                self.on_step(answer.verb, &answer.name, answer.ok, required, now);
+            }
             Some(Who::Caller(token, _)) => self.out.reply(token, Ok(Reply::Frame(frame))),
             Some(Who::Ping | Who::Gone) => {}
             None => self.event(Event::Other(frame)),
         }
     }
 
-    fn on_step(&mut self, answer: &Confirmation<'_>, required: bool, now: Instant) {
-        let own = QUERIES.iter().any(|(name, _)| *name == answer.name);
-        if !answer.ok {
-            if required {
-                return self.close(CloseReason::Violation(
-                    "a command that is required was refused",
-                ));
-            }
-            if answer.verb != Verb::Setlocal || !own {
-                self.ready.refused.push(Refusal {
-                    verb: answer.verb,
-                    name: answer.name.clone().into_owned(),
-                });
-            }
+    /// A command of the login was done, or refused.
+    fn on_step(&mut self, verb: Verb, name: &str, ok: bool, required: bool, now: Instant) {
+        if !ok && required {
+            return self.close(CloseReason::Violation(
+                "a command that is required was refused",
+            ));
+        }
+        let query = verb == Verb::Setlocal && QUERIES.iter().any(|(own, _)| *own == name);
+        if !ok && !query {
+            let name = name.to_owned();
+            self.ready.refused.push(Refusal { verb, name });
         }
         if self.state == State::Setup && !self.table.has_steps() {
             self.set_ready(now);
@@ -225,12 +226,6 @@ impl YateSession {
         let Some(line) = frame.refused() else {
             return;
         };
-        let name_of = |line: &Frame| -> Option<String> {
-            // The name as it was asked for: `verb:name`, or `install:priority:name`.
-            let mut fields = line.line().split(|byte| *byte == b':');
-            let at = 1 + usize::from(line.kind() == Kind::Command(Verb::Install));
-            Some(String::from_utf8_lossy(fields.nth(at)?).into_owned())
-        };
         let token = match line.kind() {
             Kind::Request => line
                 .message()
@@ -238,18 +233,10 @@ impl YateSession {
             // A listener that has its role already.
             Kind::Command(Verb::Connect) => return,
             Kind::Command(verb) => {
-                let name = name_of(&line).unwrap_or_default();
+                let name = asked_name(verb, line.line());
                 match self.table.confirmed(verb, &name) {
                     Some(Who::Step { required }) => {
-                        let name = name.into();
-                        let answer = Confirmation {
-                            verb,
-                            priority: None,
-                            name,
-                            value: None,
-                            ok: false,
-                        };
-                        return self.on_step(&answer, required, now);
+                        return self.on_step(verb, &name, false, required, now);
                     }
                     Some(Who::Caller(token, _)) => Some(token),
                     _ => None,
@@ -291,6 +278,9 @@ impl YateSession {
         while let Some(id) = self.open.expire(now) {
             self.out.write(None, declined(&id));
             self.event(Event::TimedOut(id));
+            if self.state == State::Closed {
+                return;
+            }
         }
         let out = &mut self.out;
         while let Some(token) = self.table.expire(now, |token| out.take_back(token)) {
@@ -440,6 +430,13 @@ impl Session for YateSession {
     fn pending(&self) -> usize {
         self.table.live()
     }
+}
+
+/// The name in a command as it was asked for: `verb:name`, or `install:priority:name`.
+fn asked_name(verb: Verb, line: &[u8]) -> String {
+    let mut fields = line.split(|byte| *byte == b':');
+    let at = 1 + usize::from(verb == Verb::Install);
+    String::from_utf8_lossy(fields.nth(at).unwrap_or_default()).into_owned()
 }
 
 impl fmt::Debug for YateSession {
