@@ -7,6 +7,7 @@ mod endpoint;
 mod fax_run;
 mod history;
 mod hub;
+mod incoming;
 mod life;
 mod lookup;
 mod placing;

@@ -15,7 +15,6 @@ use faxbot_core::{
 
 use super::{
     core::Core,
-    decide::{Decision, told},
     dialplan::{
         ACCEPT, ACCEPT_LIMIT, ACCEPT_TO, DIAL, DIAL_OPTIONS, DIAL_RING, DIAL_STAY, DIAL_TO,
         FAX_FILE, FAX_OPTIONS, PARK, RECEIVE,
@@ -25,6 +24,7 @@ use super::{
     request::second_party,
     server::{Extent, Server},
 };
+use crate::adapter::incoming::{Decision, told};
 
 /// A received fax takes so long at the most: some hundred pages at the slowest rate.
 const FAX_LIMIT: Duration = Duration::from_secs(4 * 3600);
@@ -145,7 +145,7 @@ pub(super) async fn accept(
     const OPERATION: &str = "accept";
     let route = Route::of(core, &accept_as)?;
     let (fax, bridge) = (route.fax, route.bridge);
-    let id = told(core, call, OPERATION).await?;
+    let id = told(core, core.config.request_timeout, call, OPERATION).await?;
     let channel = core.change(|state, _| {
         let decided = state.books.decide(id, OPERATION);
         if decided.is_ok() && fax {

@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use faxbot_core::Private;
 
-/// Variables that are told, and bytes of each value.
-pub(super) const MAX_HEADERS: usize = 64;
-const MAX_VALUE: usize = 1_024;
+use crate::adapter::incoming::{MAX_HEADERS, private};
 
 /// What `AGI` says of itself and not of the call.
 const DULL: &[&str] = &[
@@ -23,12 +21,6 @@ const DULL: &[&str] = &[
 /// Asterisk writes a number or name that it does not have in one of these ways.
 pub(super) fn is_known(text: &str) -> bool {
     !matches!(text, "" | "s" | "unknown" | "<unknown>" | "anonymous")
-}
-
-/// A value of the far end, cut where nobody needs more.
-pub(super) fn private(text: &str) -> Private {
-    let end = text.floor_char_boundary(MAX_VALUE);
-    Private::new(text.get(..end).unwrap_or_default().to_owned())
 }
 
 /// `Env`: lines of `agi_name: value`, encoded as in a URL. What is known otherwise, or empty, is
@@ -113,7 +105,7 @@ mod tests {
             .collect();
         let told = environment(&many);
         assert_eq!(told.len(), MAX_HEADERS);
-        assert!(told.values().all(|value| value.expose().len() <= MAX_VALUE));
+        assert!(told.values().all(|value| value.expose().len() <= 1_024));
     }
 
     #[test]

@@ -9,13 +9,12 @@ use faxbot_core::{
 };
 
 use super::{
-    agi::private,
     core::Core,
     incoming::News,
     outcome::{KEY, KIND, KIND_INCOMING, channel_id},
     server::Server,
 };
-use crate::adapter::hub::Book as _;
+use crate::adapter::{hub::Book as _, incoming::private};
 
 /// The server itself ends a call that waits so long beyond its deadline: we may be gone by then.
 const NET: Duration = Duration::from_secs(15);

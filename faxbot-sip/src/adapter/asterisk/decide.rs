@@ -1,12 +1,13 @@
-//! Incoming calls that are rejected, and what becomes of a decision whose order fails.
+//! Incoming calls that are rejected.
 
 use faxbot_core::{
-    Effect, Error, ErrorKind, Result,
+    ErrorKind, Result,
     id::{CallId, CallRef},
     sip::{Capability, RejectCause, Severity},
 };
 
 use super::{core::Core, request::action, server::Server};
+use crate::adapter::incoming::{Decision, told};
 
 /// Rejects a call that nobody decided on in time (Q.850 19, SIP 480).
 pub(super) async fn overdue(core: &Core, server: &Server, id: CallId) {
@@ -39,7 +40,7 @@ pub(super) async fn overdue(core: &Core, server: &Server, id: CallId) {
 
 /// Rejects one call of those that are too many.
 pub(super) async fn refuse(core: &Core, server: &Server) {
-    let refused = core.change(|state, _| (state.books.next_refused(), Vec::new()));
+    let refused = core.change(|state, _| (state.books.door.flood.next(), Vec::new()));
     if let Some(channel) = refused {
         // One that fails shows in the next list, or gave up.
         let _ = hang_up(server, &channel, RejectCause::Busy, "incoming").await;
@@ -72,7 +73,7 @@ pub(super) async fn reject(
     cause: RejectCause,
 ) -> Result<()> {
     const OPERATION: &str = "reject";
-    let id = told(core, call, OPERATION).await?;
+    let id = told(core, core.config.request_timeout, call, OPERATION).await?;
     let channel = core.change(|state, _| {
         let decided = state.books.decide(id, OPERATION);
         if decided.is_ok() {
@@ -90,90 +91,5 @@ pub(super) async fn reject(
             Ok(())
         }
         Err(error) => Err(decision.failed(error)),
-    }
-}
-
-/// Waits until the call was told of: another process may have given its id away before.
-pub(super) async fn told(core: &Core, call: &CallRef, operation: &'static str) -> Result<CallId> {
-    let told = core
-        .until(core.config.request_timeout, |state| {
-            state.books.told(call, operation).transpose()
-        })
-        .await;
-    told.unwrap_or_else(|| {
-        Err(Error::new(
-            ErrorKind::Timeout,
-            operation,
-            "the server did not tell what the call brings; it waits still",
-        )
-        .with_effect(Effect::NoEffect))
-    })
-}
-
-/// A decision that one caller took: dropped before its order was written it never was, dropped after
-/// it the server is asked.
-pub(super) struct Decision<'a> {
-    core: &'a Core,
-    id: CallId,
-    /// The order is on its way.
-    pub(super) written: bool,
-    done: bool,
-}
-
-impl<'a> Decision<'a> {
-    pub(super) fn new(core: &'a Core, id: CallId) -> Self {
-        Self {
-            core,
-            id,
-            written: false,
-            done: false,
-        }
-    }
-
-    pub(super) fn stands(mut self) {
-        self.done = true;
-    }
-
-    /// The order, or what comes before it, failed.
-    pub(super) fn failed(mut self, error: Error) -> Error {
-        let error = error.with_call_id(self.id);
-        self.done = true;
-        if error.kind() == ErrorKind::NotFound {
-            self.core
-                .note(|state, now| state.books.too_late(self.id, now));
-            return Error::new(
-                ErrorKind::NotFound,
-                error.operation(),
-                "the caller hung up before the decision",
-            )
-            .with_call_id(self.id);
-        }
-        if error.effect() == Effect::Unknown && self.written {
-            self.unsure();
-            return error;
-        }
-        self.undo();
-        // What was written before the decision changes nothing by itself.
-        error.with_effect(Effect::NoEffect)
-    }
-
-    fn undo(&self) {
-        self.core
-            .note(|state, now| state.books.undecide(self.id, now));
-    }
-
-    fn unsure(&self) {
-        self.core
-            .note(|state, now| state.books.decision_unsure(self.id, now));
-    }
-}
-
-impl Drop for Decision<'_> {
-    fn drop(&mut self) {
-        match (self.done, self.written) {
-            (true, _) => {}
-            (false, true) => self.unsure(),
-            (false, false) => self.undo(),
-        }
     }
 }

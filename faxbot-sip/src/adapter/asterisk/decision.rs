@@ -10,41 +10,15 @@ use faxbot_core::{
 use super::{
     books::{Books, Todo, UNSURE},
     fax::Fax,
-    incoming::Stage,
     legs::Second,
 };
-use crate::adapter::{calls::Now, hub::Book as _};
+use crate::adapter::{
+    calls::Now,
+    hub::Book as _,
+    incoming::{Decides, Undone, find_told},
+};
 
 impl Books {
-    /// The incoming call that a reference names, once it was told of; `None` before.
-    ///
-    /// # Errors
-    /// `NotFound` for a call that is not there, `InvalidState` for one that did not come in.
-    pub(super) fn told(&self, call: &CallRef, operation: &'static str) -> Result<Option<CallId>> {
-        let Some(id) = self.find(call) else {
-            let message = if self.record(call).is_some() {
-                "the call is over"
-            } else {
-                "no such call in the books"
-            };
-            return Err(with_id(
-                Error::new(ErrorKind::NotFound, operation, message),
-                call.id,
-            ));
-        };
-        match self.lines.get(&id).and_then(|line| line.incoming.as_ref()) {
-            None => {
-                let error = Error::new(
-                    ErrorKind::InvalidState,
-                    operation,
-                    "the call did not come in; only incoming calls are decided on",
-                );
-                Err(error.with_call_id(id))
-            }
-            Some(waiting) => Ok((waiting.stage != Stage::New).then_some(id)),
-        }
-    }
-
     /// Takes the decision on a call for one caller. Answers the `Uniqueid` of its channel.
     ///
     /// # Errors
@@ -60,14 +34,10 @@ impl Books {
         if line.hangup.is_some() {
             return refused(ErrorKind::NotFound, "the caller hung up");
         }
-        let Some(waiting) = line
-            .incoming
-            .as_mut()
-            .filter(|waiting| waiting.is_undecided() && !ending)
-        else {
-            return refused(ErrorKind::InvalidState, "the call is decided on already");
+        let Some(waiting) = &mut line.incoming else {
+            return refused(ErrorKind::InvalidState, "the call did not come in");
         };
-        waiting.stage = Stage::Deciding;
+        waiting.decide(ending, operation)?;
         // What it did before it came to us says nothing of what we make of it.
         line.second = Second::default();
         Ok(uniqueid)
@@ -76,62 +46,10 @@ impl Books {
     /// Takes the decision that the deadline stands for.
     pub(super) fn decide_overdue(&mut self, id: CallId) -> Option<String> {
         let waiting = self.waiting_of(id)?;
-        if !waiting.is_undecided() || !waiting.overdue {
+        if !waiting.deadline_decides() {
             return None;
         }
         self.decide(id, "deadline").ok()
-    }
-
-    /// The order of a decision certainly did not reach the server: another one can follow, for some
-    /// seconds at the least.
-    pub(super) fn undecide(&mut self, id: CallId, now: Now) {
-        let Some(line) = self.lines.get_mut(&id) else {
-            return;
-        };
-        let Some(waiting) = line.incoming.as_mut() else {
-            return;
-        };
-        let due = now.instant + UNSURE;
-        match waiting.stage {
-            // Somebody else took it meanwhile.
-            Stage::Deciding if waiting.left => {
-                (waiting.stage, waiting.rejected) = (Stage::Decided, None);
-            }
-            Stage::Deciding if waiting.told => waiting.wait_again(Stage::Open, due, now),
-            // The next list brings it again.
-            Stage::Deciding => waiting.wait_again(Stage::New, due, now),
-            // Whoever decided does not know that it waits still.
-            Stage::Unsure => {
-                waiting.late = true;
-                waiting.wait_again(Stage::New, due, now);
-                self.todo.push(Todo::Announce(id));
-            }
-            Stage::New | Stage::Open | Stage::Decided => return,
-        }
-        line.hung_up_by_us = false;
-        line.fax = None;
-    }
-
-    /// Nobody knows whether the order of a decision arrived: the server's list tells.
-    pub(super) fn decision_unsure(&mut self, id: CallId, now: Now) {
-        if let Some(waiting) = self.waiting_of(id)
-            && waiting.stage == Stage::Deciding
-        {
-            waiting.stage = Stage::Unsure;
-        }
-        self.unsure(id, now);
-    }
-
-    /// The server knows no channel for a decision: the caller hung up before it, and nothing of it
-    /// happened. Its end is on its way, or was missed.
-    pub(super) fn too_late(&mut self, id: CallId, now: Now) {
-        if let Some(line) = self.lines.get_mut(&id) {
-            (line.hung_up_by_us, line.fax) = (false, None);
-            if let Some(waiting) = &mut line.incoming {
-                waiting.rejected = None;
-            }
-        }
-        self.decision_unsure(id, now);
     }
 
     /// The server took the order to accept a call.
@@ -160,7 +78,7 @@ impl Books {
         if let Some(line) = self.lines.get_mut(&id) {
             line.hung_up_by_us = true;
             if let Some(waiting) = line.incoming.as_mut() {
-                waiting.rejected = Some(cause);
+                waiting.rejecting(cause);
             }
         }
     }
@@ -174,9 +92,43 @@ impl Books {
     }
 }
 
-fn with_id(error: Error, id: Option<CallId>) -> Error {
-    match id {
-        Some(id) => error.with_call_id(id),
-        None => error,
+impl Decides for Books {
+    fn told(&self, call: &CallRef, operation: &'static str) -> Result<Option<CallId>> {
+        let waiting = |id| self.lines.get(&id)?.incoming.as_ref();
+        find_told(&self.calls, call, waiting, operation)
+    }
+
+    fn undecide(&mut self, id: CallId, now: Now) {
+        let Some(line) = self.lines.get_mut(&id) else {
+            return;
+        };
+        let Some(waiting) = &mut line.incoming else {
+            return;
+        };
+        match waiting.undecide(now.instant + UNSURE, now) {
+            Undone::No => return,
+            Undone::Yes => {}
+            Undone::Announce => self.todo.push(Todo::Announce(id)),
+        }
+        line.hung_up_by_us = false;
+        line.fax = None;
+    }
+
+    fn decision_unsure(&mut self, id: CallId, now: Now) {
+        if let Some(waiting) = self.waiting_of(id) {
+            waiting.unsure();
+        }
+        self.unsure(id, now);
+    }
+
+    /// Its end is on its way, or was missed.
+    fn too_late(&mut self, id: CallId, now: Now) {
+        if let Some(line) = self.lines.get_mut(&id) {
+            (line.hung_up_by_us, line.fax) = (false, None);
+            if let Some(waiting) = &mut line.incoming {
+                waiting.too_late();
+            }
+        }
+        self.decision_unsure(id, now);
     }
 }

@@ -4,19 +4,19 @@
 //! A call has the UUIDv5 of its channel's `Uniqueid`, so that another process finds the same id.
 
 use std::{
-    collections::{BTreeMap, HashSet, VecDeque},
-    time::{Duration, Instant},
+    collections::{BTreeMap, HashSet},
+    time::Duration,
 };
 
 use faxbot_core::{
-    Error, ErrorKind, Private,
+    Private,
     id::CallId,
-    sip::{CallState, Causes, Direction, IncomingCall, RejectCause, Severity, SipEvent},
+    sip::{CallState, Direction, IncomingCall, SipEvent},
 };
 use uuid::Uuid;
 
 use super::{
-    agi::{MAX_HEADERS, environment, is_known, private},
+    agi::{environment, is_known},
     books::{Books, OVERDUE, Todo},
     legs::Plan,
     line::{Line, LiveChannel},
@@ -26,16 +26,10 @@ use crate::{
     adapter::{
         calls::{NewCall, Now},
         hub::Book as _,
+        incoming::{Decides as _, Flood, Stage, Waiting, private},
     },
     protocol::ami::Message,
 };
-
-/// Calls that may wait for a decision at a time: about 2 kB each. What is beyond is rejected as busy,
-/// so that a flood of calls cannot take the memory.
-const MAX_WAITING: usize = 1_000;
-
-/// Channels that may wait for being rejected as busy. The limit of the dialplan ends what is beyond.
-const MAX_REFUSED: usize = 1_000;
 
 /// Namespace of the UUIDv5 of incoming calls, made once for this purpose; changing it would orphan the
 /// outcomes of calls that are up.
@@ -53,10 +47,7 @@ pub(super) struct Door {
     pub(super) context: Option<String>,
     /// How long they wait.
     pub(super) deadline: Duration,
-    /// The `Uniqueid`s of calls to be rejected as busy.
-    refused: VecDeque<String>,
-    /// It was told that there are too many.
-    full: bool,
+    pub(super) flood: Flood,
     /// Calls that were decided on, and that the last list shows in `AGI` all the same.
     back: HashSet<CallId>,
 }
@@ -64,47 +55,9 @@ pub(super) struct Door {
 impl Door {
     /// The connection is over for good, and with it what was to be done there.
     pub(super) fn forget(&mut self) {
-        self.refused.clear();
+        self.flood.forget();
         self.back.clear();
-        self.full = false;
     }
-}
-
-/// What an incoming call waits for, or was decided to be.
-#[derive(Debug)]
-pub(super) struct Waiting {
-    call: IncomingCall,
-    pub(super) stage: Stage,
-    /// When it is rejected, or that is tried again.
-    due: Instant,
-    /// Its deadline is over.
-    pub(super) overdue: bool,
-    /// Subscribers know of it.
-    pub(super) told: bool,
-    /// It was found in a list, or comes for the second time: an earlier process may have prepared it.
-    pub(super) late: bool,
-    /// Whether its hangup handler is there; `None` when only the channel itself knows.
-    prepared: Option<bool>,
-    /// It left `AGI` while its decision was on its way.
-    pub(super) left: bool,
-    /// It was answered before it came to us.
-    pub(super) answered: bool,
-    /// How we rejected it; `None` stands for the deadline.
-    pub(super) rejected: Option<RejectCause>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// Nobody was told of it.
-    New,
-    /// Nobody decided.
-    Open,
-    /// Somebody decided; the order is on its way.
-    Deciding,
-    /// Nobody knows whether the order arrived.
-    Unsure,
-    /// The order was taken, or somebody else moved the channel.
-    Decided,
 }
 
 /// A call as an event or a list shows it.
@@ -136,50 +89,6 @@ impl LiveChannel {
         self.context == context
             && self.application.eq_ignore_ascii_case("AGI")
             && self.data.starts_with("agi:async")
-    }
-}
-
-impl Waiting {
-    pub(super) fn is_undecided(&self) -> bool {
-        matches!(self.stage, Stage::New | Stage::Open)
-    }
-
-    /// When [`Todo::Overdue`] is wanted.
-    pub(super) fn due_at(&self) -> Option<Instant> {
-        self.is_undecided().then_some(self.due)
-    }
-
-    /// Its deadline is over; what cannot be done about it now is tried again.
-    pub(super) fn is_overdue(&mut self, again: Instant) {
-        self.overdue = true;
-        self.due = again;
-    }
-
-    /// It waits for a decision, once more or still, until `due` at the least.
-    pub(super) fn wait_again(&mut self, stage: Stage, due: Instant, now: Now) {
-        (self.stage, self.rejected) = (stage, None);
-        (self.overdue, self.left) = (false, false);
-        self.due = self.due.max(due);
-        self.call.deadline = now.wall + self.due.saturating_duration_since(now.instant);
-    }
-
-    /// The server took the order. It may have gone through the dialplan and be back already.
-    pub(super) fn decided(&mut self) {
-        if !self.is_undecided() {
-            self.stage = Stage::Decided;
-        }
-    }
-
-    /// The causes of a call that was not answered: what the caller was told by our decision.
-    pub(super) fn causes(&self, causes: Causes) -> Causes {
-        let (status, q850) = match self.rejected {
-            Some(RejectCause::Busy) => (486, 17),
-            Some(RejectCause::Unavailable) => (480, 19),
-            Some(RejectCause::NotFound) => (404, 1),
-            Some(_) => (603, 21),
-            None => return causes,
-        };
-        Causes::new().with_sip_status(status).with_q850(q850)
     }
 }
 
@@ -221,7 +130,7 @@ impl Books {
             let id = call_id(&channel.uniqueid);
             let ending = self.is_ending(id);
             if let Some(waiting) = self.waiting_of(id) {
-                match waiting.stage {
+                match waiting.stage() {
                     // The link was lost before it could be told of.
                     Stage::New => {
                         waiting.late = true;
@@ -275,8 +184,7 @@ impl Books {
     fn came_back(&mut self, id: CallId, state: &str, now: Now) {
         let due = now.instant + self.door.deadline;
         if let Some(waiting) = self.waiting_of(id) {
-            waiting.wait_again(Stage::New, due, now);
-            (waiting.late, waiting.answered) = (true, state == "Up");
+            waiting.came_back(state == "Up", due, now);
             self.todo.push(Todo::Announce(id));
         }
     }
@@ -290,15 +198,14 @@ impl Books {
         let due = now.instant + self.door.deadline;
         let deadline = now.wall + self.door.deadline;
         if let Some(waiting) = self.waiting_of(id) {
-            if waiting.stage == Stage::Decided || waiting.left {
+            if waiting.is_through() {
                 self.came_back(id, &came.state, now);
             }
             return Vec::new();
         }
-        match self.undecided() {
-            MAX_WAITING.. => return self.refuse(id, came.uniqueid),
-            // Not at each place that becomes free, or a flood would be told of with each call.
-            waiting => self.door.full &= waiting >= MAX_WAITING / 2,
+        let undecided = self.undecided();
+        if !self.door.flood.admits(undecided) {
+            return self.refuse(id, came.uniqueid);
         }
         let mut call = IncomingCall::new(id, now.wall - came.age, deadline);
         call.caller = is_known(&came.caller).then(|| private(&came.caller));
@@ -328,18 +235,8 @@ impl Books {
             Box::new(Line {
                 uniqueid: came.uniqueid,
                 plan: Plan::Incoming,
-                incoming: Some(Waiting {
-                    call,
-                    stage: Stage::New,
-                    due,
-                    overdue: false,
-                    told: false,
-                    late: came.late,
-                    prepared: (!came.late).then_some(false),
-                    left: false,
-                    answered: came.state == "Up",
-                    rejected: None,
-                }),
+                incoming: Some(Waiting::new(call, due, came.late, came.state == "Up")),
+                prepared: (!came.late).then_some(false),
                 requested: Some(now.instant),
                 taken: true,
                 check_at: Some(due + OVERDUE),
@@ -352,27 +249,11 @@ impl Books {
     }
 
     fn refuse(&mut self, id: CallId, uniqueid: String) -> Vec<SipEvent> {
-        if self.door.refused.len() < MAX_REFUSED {
-            self.door.refused.push_back(uniqueid);
+        let (kept, told) = self.door.flood.refuse(id, uniqueid);
+        if kept {
             self.todo.push(Todo::Refuse);
         }
-        if std::mem::replace(&mut self.door.full, true) {
-            return Vec::new();
-        }
-        let error = Error::new(
-            ErrorKind::Overloaded,
-            "incoming",
-            "too many incoming calls wait for a decision; what comes now is rejected as busy",
-        );
-        vec![SipEvent::AdapterError {
-            severity: Severity::Error,
-            error: error.with_call_id(id),
-        }]
-    }
-
-    /// The next channel that is to be rejected as busy.
-    pub(super) fn next_refused(&mut self) -> Option<String> {
-        self.door.refused.pop_front()
+        told
     }
 
     fn undecided(&self) -> usize {
@@ -388,19 +269,15 @@ impl Books {
     /// The channel left `AGI(agi:async)`: by our order, or somebody else took it.
     pub(super) fn agi_end(&mut self, id: CallId) {
         if let Some(waiting) = self.waiting_of(id) {
-            if waiting.stage != Stage::Deciding {
-                waiting.stage = Stage::Decided;
-            }
-            waiting.left = true;
+            waiting.left();
         }
     }
 
     /// Incoming calls that wait for a decision.
     pub(super) fn waiting(&self) -> Vec<IncomingCall> {
         let open = self.lines.iter().filter_map(|(id, line)| {
-            let waiting = line.incoming.as_ref()?;
-            let open = waiting.stage == Stage::Open && line.is_there();
-            (open && !self.is_ending(*id)).then(|| waiting.call.clone())
+            let call = line.incoming.as_ref()?.open()?;
+            (line.is_there() && !self.is_ending(*id)).then(|| call.clone())
         });
         open.collect()
     }
@@ -409,19 +286,19 @@ impl Books {
     pub(super) fn news(&self, id: CallId, now: Now) -> Option<News> {
         let line = self.lines.get(&id)?;
         let waiting = line.incoming.as_ref()?;
-        let new = waiting.stage == Stage::New && line.is_there();
+        let new = waiting.stage() == Stage::New && line.is_there();
         new.then(|| News {
             uniqueid: line.uniqueid.clone(),
-            left: waiting.due.saturating_duration_since(now.instant),
+            left: waiting.left_for(now.instant),
             late: waiting.late,
-            prepared: waiting.prepared,
+            prepared: line.prepared,
         })
     }
 
     /// The hangup handler of a call is there.
     pub(super) fn prepared(&mut self, id: CallId) {
-        if let Some(waiting) = self.waiting_of(id) {
-            waiting.prepared = Some(true);
+        if let Some(line) = self.lines.get_mut(&id) {
+            line.prepared = Some(true);
         }
     }
 
@@ -433,13 +310,8 @@ impl Books {
     ) -> Vec<SipEvent> {
         let line = self.lines.get_mut(&id).filter(|line| line.is_there());
         let waiting = line.and_then(|line| line.incoming.as_mut());
-        let Some(waiting) = waiting.filter(|it| it.stage == Stage::New) else {
-            return Vec::new();
-        };
-        (waiting.stage, waiting.told) = (Stage::Open, true);
-        let room = MAX_HEADERS.saturating_sub(waiting.call.headers.len());
-        waiting.call.headers.extend(headers.into_iter().take(room));
-        vec![SipEvent::IncomingCall(waiting.call.clone())]
+        let told = waiting.and_then(|waiting| waiting.announce(headers));
+        told.map(SipEvent::IncomingCall).into_iter().collect()
     }
 
     /// Whether `Up` says nothing yet: somebody else answered the call, and nobody decided.

@@ -9,14 +9,13 @@ use super::{
     books::UNSURE,
     dtmf::Turn,
     fax::Fax,
-    incoming::Waiting,
     legs::{Partner, Plan, Second},
     media::Holders,
     moves::Control,
     outcome::Report,
     record::Recordings,
 };
-use crate::protocol::ami::Message;
+use crate::{adapter::incoming::Waiting, protocol::ami::Message};
 
 /// What the server shows of one of our calls beside its state.
 #[derive(Debug, Default)]
@@ -35,6 +34,9 @@ pub(super) struct Line {
     /// The server was restarted while the call was up. When it was last known to be.
     pub(super) restarted: Option<Timestamp>,
     pub(super) incoming: Option<Waiting>,
+    /// Whether the hangup handler of an incoming call is there; `None` when only the channel itself
+    /// knows.
+    pub(super) prepared: Option<bool>,
     pub(super) control: Control,
     pub(super) recordings: Recordings,
     pub(super) dtmf: Turn,
