@@ -410,6 +410,26 @@ fn a_request_of_the_engine_is_answered_once_by_its_owner() {
 }
 
 #[test]
+fn a_session_that_handles_messages_is_read_on_though_its_owner_is_slow() {
+    let mut line = Line::up_with(login([watch("a")]), quiet());
+    assert!(!line.session.is_asked());
+    for (command, asked) in [
+        (install("a"), true),
+        (install("b"), true),
+        (Command::uninstall("a").unwrap(), true),
+        (Command::uninstall("b").unwrap(), false),
+    ] {
+        line.request(1, command, SECOND);
+        line.confirm_all();
+        assert_eq!(line.session.is_asked(), asked);
+    }
+    line.bytes(&server::installed(50, "c", false));
+    assert!(!line.session.is_asked());
+    line.route("0x1.1");
+    assert!(line.session.is_asked());
+}
+
+#[test]
 fn an_answer_without_changes_leaves_the_message_as_it_is() {
     let mut line = Line::up();
     for (processed, change, want) in [

@@ -24,8 +24,8 @@ use super::{
 };
 
 /// Events that are kept beyond the pump's queue, and only while somebody waits for an answer that
-/// may stand behind them in the stream: a pump that itself awaits an answer must get it. About
-/// ten times what a busy server says during one reconcile.
+/// may stand behind them in the stream: a pump that itself awaits an answer must get it, and a server
+/// that waits for ours must be read. About ten times what a busy server says during one reconcile.
 pub(super) const EVENT_RESERVE: usize = 8_192;
 
 struct Waiter<S: Session> {
@@ -163,9 +163,11 @@ impl<S: Session> Desk<S> {
         !self.waiters.is_empty()
     }
 
-    /// Whether more may be read: the pump keeps up, or an answer may stand behind the events.
+    /// Whether more may be read: the pump keeps up, or an answer may stand behind the events, or
+    /// a question of the server.
     pub(super) fn may_read(&self) -> bool {
-        self.backlog.is_empty() || (self.waits_for_answers() && self.backlog.len() < EVENT_RESERVE)
+        let awaited = self.waits_for_answers() || self.session.is_asked();
+        self.backlog.is_empty() || (awaited && self.backlog.len() < EVENT_RESERVE)
     }
 
     pub(super) fn has_backlog(&self) -> bool {

@@ -206,8 +206,9 @@ impl<S: Session> fmt::Debug for LinkEvent<S> {
 ///
 /// The queue is bounded and nothing in it is dropped. When it is full, the link stops reading from
 /// its socket, so that the server waits. The one exception: while a request waits for its answer,
-/// which may stand behind events in the stream, up to 8,192 further events are read and kept. A
-/// pump may therefore await answers itself. A pump that takes nothing for
+/// which may stand behind events in the stream, or the server may wait for one of ours
+/// ([`Session::is_asked`](crate::protocol::session::Session::is_asked)), up to 8,192 further events
+/// are read and kept. A pump may therefore await answers itself. A pump that takes nothing for
 /// [`LinkOptions::pump_stall`] costs the connection, so that the loss shows as a gap.
 ///
 /// Dropping it ends the link.

@@ -8,7 +8,7 @@
 //! - **input**: `handle_connected`, `handle_frame`, `handle_request`, `handle_timeout`,
 //!   `handle_close`;
 //! - **output**: `poll_transmit`, `poll_output`, `poll_timeout`;
-//! - **questions** that change nothing: `is_ready`, `pending`.
+//! - **questions** that change nothing: `is_ready`, `pending`, `is_asked`.
 //!
 //! **The invariant: one input, then drain the outputs.** After each input the caller polls
 //! `poll_transmit` until `None`, then `poll_output` until `None`, then reads `poll_timeout`. Time
@@ -174,6 +174,12 @@ pub trait Session: Send + 'static {
 
     /// How many requests wait for their answer (those of the session's own aside).
     fn pending(&self) -> usize;
+
+    /// Whether the server asks too, and waits for answers of ours. Then it is read on although its
+    /// events are taken slowly: what is not read cannot be answered.
+    fn is_asked(&self) -> bool {
+        false
+    }
 }
 
 impl<S: Session + ?Sized> fmt::Debug for Output<S> {

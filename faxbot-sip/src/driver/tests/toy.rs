@@ -42,6 +42,8 @@ pub(super) struct Toy {
     closing: bool,
     /// Whether the good-bye has no answer.
     curt: bool,
+    /// Whether the server may wait for our answers.
+    asked: bool,
     login_by: Option<Instant>,
     open: BTreeMap<Token, Instant>,
     transmits: VecDeque<Transmit>,
@@ -59,6 +61,7 @@ impl Toy {
             ready: false,
             closing: false,
             curt: false,
+            asked: false,
             login_by: None,
             open: BTreeMap::new(),
             transmits: VecDeque::new(),
@@ -94,6 +97,10 @@ impl Session for Toy {
     fn handle_frame(&mut self, frame: String, _now: Instant) {
         let (word, rest) = frame.split_once(' ').unwrap_or((&frame, ""));
         let output = match word {
+            "asks" => {
+                self.asked = true;
+                return;
+            }
             "hello" => return self.send(None, "login secret"),
             "welcome" => {
                 self.ready = true;
@@ -188,5 +195,9 @@ impl Session for Toy {
 
     fn pending(&self) -> usize {
         self.open.len()
+    }
+
+    fn is_asked(&self) -> bool {
+        self.asked
     }
 }

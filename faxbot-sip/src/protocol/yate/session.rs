@@ -54,6 +54,8 @@ pub struct YateSession {
     table: Table,
     open: Open,
     ready: Ready,
+    /// Names whose messages we handle.
+    handled: usize,
     /// Whether the owner wants to see `engine.timer`.
     shows_timer: bool,
     /// Events from before the session was ready, and their bytes.
@@ -80,6 +82,7 @@ impl YateSession {
         Self {
             table: Table::new(random, config.max_pending),
             open: Open::new(config.own.max_incoming),
+            handled: 0,
             shows_timer: config.own.heartbeat.is_none() || login.has(Verb::Watch, TIMER),
             login,
             config,
@@ -158,6 +161,11 @@ impl YateSession {
         }
         if answer.verb == Verb::Watch && answer.name == TIMER && answer.ok {
             self.ready.heartbeat = true;
+        }
+        match (answer.verb, answer.ok) {
+            (Verb::Install, true) => self.handled += 1,
+            (Verb::Uninstall, true) => self.handled = self.handled.saturating_sub(1),
+            _ => {}
         }
         match self.table.confirmed(answer.verb, &answer.name) {
             Some(Who::Step { required }) => {
@@ -429,6 +437,10 @@ impl Session for YateSession {
 
     fn pending(&self) -> usize {
         self.table.live()
+    }
+
+    fn is_asked(&self) -> bool {
+        self.handled > 0 || self.open.len() > 0
     }
 }
 
