@@ -1,8 +1,10 @@
 //! Protocol meaning to [`SipAdapter`](faxbot_core::sip::SipAdapter): one folder a server.
 
+mod accepted;
 #[cfg(any(feature = "freeswitch", feature = "yate"))]
 mod books;
 mod calls;
+mod digits;
 mod endpoint;
 mod fax_run;
 mod history;
@@ -12,6 +14,7 @@ mod life;
 mod lookup;
 mod placing;
 mod pump;
+mod received;
 mod rooms;
 mod settings;
 mod sip_headers;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use faxbot_core::{
     Error, ErrorKind, Result,
     id::{CallId, CallRef},
-    sip::{AcceptAs, CallOptions, CallRecord, Causes},
+    sip::{AcceptAs, CallOptions, Causes},
 };
 
 use super::{
@@ -24,7 +24,10 @@ use super::{
     request::second_party,
     server::{Extent, Server},
 };
-use crate::adapter::incoming::{Decision, told};
+use crate::adapter::{
+    accepted::{answered, unfollowed},
+    incoming::{Decision, told},
+};
 
 /// A received fax takes so long at the most: some hundred pages at the slowest rate.
 const FAX_LIMIT: Duration = Duration::from_secs(4 * 3600);
@@ -168,7 +171,7 @@ pub(super) async fn accept(
         }
         Err(error) => return Err(decision.failed(error)),
     }
-    answered(core, id).await?;
+    answered(core, core.config.request_timeout, id).await?;
     if bridge {
         bridged(core, &server, id, &channel).await?;
     }
@@ -208,42 +211,6 @@ async fn before(
             .await?;
     }
     Ok(())
-}
-
-/// Waits for the answer that was ordered.
-async fn answered(core: &Core, id: CallId) -> Result<()> {
-    const OPERATION: &str = "accept";
-    let outcome = core
-        .until(core.config.request_timeout, |state| {
-            if state.books.calls.is_answered(id) {
-                return Some(Ok(()));
-            }
-            let over = state.books.calls.state(id).is_none();
-            over.then(|| match state.books.record(&id.into()) {
-                Some(record) if record.answer.is_some() => Ok(()),
-                Some(record) => Err(gone(id, &record)),
-                None => Err(unfollowed(id)),
-            })
-        })
-        .await;
-    outcome.unwrap_or_else(|| {
-        Err(Error::new(
-            ErrorKind::OutcomeUnknown,
-            OPERATION,
-            "the server took the order and did not tell of the answer; ask with get_status",
-        )
-        .with_call_id(id))
-    })
-}
-
-/// The error of a call that left the books without an end.
-fn unfollowed(id: CallId) -> Error {
-    Error::new(
-        ErrorKind::OutcomeUnknown,
-        "accept",
-        "the call could no longer be followed; ask with lookup",
-    )
-    .with_call_id(id)
 }
 
 /// How the wait for the other party ended.
@@ -303,15 +270,4 @@ async fn bridged(core: &Core, server: &Server, id: CallId, channel: &str) -> Res
             }
         }
     }
-}
-
-fn gone(id: CallId, record: &CallRecord) -> Error {
-    let error = Error::new(
-        ErrorKind::Rejected,
-        "accept",
-        "the caller hung up before the call was answered",
-    );
-    error
-        .with_native(record.causes.q850.map(|cause| cause.to_string()), None)
-        .with_call_id(id)
 }

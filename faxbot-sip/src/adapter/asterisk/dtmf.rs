@@ -20,16 +20,15 @@ use super::{
     request::refused,
     server::Server,
 };
-use crate::protocol::ami::{Action, ActionError, Message};
+use crate::{
+    adapter::digits,
+    protocol::ami::{Action, ActionError, Message},
+};
 
 const OPERATION: &str = "send_dtmf";
 
-/// Digits of one request: more than any card number, and a bounded time.
-const MAX_DIGITS: usize = 100;
-
-/// How short a digit may be asked for, and how long. Asterisk makes shorter ones than 100 ms as long
-/// as that (`AST_DEFAULT_EMULATE_DTMF_DURATION` in `main/channel.c`).
-const DURATIONS: (Duration, Duration) = (Duration::from_millis(40), Duration::from_secs(10));
+/// Asterisk makes shorter digits as long as that (`AST_DEFAULT_EMULATE_DTMF_DURATION` in
+/// `main/channel.c`).
 const SHORTEST_SENT: Duration = Duration::from_millis(100);
 
 /// Silence behind each digit.
@@ -56,26 +55,12 @@ pub(super) fn received(id: CallId, event: &Message) -> Vec<SipEvent> {
         .get_str("DurationMs")
         .and_then(|duration| duration.parse().ok())
         .map(Duration::from_millis);
-    let digit = event.get_str("Digit");
-    let digit = digit.as_deref().and_then(|digit| digit.chars().next());
-    let event = digit
-        .map(|digit| digit.to_ascii_uppercase())
-        .filter(|&digit| is_digit(digit))
-        .map(|digit| SipEvent::DtmfReceived {
-            id: Some(id),
-            digit,
-            duration,
-        });
-    event.into_iter().collect()
-}
-
-fn is_digit(digit: char) -> bool {
-    matches!(digit, '0'..='9' | 'A'..='D' | '*' | '#')
+    digits::received(id, event.get_str("Digit").as_deref(), duration)
 }
 
 /// Sends digits into a call and waits until the last one is through.
 pub(super) async fn send(core: &Core, server: Server, request: DtmfRequest) -> Result<()> {
-    check(&request)?;
+    digits::check(&request)?;
     let (id, turn) = {
         let state = core.state();
         let found = state.books.find(&request.call);
@@ -107,18 +92,6 @@ pub(super) async fn send(core: &Core, server: Server, request: DtmfRequest) -> R
         *turn = None;
     }
     done.map_err(|error| error.with_call_id(id))
-}
-
-fn check(request: &DtmfRequest) -> Result<()> {
-    let refuse = |message: &str| Err(Error::new(ErrorKind::InvalidRequest, OPERATION, message));
-    let digits = &request.digits;
-    if digits.is_empty() || digits.len() > MAX_DIGITS || !digits.chars().all(is_digit) {
-        return refuse("give 1 to 100 digits of 0-9, A-D, * and #");
-    }
-    if request.duration < DURATIONS.0 || request.duration > DURATIONS.1 {
-        return refuse("a digit lasts 40 ms to 10 s");
-    }
-    Ok(())
 }
 
 async fn send_now(
@@ -228,29 +201,4 @@ impl Drop for Sender<'_> {
 
 fn gone() -> Error {
     Error::new(ErrorKind::NotFound, OPERATION, "no such call is up")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn digits_and_their_length_are_bounded() {
-        let longest = "1".repeat(MAX_DIGITS);
-        for (digits, millis, fine) in [
-            ("0123456789ABCD*#", 100, true),
-            (longest.as_str(), 10_000, true),
-            ("1", 40, true),
-            ("", 100, false),
-            ("1w", 100, false),
-            ("1,2", 100, false),
-            ("\u{661}", 100, false),
-            ("1", 39, false),
-            ("1", 10_001, false),
-        ] {
-            let mut request = DtmfRequest::new(CallId::new(), digits);
-            request.duration = Duration::from_millis(millis);
-            assert_eq!(check(&request).is_ok(), fine, "{digits} {millis}");
-        }
-    }
 }
