@@ -8,22 +8,22 @@ use faxbot_core::{
 /// One cause of FreeSWITCH.
 struct Cause {
     name: &'static str,
-    /// The server's number: that of Q.850 up to 127, its own above.
-    number: u16,
     /// The cause of Q.850 that says the same; of the server's own ones the nearest, where there is one.
     q850: Option<u16>,
 }
 
+/// Up to 127 the server's number is that of Q.850.
 const fn standard(name: &'static str, number: u16) -> Cause {
     Cause {
         name,
-        number,
         q850: Some(number),
     }
 }
 
-const fn own(name: &'static str, number: u16, q850: Option<u16>) -> Cause {
-    Cause { name, number, q850 }
+/// Above that it is its own, and means nothing elsewhere: `number` is here to be held beside the
+/// server's table.
+const fn own(name: &'static str, _number: u16, q850: Option<u16>) -> Cause {
+    Cause { name, q850 }
 }
 
 /// Names: `CAUSE_CHART` in `switch_channel.c`; numbers: `switch_call_cause_t` in `switch_types.h`
@@ -138,24 +138,6 @@ pub(super) fn causes(name: &str, sip_status: Option<u16>) -> Causes {
     }
 }
 
-/// The server's number of a cause (`Channel-Hangup-Cause-Code` is the same).
-pub(super) fn number(name: &str) -> Option<u16> {
-    find(name).map(|cause| cause.number)
-}
-
-/// The server's name of a number.
-pub(super) fn name(number: u16) -> Option<&'static str> {
-    let cause = TABLE.iter().find(|cause| cause.number == number)?;
-    Some(cause.name)
-}
-
-/// `-ERR USER_BUSY`: what the result of an `originate` says. The names of causes only; other
-/// refusals are none.
-pub(super) fn of_refusal(text: &str) -> Option<Causes> {
-    let name = text.trim().strip_prefix("-ERR ")?.trim();
-    find(name).map(|cause| causes(cause.name, None))
-}
-
 /// The final status in `sip_term_status` (`486`) or `proto_specific_hangup_cause` (`sip:486`).
 pub(super) fn sip_status(text: &str) -> Option<u16> {
     let text = text.trim();
@@ -203,19 +185,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_goes_up_and_names_nothing_twice() {
-        assert!(
-            TABLE
-                .windows(2)
-                .all(|pair| pair[0].number < pair[1].number && pair[0].name != pair[1].name)
-        );
+    fn the_table_names_nothing_twice_and_has_numbers_of_q850_only() {
         for cause in TABLE {
-            assert_eq!(number(cause.name), Some(cause.number));
-            assert_eq!(name(cause.number), Some(cause.name));
+            let same = TABLE.iter().filter(|other| other.name == cause.name);
+            assert_eq!(same.count(), 1, "{}", cause.name);
             assert!(cause.q850.is_none_or(|q850| q850 <= 127), "{}", cause.name);
         }
-        assert_eq!(name(4), None);
-        assert_eq!(number("NO_SUCH_CAUSE"), None);
+        assert_eq!(causes("NO_SUCH_CAUSE", None).q850, None);
     }
 
     #[test]
@@ -275,23 +251,6 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_of_an_originate_names_its_cause() {
-        assert_eq!(
-            of_refusal("-ERR USER_BUSY\n"),
-            Some(causes("USER_BUSY", None))
-        );
-        for text in [
-            "+OK 4d3f",
-            "-ERR no reply",
-            "-USAGE: <call url>",
-            "",
-            "-ERR",
-        ] {
-            assert_eq!(of_refusal(text), None, "{text:?}");
-        }
-    }
-
-    #[test]
     fn every_rejection_has_a_cause_of_the_server() {
         for cause in [
             RejectCause::Busy,
@@ -299,7 +258,7 @@ mod tests {
             RejectCause::NotFound,
             RejectCause::Declined,
         ] {
-            assert!(number(of_reject(cause)).is_some());
+            assert!(find(of_reject(cause)).is_some());
         }
     }
 }

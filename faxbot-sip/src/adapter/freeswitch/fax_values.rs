@@ -23,6 +23,8 @@ pub(super) struct FaxValues {
     /// Of the file; 0 until the first page is through.
     total: Option<u32>,
     start_page: u32,
+    /// No proof of an agreement: a fax that never trained has the preset one (recording
+    /// `05_fax_answer_but_no_fax`).
     rate: Option<u32>,
     ecm: Option<bool>,
     t38: String,
@@ -89,27 +91,6 @@ impl FaxValues {
     /// Whether the fax application ran to its end.
     pub(super) fn ran(&self) -> bool {
         self.success.is_some()
-    }
-
-    /// Confirmed pages, as far as was told.
-    pub(super) fn pages(&self) -> Option<u32> {
-        self.pages
-    }
-
-    /// The agreed bit rate. No proof of an agreement: a fax that never trained has the preset one
-    /// (recording `05_fax_answer_but_no_fax`).
-    pub(super) fn rate(&self) -> Option<u32> {
-        self.rate
-    }
-
-    /// Error correction.
-    pub(super) fn ecm(&self) -> Option<bool> {
-        self.ecm
-    }
-
-    /// Damaged rows of a received fax.
-    pub(super) fn bad_rows(&self) -> Option<u32> {
-        self.bad_rows
     }
 
     /// Whether something shows that a fax machine is at the far end: its name, a page that began, or a

@@ -219,11 +219,6 @@ impl OutcomeStore {
         self.keeper
     }
 
-    /// Whether outcomes outlive the run of the server that they are of.
-    pub(super) fn survives_restart(&self) -> bool {
-        self.keeper == Some(Keeper::Db)
-    }
-
     /// The value of `api_hangup_hook`, for `uuid_setvar` as it is and for an `originate` as a template.
     /// `uuid` is the channel's.
     pub(super) fn hook(&self, kind: Kind, uuid: &str) -> Option<String> {
@@ -431,3 +426,7 @@ fn second_causes(disposition: &str, protocol: &str) -> Option<Causes> {
 #[cfg(test)]
 #[path = "outcome_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "recorded_tests.rs"]
+mod recorded;
