@@ -252,11 +252,12 @@ impl Originator<'_> {
             ));
         }
         let leg = dial::leg(self.config, &fax_address(&request.to), OPERATION)?;
-        let kind = match request.t38 {
-            T38Mode::Require => Kind::FaxByT38,
-            _ => Kind::Fax,
-        };
-        let mut line = self.base(request.id, kind, request.ring_timeout, OPERATION)?;
+        let mut line = self.base(
+            request.id,
+            Kind::of_fax(request),
+            request.ring_timeout,
+            OPERATION,
+        )?;
         let station = request.station_id.as_ref();
         for (name, value) in self.fax_variables(station, request.t38, OPERATION)? {
             line = line.set(name, &value)?;
