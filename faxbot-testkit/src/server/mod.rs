@@ -5,6 +5,7 @@
 //! fails, [`Timings`] how long things take.
 
 pub mod asterisk;
+pub mod yate;
 
 mod base;
 mod builder;

@@ -1,0 +1,89 @@
+//! The timer of the engine, its stop and its start (recordings `engine_timer_and_status`,
+//! `engine_stop_with_calls`).
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    channel::Kind,
+    msg::Msg,
+    world::{NODE, State, World},
+};
+
+/// Lets the timer of this run tick, if it does not. It begins with the first client or call.
+pub(super) fn tick(world: &Arc<World>) {
+    let begins = world.change(|state| {
+        let run = Some(state.run_id);
+        std::mem::replace(&mut state.ticking, run) != run
+    });
+    if !begins {
+        return;
+    }
+    let timer = Arc::clone(world);
+    world.spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            timer.act(State::second);
+            super::media::write_finished(&timer);
+        }
+    });
+}
+
+impl State {
+    /// A second is over: limits of calls are looked at no more often.
+    fn second(&mut self) {
+        let now = self.now();
+        let msg = Msg::new("engine.timer")
+            .with("time", now.as_second().to_string())
+            .with("nodename", NODE);
+        self.later(msg);
+        for id in self.ids() {
+            let Some(channel) = self.channel(&id) else {
+                continue;
+            };
+            let over = channel.over_at.is_some_and(|at| at <= now);
+            let unanswered = !channel.answered && channel.answer_by.is_some_and(|at| at <= now);
+            if over || unanswered {
+                self.limit_reached(&id, if over { "timeout" } else { "noanswer" });
+            }
+        }
+        self.full_recordings();
+    }
+}
+
+/// The engine stops. Orderly, `engine.halt` and the ends of all calls are told of; else nothing is.
+pub(super) fn stopping(state: &mut State, orderly: bool) {
+    if orderly {
+        let mut halt = Msg::new("engine.halt");
+        super::handlers::of("engine.halt")
+            .iter()
+            .for_each(|(module, priority)| {
+                halt.track(module, *priority);
+            });
+        state.tell(&halt, false);
+        for id in state.ids() {
+            let facts = |state: &mut State, with: fn(&mut super::channel::Channel)| {
+                if let Some(channel) = state.channel_mut(&id) {
+                    with(channel);
+                }
+            };
+            facts(state, |channel| {
+                channel.peer = None;
+                if channel.kind == Kind::Sip {
+                    "dropped".clone_into(&mut channel.status);
+                    channel.refusal = Some(503);
+                }
+            });
+            state.gone(&id, None);
+        }
+        while let Some(msg) = state.next_queued() {
+            // No handler of a client is asked any more.
+            state.tell(&msg, false);
+        }
+    }
+    state.forget();
+}
+
+/// It listens again: another run, channel ids from 1.
+pub(super) fn started(world: &Arc<World>) {
+    world.change(State::restart);
+}
