@@ -10,8 +10,8 @@ use faxbot_core::{
 
 use super::{
     books::{Books, Todo},
+    control::record,
     core::Core,
-    record,
     request::action,
     server::Server,
 };

@@ -164,7 +164,10 @@ fn is_one_of(event: &Message, names: &[&str]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::Path};
+    use std::{
+        fs,
+        path::{Path, PathBuf},
+    };
 
     use super::*;
     use crate::protocol::ami::MAX_LINE;
@@ -192,13 +195,25 @@ mod tests {
         }
     }
 
+    fn files(folder: &Path) -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        let all = paths.map(|path| {
+            if path.is_dir() {
+                files(&path)
+            } else {
+                vec![path]
+            }
+        });
+        all.flatten().collect()
+    }
+
     /// Reads the adapter's own source for the names of events that it looks at.
     #[test]
     fn every_event_that_the_adapter_looks_at_is_asked_for() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/adapter/asterisk");
         let mut seen = 0;
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
+        for path in files(&folder) {
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
             if name.ends_with("_tests.rs") || name == "diet.rs" {
                 continue;

@@ -16,10 +16,9 @@ use crate::adapter::{
 };
 
 use super::{
+    books::{legs::MAX_PARTNERS, line::LiveChannel},
     core::Core,
     incoming::call_id,
-    legs::MAX_PARTNERS,
-    line::LiveChannel,
     outcome::{KIND, KIND_CONNECT, Leg, Report},
     request::action,
     server::{Extent, Presence, Server},

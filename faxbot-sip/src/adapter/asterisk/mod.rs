@@ -39,49 +39,29 @@
 //! ```
 
 mod abilities;
-mod accept;
-mod agi;
-mod announce;
 mod answer;
 mod books;
-mod conference;
 mod config;
 mod connect;
 mod control;
 mod core;
-mod decide;
-mod decision;
 mod dialplan;
 mod diet;
 #[cfg(test)]
 mod docs_tests;
-mod dtmf;
-mod ending;
-mod event;
-mod fax;
-mod history;
-mod hold;
 mod identity;
 mod incoming;
 mod known;
-mod legs;
-mod line;
 mod lookup;
-mod media;
 mod message;
-mod moves;
 mod outcome;
 mod place;
 mod preflight;
 mod presence;
 mod pump;
-mod receive;
-mod record;
 mod request;
-mod rooms;
 mod run;
 mod server;
-mod transfer;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -110,7 +90,13 @@ pub use self::{
     config::{AsteriskConfig, AsteriskTls, DialplanContext, FIELDS, SCHEMES},
     preflight::{Preflight, PreflightProblem},
 };
-use self::{core::Core, outcome::channel_id, server::Server};
+use self::{
+    control::{conference, dtmf, hold, record, transfer},
+    core::Core,
+    incoming::{accept, decide, receive},
+    outcome::channel_id,
+    server::Server,
+};
 pub use super::{settings::RawEvents, spool::SpoolConfig};
 use crate::{
     adapter::{hub, life::Life, lookup::status},

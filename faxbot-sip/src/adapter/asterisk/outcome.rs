@@ -15,7 +15,7 @@ use faxbot_core::{
 };
 use uuid::Uuid;
 
-use super::{config::DialplanContext, legs::DialStatus};
+use super::{books::legs::DialStatus, config::DialplanContext};
 use crate::adapter::fax_run::FaxContext;
 
 /// Marks the layout of the value; another version's values are left alone.

@@ -9,8 +9,15 @@ use faxbot_core::{
 };
 
 use super::{
-    AsteriskAdapter, answer::OnceAnswered, books::Books, core::Core, legs::Plan, line::NewLine,
-    lookup::is_of, outcome::channel_id, request, server::Server, server_of,
+    AsteriskAdapter,
+    answer::OnceAnswered,
+    books::{Books, legs::Plan, line::NewLine},
+    core::Core,
+    lookup::is_of,
+    outcome::channel_id,
+    request,
+    server::Server,
+    server_of,
 };
 use crate::{
     adapter::{

@@ -14,15 +14,15 @@ use tracing::Instrument as _;
 
 use super::{
     abilities::Abilities,
-    announce, answer,
-    books::Todo,
-    call_span, control,
+    answer,
+    books::{Todo, history, line::LiveChannel},
+    call_span,
+    control::{self, rooms},
     core::Core,
-    decide, diet, history,
+    diet,
     identity::Identity,
-    line::LiveChannel,
+    incoming::{announce, decide},
     outcome::{Leg, Report},
-    rooms,
     server::{Extent, Server},
 };
 use crate::{

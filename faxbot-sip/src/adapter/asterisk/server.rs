@@ -6,8 +6,8 @@ use faxbot_core::{Error, ErrorKind, Result, Timestamp, id::CallId};
 use tracing::Instrument as _;
 
 use super::{
+    books::line::LiveChannel,
     dialplan::EXTENSIONS,
-    line::LiveChannel,
     outcome::{OutcomeStore, Report, channel_id},
     request::action,
 };

@@ -1,6 +1,6 @@
 //! The books on what goes wrong between a request and its end.
 
-use super::{super::super::books::RECHECK, *};
+use super::{super::super::RECHECK, *};
 
 fn faults(desk: &Desk) -> usize {
     desk.events

@@ -1,6 +1,15 @@
 //! The books of one Asterisk: requests go in, ends come out, and what has to be asked of the server
-//! in between is said by [`Todo`]. Sans-IO; what events do to them is in [`event`](super::event), and
-//! how calls leave them in [`ending`](super::ending).
+//! in between is said by [`Todo`]. Sans-IO; what events do to them is in [`event`], and
+//! how calls leave them in [`ending`].
+
+pub(super) mod ending;
+pub(super) mod event;
+pub(super) mod fax;
+pub(super) mod history;
+pub(super) mod legs;
+pub(super) mod line;
+pub(super) mod media;
+pub(super) mod moves;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -18,16 +27,17 @@ use faxbot_core::{
 };
 use tokio::sync::watch;
 
-use super::{
-    abilities::Abilities,
-    dtmf::Senders,
+use self::{
     fax::Fax,
-    incoming::Door,
-    known::Known,
     line::{Line, LiveChannel, NewLine},
     moves::Moves,
+};
+use super::{
+    abilities::Abilities,
+    control::{dtmf::Senders, rooms::NAMES},
+    incoming::Door,
+    known::Known,
     outcome::{Leg, channel_id, peer_id},
-    rooms::NAMES,
 };
 use crate::{
     adapter::{

@@ -9,13 +9,16 @@ use faxbot_core::{
 };
 use uuid::Uuid;
 
-use super::{
-    control::{Claim, Place, place, see_extension},
+use super::super::{
     core::Core,
     dialplan::{CONFERENCE, ROOM},
     request::action,
-    rooms::{self, MAX_NAME},
     server::{Server, refusal},
+};
+use super::{
+    Claim, Place, place,
+    rooms::{self, MAX_NAME},
+    see_extension,
 };
 
 const OPERATION: &str = "conference";
@@ -24,7 +27,7 @@ const OPERATION: &str = "conference";
 /// others may play before.
 const JOIN: Duration = Duration::from_secs(10);
 
-pub(super) async fn conference(
+pub(crate) async fn conference(
     core: &Core,
     server: &Server,
     request: ConferenceRequest,

@@ -6,16 +6,16 @@ use faxbot_core::{
     sip::{CallState, Disposition, SipEvent},
 };
 
+use super::super::outcome::Report;
 use super::{
-    books::Books,
+    Books,
     line::{Line, lost, shutdown_causes},
-    outcome::Report,
 };
 use crate::adapter::calls::{Ending, Now};
 
 impl Books {
     /// Ends a call with what its handler left, if it left something.
-    pub(super) fn finish(
+    pub(crate) fn finish(
         &mut self,
         id: CallId,
         report: Option<&Report>,
@@ -81,7 +81,7 @@ impl Books {
 
     /// Takes a call out of the books with an error for whoever waits. Answers the end of one that
     /// events had told of; it has no record.
-    pub(super) fn strike(&mut self, id: CallId, error: Error) -> Vec<SipEvent> {
+    pub(crate) fn strike(&mut self, id: CallId, error: Error) -> Vec<SipEvent> {
         let mut out = Vec::new();
         if let Some(mut line) = self.close_line(id) {
             out.extend(line.recordings.ended(id));
@@ -108,7 +108,7 @@ impl Books {
 
     /// Another run of the server answers: the channels of the one before are gone, without a handler
     /// having run. `at` is when the link to it was lost.
-    pub(super) fn restarted(&mut self, at: Timestamp) {
+    pub(crate) fn restarted(&mut self, at: Timestamp) {
         for line in self.lines.values_mut() {
             // What was not requested yet will be requested from the new run.
             if line.requested.is_some() && line.hangup.is_none() {

@@ -1,7 +1,14 @@
 //! Calls that come to us, as the books see them: they wait in `AGI(agi:async)` for a decision. Sans-IO;
-//! what is decided on them is in [`decision`](super::decision).
+//! what is decided on them is in [`decision`].
 //!
 //! A call has the UUIDv5 of its channel's `Uniqueid`, so that another process finds the same id.
+
+pub(super) mod accept;
+pub(super) mod agi;
+pub(super) mod announce;
+pub(super) mod decide;
+pub(super) mod decision;
+pub(super) mod receive;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -15,11 +22,13 @@ use faxbot_core::{
 };
 use uuid::Uuid;
 
+use self::agi::{environment, is_known};
 use super::{
-    agi::{environment, is_known},
-    books::{Books, OVERDUE, Todo},
-    legs::Plan,
-    line::{Line, LiveChannel},
+    books::{
+        Books, OVERDUE, Todo,
+        legs::Plan,
+        line::{Line, LiveChannel},
+    },
     outcome::Leg,
 };
 use crate::{

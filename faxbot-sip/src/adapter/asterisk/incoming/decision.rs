@@ -7,11 +7,7 @@ use faxbot_core::{
     sip::{RejectCause, SipEvent},
 };
 
-use super::{
-    books::{Books, Todo, UNSURE},
-    fax::Fax,
-    legs::Second,
-};
+use super::super::books::{Books, Todo, UNSURE, fax::Fax, legs::Second};
 use crate::adapter::{
     calls::Now,
     hub::Book as _,
@@ -23,7 +19,7 @@ impl Books {
     ///
     /// # Errors
     /// `InvalidState` when somebody else decided, or its end is near.
-    pub(super) fn decide(&mut self, id: CallId, operation: &'static str) -> Result<String> {
+    pub(crate) fn decide(&mut self, id: CallId, operation: &'static str) -> Result<String> {
         let ending = self.is_ending(id);
         let refused =
             |kind, message: &str| Err(Error::new(kind, operation, message).with_call_id(id));
@@ -44,7 +40,7 @@ impl Books {
     }
 
     /// Takes the decision that the deadline stands for.
-    pub(super) fn decide_overdue(&mut self, id: CallId) -> Option<String> {
+    pub(crate) fn decide_overdue(&mut self, id: CallId) -> Option<String> {
         let waiting = self.waiting_of(id)?;
         if !waiting.deadline_decides() {
             return None;
@@ -53,7 +49,7 @@ impl Books {
     }
 
     /// The server took the order to accept a call.
-    pub(super) fn accepted(&mut self, id: CallId, now: Now) -> Vec<SipEvent> {
+    pub(crate) fn accepted(&mut self, id: CallId, now: Now) -> Vec<SipEvent> {
         let Some(waiting) = self.waiting_of(id) else {
             return Vec::new();
         };
@@ -67,14 +63,14 @@ impl Books {
     }
 
     /// The call becomes a fax when the order to accept it arrives.
-    pub(super) fn becomes_fax(&mut self, id: CallId) {
+    pub(crate) fn becomes_fax(&mut self, id: CallId) {
         if let Some(line) = self.lines.get_mut(&id) {
             line.fax = Some(Fax::receiving());
         }
     }
 
     /// A call is about to be rejected by somebody's decision.
-    pub(super) fn rejecting(&mut self, id: CallId, cause: RejectCause) {
+    pub(crate) fn rejecting(&mut self, id: CallId, cause: RejectCause) {
         if let Some(line) = self.lines.get_mut(&id) {
             line.hung_up_by_us = true;
             if let Some(waiting) = line.incoming.as_mut() {
@@ -84,7 +80,7 @@ impl Books {
     }
 
     /// The server took the order to reject a call.
-    pub(super) fn rejected(&mut self, id: CallId, now: Now) -> Vec<SipEvent> {
+    pub(crate) fn rejected(&mut self, id: CallId, now: Now) -> Vec<SipEvent> {
         if let Some(waiting) = self.waiting_of(id) {
             waiting.decided();
         }

@@ -11,7 +11,7 @@ use faxbot_core::{
     sip::{CallState, RecordRequest, SipEvent},
 };
 
-use super::{
+use super::super::{
     books::Books,
     core::{Core, State},
     request::action,
@@ -27,7 +27,7 @@ const MONITOR: &str = "FAXBOT_MONITOR";
 
 /// The recordings of a call: the one that runs, and how many there were.
 #[derive(Debug, Default)]
-pub(super) struct Recordings {
+pub(crate) struct Recordings {
     begun: u32,
     ours: Option<Recording>,
     /// Recordings that others began on the channel.
@@ -77,7 +77,7 @@ impl Recordings {
     }
 
     /// The call, or its recording, is over. Answers what is told of it.
-    pub(super) fn ended(&mut self, id: CallId) -> Option<SipEvent> {
+    pub(crate) fn ended(&mut self, id: CallId) -> Option<SipEvent> {
         let ours = self.ours.take()?;
         ours.told.then(|| changed(id, false, ours.file))
     }
@@ -94,7 +94,7 @@ fn changed(id: CallId, running: bool, file: String) -> SipEvent {
 impl Books {
     /// The server started or stopped to record our channel (`05_mixmonitor`). The events have neither
     /// file nor id.
-    pub(super) fn recording_event(&mut self, id: CallId, event: &Message) -> Vec<SipEvent> {
+    pub(crate) fn recording_event(&mut self, id: CallId, event: &Message) -> Vec<SipEvent> {
         let Some(line) = self.lines.get_mut(&id) else {
             return Vec::new();
         };
@@ -120,7 +120,7 @@ impl Books {
 }
 
 /// Starts or stops the recording of a call.
-pub(super) async fn record(core: &Core, server: Server, request: RecordRequest) -> Result<()> {
+pub(crate) async fn record(core: &Core, server: Server, request: RecordRequest) -> Result<()> {
     let Some(id) = core.state().books.find(&request.call) else {
         return Err(gone());
     };
@@ -133,7 +133,7 @@ pub(super) async fn record(core: &Core, server: Server, request: RecordRequest) 
 }
 
 /// Starts to record an answered call, and waits until the server says that it does.
-pub(super) async fn start(core: &Core, server: &Server, id: CallId) -> Result<()> {
+pub(crate) async fn start(core: &Core, server: &Server, id: CallId) -> Result<()> {
     let configured = core.config.recordings.as_deref();
     let (channel, file) = {
         let mut state = core.state();

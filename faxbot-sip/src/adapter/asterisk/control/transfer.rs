@@ -11,17 +11,18 @@ use faxbot_core::{
     sip::{CallState, Causes, ConnectionState, TransferPlan, TransferRequest},
 };
 
-use super::{
-    control::{Claim, place, see_extension},
+use super::super::{
+    books::{
+        legs::{DialStatus, Plan},
+        moves::Calling,
+    },
     core::{Core, State},
     dialplan::{DIAL, DIAL_OPTIONS, DIAL_RING, DIAL_STAY, DIAL_TO, HOLD},
-    hold::bridge,
-    legs::{DialStatus, Plan},
-    moves::Calling,
     outcome::KIND,
     request::dial_string,
     server::Server,
 };
+use super::{Claim, hold::bridge, place, see_extension};
 use crate::adapter::hub::Book as _;
 
 const OPERATION: &str = "transfer";
@@ -47,7 +48,7 @@ const MISSED: usize = 20;
 /// How long the new party's own cause may take after the word of `Dial`.
 const CAUSE: Duration = Duration::from_millis(300);
 
-pub(super) async fn transfer(core: &Core, server: &Server, request: TransferRequest) -> Result<()> {
+pub(crate) async fn transfer(core: &Core, server: &Server, request: TransferRequest) -> Result<()> {
     match &request.plan {
         TransferPlan::Blind(to) => blind(core, server, &request.call, to).await,
         TransferPlan::Attended(other) => attended(core, server, &request.call, other).await,
@@ -281,7 +282,7 @@ async fn causes(core: &Core, server: &Server, id: CallId, own: &str, word: &str)
 
 /// The error of a party that was called and did not answer: `DIALSTATUS` is its code, and the causes
 /// are its text.
-pub(super) fn not_answered(operation: &'static str, word: &str, causes: &Causes) -> Error {
+pub(crate) fn not_answered(operation: &'static str, word: &str, causes: &Causes) -> Error {
     let message = match causes.class() {
         Some(FailureClass::Busy) => "the other party is busy",
         Some(FailureClass::NoAnswer) => "the other party did not answer",

@@ -6,13 +6,14 @@ use faxbot_core::{
     sip::{Disposition, SipEvent},
 };
 
-use super::{books::Books, incoming, outcome::Leg, request::action, server::Server};
+use super::super::{incoming, outcome::Leg, request::action, server::Server};
+use super::Books;
 use crate::{adapter::history::Cdr, protocol::ami::Message};
 
 impl Books {
     /// The server's own record of a call; it comes shortly before the `Hangup` of our channel, or much
     /// later where `cdr.conf` has `batch`. Its times are local ones without a zone, and left alone.
-    pub(super) fn cdr(&mut self, event: &Message) -> Vec<SipEvent> {
+    pub(crate) fn cdr(&mut self, event: &Message) -> Vec<SipEvent> {
         let id = event
             .get_str("UniqueID")
             .and_then(|uniqueid| match self.leg(&uniqueid) {
@@ -50,7 +51,7 @@ fn read(event: &Message) -> Option<Cdr> {
 
 /// Whether the server sends `Cdr` events, as far as it tells: `cdr_manager` is there only if its own
 /// file enables it, and `cdr.conf` may still say that nothing is recorded.
-pub(super) async fn sends_cdr(server: &Server) -> Result<bool> {
+pub(crate) async fn sends_cdr(server: &Server) -> Result<bool> {
     const OPERATION: &str = "connect";
     if server.has_module("cdr_manager", OPERATION).await? != Some(true) {
         return Ok(false);

@@ -6,11 +6,11 @@ use faxbot_core::{
     sip::{Capability, RejectCause, Severity},
 };
 
-use super::{core::Core, request::action, server::Server};
+use super::super::{core::Core, request::action, server::Server};
 use crate::adapter::incoming::{Decision, told};
 
 /// Rejects a call that nobody decided on in time (Q.850 19, SIP 480).
-pub(super) async fn overdue(core: &Core, server: &Server, id: CallId) {
+pub(crate) async fn overdue(core: &Core, server: &Server, id: CallId) {
     if !core.state().capabilities.has(Capability::Incoming) {
         return;
     }
@@ -39,7 +39,7 @@ pub(super) async fn overdue(core: &Core, server: &Server, id: CallId) {
 }
 
 /// Rejects one call of those that are too many.
-pub(super) async fn refuse(core: &Core, server: &Server) {
+pub(crate) async fn refuse(core: &Core, server: &Server) {
     let refused = core.change(|state, _| (state.books.door.flood.next(), Vec::new()));
     if let Some(channel) = refused {
         // One that fails shows in the next list, or gave up.
@@ -66,7 +66,7 @@ async fn hang_up(
     server.order(order, operation).await.map(drop)
 }
 
-pub(super) async fn reject(
+pub(crate) async fn reject(
     core: &Core,
     server: Server,
     call: &CallRef,

@@ -13,13 +13,13 @@ use faxbot_core::{
     sip::{AcceptAs, CallOptions, Causes},
 };
 
-use super::{
+use super::super::{
+    books::legs::DialStatus,
     core::Core,
     dialplan::{
         ACCEPT, ACCEPT_LIMIT, ACCEPT_TO, DIAL, DIAL_OPTIONS, DIAL_RING, DIAL_STAY, DIAL_TO,
         FAX_FILE, FAX_OPTIONS, PARK, RECEIVE,
     },
-    legs::DialStatus,
     outcome::{KIND, KIND_INCOMING, KIND_RECEIVE},
     request::second_party,
     server::{Extent, Server},
@@ -139,7 +139,7 @@ fn is_place(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b"+*#._-".contains(&b))
 }
 
-pub(super) async fn accept(
+pub(crate) async fn accept(
     core: &Core,
     server: Server,
     call: &CallRef,

@@ -19,13 +19,13 @@ const DULL: &[&str] = &[
 ];
 
 /// Asterisk writes a number or name that it does not have in one of these ways.
-pub(super) fn is_known(text: &str) -> bool {
+pub(crate) fn is_known(text: &str) -> bool {
     !matches!(text, "" | "s" | "unknown" | "<unknown>" | "anonymous")
 }
 
 /// `Env`: lines of `agi_name: value`, encoded as in a URL. What is known otherwise, or empty, is
 /// left out.
-pub(super) fn environment(text: &str) -> BTreeMap<String, Private> {
+pub(crate) fn environment(text: &str) -> BTreeMap<String, Private> {
     let text = decoded(text);
     let lines = || text.lines().filter_map(|line| line.split_once(": "));
     // Asterisk writes each name once. What comes twice came with a line end in somebody's number or

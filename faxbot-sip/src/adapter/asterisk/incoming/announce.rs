@@ -8,12 +8,12 @@ use faxbot_core::{
     sip::{Capability, Severity},
 };
 
-use super::{
+use super::super::{
     core::Core,
-    incoming::News,
     outcome::{KEY, KIND, KIND_INCOMING, channel_id},
     server::Server,
 };
+use super::News;
 use crate::adapter::{hub::Book as _, incoming::private};
 
 /// The server itself ends a call that waits so long beyond its deadline: we may be gone by then.
@@ -27,7 +27,7 @@ const LATE: &[(&str, &str)] = &[
 ];
 
 /// Asks what an incoming call brings, makes the server keep its outcome, and tells of it.
-pub(super) async fn announce(core: &Core, server: &Server, id: CallId) {
+pub(crate) async fn announce(core: &Core, server: &Server, id: CallId) {
     let now = core.now();
     let (news, may) = {
         let state = core.state();

@@ -2,16 +2,17 @@
 
 use faxbot_core::{id::CallId, sip::SipEvent};
 
-use super::{books::Books, dtmf};
+use super::super::control::dtmf;
+use super::Books;
 use crate::protocol::ami::Message;
 
 /// The channels of a call whose party holds it, by `Uniqueid`.
 #[derive(Debug, Default)]
-pub(super) struct Holders(Vec<String>);
+pub(crate) struct Holders(Vec<String>);
 
 impl Books {
     /// An event of our channel or of a party's, in as far as it is of the sound.
-    pub(super) fn media_event(
+    pub(crate) fn media_event(
         &mut self,
         id: CallId,
         uniqueid: &str,

@@ -8,7 +8,7 @@ use faxbot_core::{
 };
 use tokio::sync::watch;
 
-use super::outcome::{FaxVariables, Report};
+use super::super::outcome::{FaxVariables, Report};
 use crate::{
     adapter::fax_run::{FaxRun, FaxSigns},
     protocol::ami::Message,
@@ -16,8 +16,8 @@ use crate::{
 
 /// A fax that runs.
 #[derive(Debug)]
-pub(super) struct Fax {
-    pub(super) run: FaxRun,
+pub(crate) struct Fax {
+    pub(crate) run: FaxRun,
     variables: FaxVariables,
     /// `SendFAX` was seen: its page count is the last word while no handler's report is there.
     event_pages: Option<u32>,
@@ -34,13 +34,13 @@ impl std::fmt::Debug for FaxVariables {
 }
 
 impl Fax {
-    pub(super) fn new(pages_total: u32) -> (Self, watch::Receiver<FaxUpdate>) {
+    pub(crate) fn new(pages_total: u32) -> (Self, watch::Receiver<FaxUpdate>) {
         let (run, updates) = FaxRun::new(pages_total);
         (Self::of(run), updates)
     }
 
     /// A fax that comes in.
-    pub(super) fn receiving() -> Self {
+    pub(crate) fn receiving() -> Self {
         Self::of(FaxRun::receiving())
     }
 
@@ -53,13 +53,13 @@ impl Fax {
     }
 
     /// A `VarSet` of our channel.
-    pub(super) fn variable(&mut self, variable: &str, value: &str) {
+    pub(crate) fn variable(&mut self, variable: &str, value: &str) {
         self.variables.set(variable, value);
     }
 
     /// The `SendFAX` or `ReceiveFAX` event: it comes for failures too and has no status
     /// (`06_fax_local_hangup_midway`).
-    pub(super) fn ended_event(&mut self, event: &Message) {
+    pub(crate) fn ended_event(&mut self, event: &Message) {
         self.event_pages = number(event, "PagesTransferred");
         self.variables.bit_rate = self.variables.bit_rate.or(number(event, "TransferRate"));
         if self.variables.remote_station.is_empty()
@@ -80,7 +80,7 @@ impl Fax {
     /// resolution is `0x0` (observed on Asterisk 16.28 and 22.10, recording `06_fax_t38_ok`).
     /// `PagesTransmitted` counts pages that the far end confirmed, `PagesReceived` those that we
     /// confirmed.
-    pub(super) fn session(&mut self, session: &Message, now: Instant) -> bool {
+    pub(crate) fn session(&mut self, session: &Message, now: Instant) -> bool {
         let pages = if self.run.receives() {
             "PagesReceived"
         } else {
@@ -101,7 +101,7 @@ impl Fax {
 
     /// How it ended: by what the hangup handler left, else by what the events told, unless some of
     /// them were missed.
-    pub(super) fn end(
+    pub(crate) fn end(
         &mut self,
         report: Option<&Report>,
         causes: &Causes,

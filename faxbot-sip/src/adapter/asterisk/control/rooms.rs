@@ -4,7 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use faxbot_core::{ErrorKind, Result, sip::SipEvent};
 
-use super::{
+use super::super::{
     books::Books,
     core::Core,
     dialplan::CONFERENCE,
@@ -17,12 +17,12 @@ use crate::{
 };
 
 /// The longest name of a conference that Asterisk keeps (`MAX_CONF_NAME` of `app_confbridge`).
-pub(super) const MAX_NAME: usize = 79;
+pub(crate) const MAX_NAME: usize = 79;
 
 /// Members are `Uniqueid`s (`AST_MAX_UNIQUEID`), and not counted by `BridgeNumChannels`, which has those
 /// of the server that announce and record. Capitals make no other name (`conference_bridge_cmp_cb` of
 /// `app_confbridge`).
-pub(super) const NAMES: Names = Names {
+pub(crate) const NAMES: Names = Names {
     ignores_case: true,
     longest_room: MAX_NAME,
     longest_member: 149,
@@ -38,14 +38,14 @@ const REFRESH: Duration = Duration::from_secs(5);
 
 /// A conference of the server's list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ListedRoom {
-    pub(super) name: String,
-    pub(super) locked: bool,
+pub(crate) struct ListedRoom {
+    pub(crate) name: String,
+    pub(crate) locked: bool,
 }
 
 impl Books {
     /// `ConfbridgeJoin`, `Leave`, `End` and their like (`05_confbridge`).
-    pub(super) fn conference_event(&mut self, event: &Message) -> Vec<SipEvent> {
+    pub(crate) fn conference_event(&mut self, event: &Message) -> Vec<SipEvent> {
         let text = |header: &str| event.get_str(header).unwrap_or_default();
         let name = text("Conference");
         if name.is_empty() || name.len() > MAX_NAME {
@@ -68,7 +68,7 @@ impl Books {
 }
 
 /// The conferences of the server. `None` for an account that may not ask.
-pub(super) async fn listed(
+pub(crate) async fn listed(
     server: &Server,
     operation: &'static str,
 ) -> Result<Option<Vec<ListedRoom>>> {
@@ -86,7 +86,7 @@ pub(super) async fn listed(
 }
 
 /// The `Uniqueid`s of the members of a conference.
-pub(super) async fn members(
+pub(crate) async fn members(
     server: &Server,
     room: &str,
     operation: &'static str,
@@ -118,7 +118,7 @@ fn list(reply: Reply, operation: &'static str) -> Result<Option<Reply>> {
 }
 
 /// Makes good what was missed: asks for all conferences, and tells of those that changed.
-pub(super) async fn refresh(core: &Core, server: &Server) -> Result<()> {
+pub(crate) async fn refresh(core: &Core, server: &Server) -> Result<()> {
     core.state().books.conferences.is_being_listed();
     let done = ask_for_all(core, server).await;
     core.state().books.conferences.is_listed();

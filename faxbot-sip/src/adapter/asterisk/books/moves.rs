@@ -12,12 +12,14 @@ use faxbot_core::{
     sip::{CallPlan, CallState, Causes, OnAnswer, SipEvent},
 };
 
-use super::{
-    books::{Books, Todo, UNSURE},
+use super::super::{
     control::Place,
     dialplan::{HOLD, PARK},
-    line::{LiveChannel, hangup_causes},
     outcome::Leg,
+};
+use super::{
+    Books, Todo, UNSURE,
+    line::{LiveChannel, hangup_causes},
 };
 use crate::{adapter::calls::Now, protocol::ami::Message};
 
@@ -26,77 +28,77 @@ const SETTLED: Duration = Duration::from_secs(2);
 
 /// What a line keeps of the orders that move its call.
 #[derive(Debug, Default)]
-pub(super) struct Control {
+pub(crate) struct Control {
     /// One runs now.
-    pub(super) busy: bool,
+    pub(crate) busy: bool,
     /// When the last one ended, if its outcome is known.
-    pub(super) settled: Option<Instant>,
+    pub(crate) settled: Option<Instant>,
     /// It was placed into an extension of the operator's dialplan.
-    pub(super) in_dialplan: bool,
-    pub(super) held: Option<Held>,
+    pub(crate) in_dialplan: bool,
+    pub(crate) held: Option<Held>,
     /// The channel that an order bridged it with. When that ends, so does the call.
     with: Option<String>,
     /// A blind transfer calls its new party.
-    pub(super) calling: Option<Calling>,
+    pub(crate) calling: Option<Calling>,
 }
 
 /// A held call.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(crate) struct Held {
     /// The party that is held with it, to be bridged with it again.
-    pub(super) other: Option<String>,
+    pub(crate) other: Option<String>,
     /// Where a call without such a party goes.
-    pub(super) back: Back,
+    pub(crate) back: Back,
     /// The server did it. Otherwise it was asked to, and nobody knows.
     sure: bool,
 }
 
 /// A step of the dialplan.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Back {
-    pub(super) context: String,
-    pub(super) exten: String,
-    pub(super) priority: String,
+pub(crate) struct Back {
+    pub(crate) context: String,
+    pub(crate) exten: String,
+    pub(crate) priority: String,
 }
 
 /// What events told of the party that a blind transfer calls.
 #[derive(Debug, Default)]
-pub(super) struct Calling {
+pub(crate) struct Calling {
     party: Option<String>,
     /// What its `Hangup` said.
-    pub(super) causes: Option<Causes>,
-    pub(super) answered: bool,
+    pub(crate) causes: Option<Causes>,
+    pub(crate) answered: bool,
     /// `Dial` ended, or a part of it did: the variable `DIALSTATUS` tells.
-    pub(super) ended: bool,
+    pub(crate) ended: bool,
 }
 
 impl Calling {
     /// Whether the causes of the party are still on their way.
-    pub(super) fn lacks_causes(&self) -> bool {
+    pub(crate) fn lacks_causes(&self) -> bool {
         self.party.is_some() && self.causes.is_none()
     }
 }
 
 /// What the books keep of the orders that move calls.
 #[derive(Debug, Default)]
-pub(super) struct Moves {
+pub(crate) struct Moves {
     /// The context of our extensions.
-    pub(super) context: Option<String>,
+    pub(crate) context: Option<String>,
     /// Channels whose end matters to a call: the party it is held with, the one a transfer calls.
     watched: HashMap<String, CallId>,
     /// When the list of channels was asked for that comes next. It may be older than an order that it
     /// overtakes: what that did counts for more.
-    pub(super) listing: Option<Instant>,
+    pub(crate) listing: Option<Instant>,
     /// Channels that nobody is left for: they are to be hung up.
-    pub(super) left: Vec<String>,
+    pub(crate) left: Vec<String>,
 }
 
 impl Moves {
-    pub(super) fn is_at(&self, channel: &LiveChannel, extension: &str) -> bool {
+    pub(crate) fn is_at(&self, channel: &LiveChannel, extension: &str) -> bool {
         self.context.as_deref() == Some(&channel.context) && channel.exten == extension
     }
 
-    pub(super) fn back_to(&self, extension: &str) -> Back {
+    pub(crate) fn back_to(&self, extension: &str) -> Back {
         Back {
             context: self.context.clone().unwrap_or_default(),
             exten: extension.to_owned(),
@@ -107,7 +109,7 @@ impl Moves {
 
 impl Books {
     /// A call is placed.
-    pub(super) fn placed(&mut self, id: CallId, plan: &CallPlan) {
+    pub(crate) fn placed(&mut self, id: CallId, plan: &CallPlan) {
         if let Some(line) = self.lines.get_mut(&id) {
             line.control.in_dialplan = matches!(
                 plan,
@@ -120,7 +122,7 @@ impl Books {
     }
 
     /// The call whose own channel this is.
-    pub(super) fn own_call(&self, uniqueid: &str) -> Option<CallId> {
+    pub(crate) fn own_call(&self, uniqueid: &str) -> Option<CallId> {
         match self.leg(uniqueid) {
             Some(Leg::Own(id)) if self.lines.contains_key(&id) => Some(id),
             _ => None,
@@ -134,7 +136,7 @@ impl Books {
     }
 
     /// The channels of a place are about to be held.
-    pub(super) fn will_hold(&mut self, id: CallId, place: &Place) {
+    pub(crate) fn will_hold(&mut self, id: CallId, place: &Place) {
         let own = Some(place.own.clone());
         for moved in self.moved_with(id, place.other.as_deref()) {
             let (other, back) = if moved == id {
@@ -153,7 +155,7 @@ impl Books {
     }
 
     /// The server holds them.
-    pub(super) fn held(&mut self, id: CallId, place: &Place, now: Now) -> Vec<SipEvent> {
+    pub(crate) fn held(&mut self, id: CallId, place: &Place, now: Now) -> Vec<SipEvent> {
         let mut out = Vec::new();
         for moved in self.moved_with(id, place.other.as_deref()) {
             let held = self.lines.get_mut(&moved);
@@ -170,7 +172,7 @@ impl Books {
     }
 
     /// It is not certain any longer that these are held.
-    pub(super) fn perhaps_held(&mut self, id: CallId) {
+    pub(crate) fn perhaps_held(&mut self, id: CallId) {
         for moved in self.moved_with(id, self.held_with(id).as_deref()) {
             let held = self.lines.get_mut(&moved);
             if let Some(held) = held.and_then(|line| line.control.held.as_mut()) {
@@ -186,7 +188,7 @@ impl Books {
 
     /// The call is not held, or no longer; nor is the call that it was held with. Answers the channel
     /// that it was held with.
-    pub(super) fn not_held(&mut self, id: CallId) -> Option<String> {
+    pub(crate) fn not_held(&mut self, id: CallId) -> Option<String> {
         let other = self.held_with(id);
         for moved in self.moved_with(id, other.as_deref()) {
             let held = self.lines.get_mut(&moved);
@@ -199,7 +201,7 @@ impl Books {
     }
 
     /// The call is held no longer; so is the call that it was held with.
-    pub(super) fn resumed(&mut self, id: CallId, now: Now) -> Vec<SipEvent> {
+    pub(crate) fn resumed(&mut self, id: CallId, now: Now) -> Vec<SipEvent> {
         let mut out = Vec::new();
         let with = self.not_held(id);
         for moved in self.moved_with(id, with.as_deref()) {
@@ -212,7 +214,7 @@ impl Books {
     }
 
     /// An order bridged the call with a channel, which may be that of another call.
-    pub(super) fn bridged(&mut self, id: CallId, with: &str) {
+    pub(crate) fn bridged(&mut self, id: CallId, with: &str) {
         let own = self.own_channel(id);
         for moved in self.moved_with(id, Some(with)) {
             let other = if moved == id {
@@ -228,7 +230,7 @@ impl Books {
     }
 
     /// The call goes elsewhere, and the channel that it was bridged with no longer matters to it.
-    pub(super) fn parts(&mut self, id: CallId) {
+    pub(crate) fn parts(&mut self, id: CallId) {
         let with = self
             .lines
             .get_mut(&id)
@@ -239,12 +241,12 @@ impl Books {
     }
 
     /// Whether the call is held with this channel.
-    pub(super) fn is_held_with(&self, id: CallId, channel: &str) -> bool {
+    pub(crate) fn is_held_with(&self, id: CallId, channel: &str) -> bool {
         self.held_with(id).as_deref() == Some(channel)
     }
 
     /// The call went on without the channel that it was held with: that one is hung up.
-    pub(super) fn leave_held(&mut self, id: CallId) {
+    pub(crate) fn leave_held(&mut self, id: CallId) {
         if let Some(other) = self.not_held(id) {
             self.leave(other);
         }
@@ -258,7 +260,7 @@ impl Books {
     }
 
     /// Takes a call along an edge if there is one: the end of a call overtakes what is done to it.
-    pub(super) fn shift(&mut self, id: CallId, next: CallState, now: Now) -> Vec<SipEvent> {
+    pub(crate) fn shift(&mut self, id: CallId, next: CallState, now: Now) -> Vec<SipEvent> {
         match self.calls.state(id) {
             Some(state) if state.can_become(next) => self.advance(id, next, now),
             _ => Vec::new(),
@@ -266,7 +268,7 @@ impl Books {
     }
 
     /// What an event of any channel says about calls that are moved.
-    pub(super) fn moved(&mut self, name: &[u8], uniqueid: &str, event: &Message, now: Now) {
+    pub(crate) fn moved(&mut self, name: &[u8], uniqueid: &str, event: &Message, now: Now) {
         let text = |header: &str| event.get_str(header).unwrap_or_default();
         match name {
             b"dialbegin" | b"dialend" => {
@@ -339,7 +341,7 @@ impl Books {
     }
 
     /// Our channel is gone: the one that it was held with would hear music for ever.
-    pub(super) fn left_alone(&mut self, id: CallId) {
+    pub(crate) fn left_alone(&mut self, id: CallId) {
         self.parts(id);
         let Some(line) = self.lines.get_mut(&id) else {
             return;
@@ -367,7 +369,7 @@ impl Books {
     }
 
     /// Where the server's list shows calls that were moved while nobody looked.
-    pub(super) fn moves_in(&mut self, list: &[LiveChannel], now: Now) -> Vec<SipEvent> {
+    pub(crate) fn moves_in(&mut self, list: &[LiveChannel], now: Now) -> Vec<SipEvent> {
         let there: HashSet<&str> = list.iter().map(|it| it.uniqueid.as_str()).collect();
         let asked = self.moves.listing.take();
         let asked = asked.or_else(|| now.instant.checked_sub(SETTLED));

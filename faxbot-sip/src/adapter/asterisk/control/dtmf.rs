@@ -14,7 +14,7 @@ use faxbot_core::{
 };
 use tokio::sync::Mutex;
 
-use super::{
+use super::super::{
     core::Core,
     dialplan::{DTMF, DTMF_CHANNEL, DTMF_DIGITS, DTMF_GAP, DTMF_LENGTH},
     request::refused,
@@ -39,15 +39,15 @@ const GAP: Duration = Duration::from_millis(100);
 const ENDING: Duration = Duration::from_secs(5);
 
 /// What sends digits now, by the `Uniqueid` of its channel.
-pub(super) type Senders = HashSet<String>;
+pub(crate) type Senders = HashSet<String>;
 
 /// Whose turn it is to send digits into a call, and until when those of a request that nobody waits
 /// for any longer go on.
-pub(super) type Turn = Arc<Mutex<Option<std::time::Instant>>>;
+pub(crate) type Turn = Arc<Mutex<Option<std::time::Instant>>>;
 
 /// A digit came in (`05_dtmf`). Those that we send have no event, and one that goes on to the other
 /// party of the call has `Direction: Sent` there: each digit is told once.
-pub(super) fn received(id: CallId, event: &Message) -> Vec<SipEvent> {
+pub(crate) fn received(id: CallId, event: &Message) -> Vec<SipEvent> {
     if event.get_str("Direction").as_deref() != Some("Received") {
         return Vec::new();
     }
@@ -59,7 +59,7 @@ pub(super) fn received(id: CallId, event: &Message) -> Vec<SipEvent> {
 }
 
 /// Sends digits into a call and waits until the last one is through.
-pub(super) async fn send(core: &Core, server: Server, request: DtmfRequest) -> Result<()> {
+pub(crate) async fn send(core: &Core, server: Server, request: DtmfRequest) -> Result<()> {
     digits::check(&request)?;
     let (id, turn) = {
         let state = core.state();

@@ -1,6 +1,13 @@
 //! Orders that move the channels of a call: hold, transfer, conference. One at a time on each call,
 //! which begins with the question where the call is.
 
+pub(super) mod conference;
+pub(super) mod dtmf;
+pub(super) mod hold;
+pub(super) mod record;
+pub(super) mod rooms;
+pub(super) mod transfer;
+
 use std::time::Duration;
 
 use faxbot_core::{
@@ -10,11 +17,9 @@ use faxbot_core::{
 };
 
 use super::{
+    books::{legs::Plan, line::LiveChannel, moves::Back},
     core::{Core, State},
     dialplan::{CONFERENCE, PARK},
-    legs::Plan,
-    line::LiveChannel,
-    moves::Back,
     request::action,
     server::Server,
 };

@@ -8,19 +8,19 @@ use faxbot_core::{
     sip::{CallPlan, CallRequest, CallState, Causes, Disposition, OnAnswer, SipEvent},
 };
 
+use super::super::outcome::{Leg, Report};
 use super::{
-    books::{Books, UNSURE},
+    Books, UNSURE,
     line::{Line, LiveChannel, hangup_causes, shutdown_causes},
-    outcome::{Leg, Report},
 };
 use crate::{adapter::calls::Now, protocol::ami::Message};
 
 /// How many channels beside our own a call has at most at one time. More are not followed.
-pub(super) const MAX_PARTNERS: usize = 64;
+pub(crate) const MAX_PARTNERS: usize = 64;
 
 /// What a call was placed as, as far as it decides when it counts as answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Plan {
+pub(crate) enum Plan {
     /// One party: answered with our own channel.
     #[default]
     Single,
@@ -33,7 +33,7 @@ pub(super) enum Plan {
 }
 
 impl Plan {
-    pub(super) fn of(request: &CallRequest) -> Self {
+    pub(crate) fn of(request: &CallRequest) -> Self {
         match &request.plan {
             CallPlan::Connect { .. } => Self::Connect,
             CallPlan::Dial {
@@ -47,11 +47,11 @@ impl Plan {
 
 /// A channel that the server made for a call.
 #[derive(Debug, Clone)]
-pub(super) struct Partner {
-    pub(super) uniqueid: String,
-    pub(super) channel: String,
+pub(crate) struct Partner {
+    pub(crate) uniqueid: String,
+    pub(crate) channel: String,
     /// The bridge that it is in.
-    pub(super) bridge: Option<String>,
+    pub(crate) bridge: Option<String>,
     /// Since when we know of it.
     since: Instant,
 }
@@ -61,7 +61,7 @@ pub(super) struct Partner {
 /// The variable is the better word: for an address that does not exist `DialEnd` says `NOANSWER`, and
 /// for an endpoint that does not exist there is none (observed on Asterisk 16.28 and 22.10).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum DialStatus {
+pub(crate) enum DialStatus {
     Answer,
     Busy,
     NoAnswer,
@@ -75,7 +75,7 @@ pub(super) enum DialStatus {
 
 impl DialStatus {
     /// `None` for the empty word, which the variable has while `Dial` runs.
-    pub(super) fn parse(word: &str) -> Option<Self> {
+    pub(crate) fn parse(word: &str) -> Option<Self> {
         Some(match word {
             "" => return None,
             "ANSWER" => Self::Answer,
@@ -89,7 +89,7 @@ impl DialStatus {
     }
 
     /// The Q.850 cause that says the same, where no channel said one.
-    pub(super) fn causes(self) -> Causes {
+    pub(crate) fn causes(self) -> Causes {
         match self {
             Self::Busy => Causes::new().with_q850(17),
             Self::NoAnswer => Causes::new().with_q850(19),
@@ -102,13 +102,13 @@ impl DialStatus {
 
 /// What is known of the second party of a call.
 #[derive(Debug, Default)]
-pub(super) struct Second {
+pub(crate) struct Second {
     /// The first one picked up.
-    pub(super) first_up: bool,
+    pub(crate) first_up: bool,
     /// How the last `Dial` of our channel ended; `None` while none did.
-    pub(super) dial: Option<DialStatus>,
+    pub(crate) dial: Option<DialStatus>,
     /// It answered once.
-    pub(super) answered: bool,
+    pub(crate) answered: bool,
     /// What the `Hangup` of a party said that did not answer.
     causes: Option<Causes>,
 }
@@ -117,7 +117,7 @@ impl Line {
     /// Why the second party was not reached: by its own `Hangup`, by ours, which carries the same
     /// cause, by the handler, and by the word of `Dial`, which alone tells of a ring time-out (observed
     /// on Asterisk 16.28 and 22.10).
-    pub(super) fn second_causes(&self, report: Option<&Report>) -> Causes {
+    pub(crate) fn second_causes(&self, report: Option<&Report>) -> Causes {
         let stored = report.map(Report::causes);
         let said = [
             self.second.causes.as_ref(),
@@ -141,7 +141,7 @@ impl Line {
     }
 
     /// Why the call ended, by all that was told of it.
-    pub(super) fn final_causes(&self, answered: bool, report: Option<&Report>) -> Causes {
+    pub(crate) fn final_causes(&self, answered: bool, report: Option<&Report>) -> Causes {
         if self.second_failed(answered, report) && !self.shut_down {
             return self.second_causes(report);
         }
@@ -166,7 +166,7 @@ impl Line {
 
     /// The word for the end of a connected call whose second party did not answer, where no cause
     /// has it: the first one hung up while the second rang.
-    pub(super) fn disposition(&self, causes: &Causes) -> Option<Disposition> {
+    pub(crate) fn disposition(&self, causes: &Causes) -> Option<Disposition> {
         if self.plan == Plan::Incoming {
             // The caller gave up, or nobody decided in time: it was missed.
             return Some(Disposition::NoAnswer);
@@ -176,7 +176,7 @@ impl Line {
     }
 
     /// The `Uniqueid` of the party that our channel is bridged with.
-    pub(super) fn bridged_with(&self) -> Option<&str> {
+    pub(crate) fn bridged_with(&self) -> Option<&str> {
         let bridge = self.bridge.as_ref()?;
         self.partners
             .iter()
@@ -191,7 +191,7 @@ impl Books {
     ///
     /// Only as it begins. A channel gets the `Linkedid` of whatever it is bridged with later, also of a
     /// call that it is no part of (observed on Asterisk 16.28 and 22.10).
-    pub(super) fn new_partner(
+    pub(crate) fn new_partner(
         &mut self,
         uniqueid: &str,
         event: &Message,
@@ -240,7 +240,7 @@ impl Books {
     }
 
     /// An event of a party that the server called for the call.
-    pub(super) fn partner_event(
+    pub(crate) fn partner_event(
         &mut self,
         id: CallId,
         uniqueid: &str,
@@ -281,7 +281,7 @@ impl Books {
     }
 
     /// Our channel entered or left a bridge.
-    pub(super) fn bridge_event(&mut self, id: CallId, event: &Message, now: Now) -> Vec<SipEvent> {
+    pub(crate) fn bridge_event(&mut self, id: CallId, event: &Message, now: Now) -> Vec<SipEvent> {
         if let Some(line) = self.lines.get_mut(&id) {
             line.bridge = bridge_of(event);
         }
@@ -301,7 +301,7 @@ impl Books {
 
     /// The server calls a party for our channel. The events of our own Originate have no channel of
     /// ours but as the one that is called, and do not come here.
-    pub(super) fn dial_event(&mut self, id: CallId, event: &Message, now: Now) -> Vec<SipEvent> {
+    pub(crate) fn dial_event(&mut self, id: CallId, event: &Message, now: Now) -> Vec<SipEvent> {
         let word = event.get_str("DialStatus").unwrap_or_default();
         if event.is_event("DialEnd") {
             self.dial_ended(id, &word, now)
@@ -314,7 +314,7 @@ impl Books {
     }
 
     /// A `Dial` of our channel ended, or began anew where the word is empty.
-    pub(super) fn dial_ended(&mut self, id: CallId, word: &str, now: Now) -> Vec<SipEvent> {
+    pub(crate) fn dial_ended(&mut self, id: CallId, word: &str, now: Now) -> Vec<SipEvent> {
         let Some(line) = self.lines.get_mut(&id) else {
             return Vec::new();
         };
@@ -359,7 +359,7 @@ impl Books {
 
     /// What our channel's being up says of its call: for [`Plan::Connect`] only that the first party
     /// picked up. In a bridge with the second one it talks; the list of channels shows that too.
-    pub(super) fn up_means(&mut self, id: CallId, bridged: bool) -> CallState {
+    pub(crate) fn up_means(&mut self, id: CallId, bridged: bool) -> CallState {
         let state = self.calls.state(id);
         let Some(line) = self.lines.get_mut(&id) else {
             return CallState::Connected;
@@ -376,7 +376,7 @@ impl Books {
         }
     }
 
-    pub(super) fn plan(&self, id: CallId) -> Plan {
+    pub(crate) fn plan(&self, id: CallId) -> Plan {
         self.lines
             .get(&id)
             .map(|line| line.plan)
@@ -385,7 +385,7 @@ impl Books {
 
     /// The parties of calls in the list of the server's channels: new ones join, and of the calls
     /// `asked` those leave that are not in it.
-    pub(super) fn partners_in(&mut self, list: &[LiveChannel], asked: &[CallId], now: Now) {
+    pub(crate) fn partners_in(&mut self, list: &[LiveChannel], asked: &[CallId], now: Now) {
         for channel in list {
             let bridge = (!channel.bridge.is_empty()).then(|| channel.bridge.clone());
             match self.leg(&channel.uniqueid) {

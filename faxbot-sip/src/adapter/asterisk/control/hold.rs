@@ -8,20 +8,20 @@ use faxbot_core::{
     sip::CallState,
 };
 
-use super::{
-    control::{Claim, place, see_extension, send_back},
+use super::super::{
     core::Core,
     dialplan::{HOLD, MUSIC},
     request::action,
     server::Server,
 };
+use super::{Claim, place, see_extension, send_back};
 
 /// How long channels may take into the bridge that the server said they are in: a millisecond
 /// (observed on Asterisk 16.28 and 22.10).
 const ENTER: Duration = Duration::from_secs(3);
 
 /// Sends our channel, and the one that it is bridged with, to the music.
-pub(super) async fn hold(core: &Core, server: &Server, call: &CallRef) -> Result<()> {
+pub(crate) async fn hold(core: &Core, server: &Server, call: &CallRef) -> Result<()> {
     const OPERATION: &str = "hold";
     let mut claim = Claim::new(core, OPERATION);
     let (id, state) = claim.take(call)?;
@@ -58,7 +58,7 @@ pub(super) async fn hold(core: &Core, server: &Server, call: &CallRef) -> Result
 }
 
 /// Bridges the channels of a held call again; one that was alone goes back to where it was.
-pub(super) async fn resume(core: &Core, server: &Server, call: &CallRef) -> Result<()> {
+pub(crate) async fn resume(core: &Core, server: &Server, call: &CallRef) -> Result<()> {
     const OPERATION: &str = "resume";
     let mut claim = Claim::new(core, OPERATION);
     let (id, state) = claim.take(call)?;
@@ -93,7 +93,7 @@ pub(super) async fn resume(core: &Core, server: &Server, call: &CallRef) -> Resu
 
 /// Bridges two channels that are answered, and sees that they are. The server answers before they are
 /// in the bridge.
-pub(super) async fn bridge(
+pub(crate) async fn bridge(
     core: &Core,
     server: &Server,
     one: &str,

@@ -13,11 +13,13 @@ use tokio::sync::watch;
 
 use super::{
     super::{
-        answer::OnceAnswered,
-        books::{OVERDUE, UNSURE},
+        super::{
+            answer::OnceAnswered,
+            outcome::{Report, channel_id, peer_id},
+        },
+        OVERDUE, UNSURE,
         legs::Plan,
         line::{LiveChannel, NewLine},
-        outcome::{Report, channel_id, peer_id},
     },
     *,
 };

@@ -8,7 +8,7 @@ use faxbot_core::{
     id::{CallId, CallRef},
 };
 
-use super::{
+use super::super::{
     books::Books,
     core::Core,
     lookup::is_of,
@@ -23,7 +23,7 @@ use crate::adapter::{
 /// How often the server is asked whether a fax of an earlier process is over, at the most.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
-pub(super) async fn take(core: &Core, server: Result<Server>, call: &CallRef) -> Result<TakenFax> {
+pub(crate) async fn take(core: &Core, server: Result<Server>, call: &CallRef) -> Result<TakenFax> {
     // It came to us, and was accepted as a fax.
     let receives = |books: &Books, id| {
         let line = books.lines.get(&id);

@@ -8,13 +8,8 @@ use faxbot_core::{
     sip::{CallState, SipEvent},
 };
 
-use super::{
-    books::{Books, RECHECK, Todo},
-    line::hangup_causes,
-    message,
-    outcome::Leg,
-    presence,
-};
+use super::super::{message, outcome::Leg, presence};
+use super::{Books, RECHECK, Todo, line::hangup_causes};
 use crate::{adapter::calls::Now, protocol::ami::Message};
 
 /// How long the second of `Hangup` and `OriginateResponse` may take after the first. They come in
@@ -23,7 +18,7 @@ const SECOND_EVENT: Duration = Duration::from_secs(3);
 
 impl Books {
     /// Takes an event of the server.
-    pub(super) fn event(&mut self, event: &Message, now: Now) -> Vec<SipEvent> {
+    pub(crate) fn event(&mut self, event: &Message, now: Now) -> Vec<SipEvent> {
         let name = event.event().map(<[u8]>::to_ascii_lowercase);
         let name = name.as_deref().unwrap_or_default();
         match name {
@@ -81,7 +76,7 @@ impl Books {
     }
 
     /// What the server can do may be another now.
-    pub(super) fn reloaded(&mut self) {
+    pub(crate) fn reloaded(&mut self) {
         if !self.todo.contains(&Todo::Reloaded) {
             self.todo.push(Todo::Reloaded);
         }
@@ -192,7 +187,7 @@ impl Books {
         }
     }
 
-    pub(super) fn channel(&mut self, id: CallId, name: &str) {
+    pub(crate) fn channel(&mut self, id: CallId, name: &str) {
         let Some(line) = self.lines.get_mut(&id) else {
             return;
         };
@@ -206,7 +201,7 @@ impl Books {
     }
 
     /// The word of a channel's state as a state of its call; `seen` in a list, or in an event.
-    pub(super) fn channel_state(
+    pub(crate) fn channel_state(
         &mut self,
         id: CallId,
         word: &str,

@@ -4,117 +4,118 @@ use std::time::{Duration, Instant};
 
 use faxbot_core::{Error, ErrorKind, Private, Timestamp, id::CallId, sip::Causes};
 
-use super::{
+use super::super::{
     answer::OnceAnswered,
-    books::UNSURE,
-    dtmf::Turn,
+    control::{dtmf::Turn, record::Recordings},
+    outcome::Report,
+};
+use super::{
+    UNSURE,
     fax::Fax,
     legs::{Partner, Plan, Second},
     media::Holders,
     moves::Control,
-    outcome::Report,
-    record::Recordings,
 };
 use crate::{adapter::incoming::Waiting, protocol::ami::Message};
 
 /// What the server shows of one of our calls beside its state.
 #[derive(Debug, Default)]
-pub(super) struct Line {
+pub(crate) struct Line {
     /// The `Uniqueid` of our leg.
-    pub(super) uniqueid: String,
-    pub(super) plan: Plan,
-    pub(super) on_answer: OnceAnswered,
+    pub(crate) uniqueid: String,
+    pub(crate) plan: Plan,
+    pub(crate) on_answer: OnceAnswered,
     /// Channels that the server made for the call.
-    pub(super) partners: Vec<Partner>,
-    pub(super) second: Second,
+    pub(crate) partners: Vec<Partner>,
+    pub(crate) second: Second,
     /// The bridge that our leg is in.
-    pub(super) bridge: Option<String>,
+    pub(crate) bridge: Option<String>,
     /// The server hung it up because it goes down.
-    pub(super) shut_down: bool,
+    pub(crate) shut_down: bool,
     /// The server was restarted while the call was up. When it was last known to be.
-    pub(super) restarted: Option<Timestamp>,
-    pub(super) incoming: Option<Waiting>,
+    pub(crate) restarted: Option<Timestamp>,
+    pub(crate) incoming: Option<Waiting>,
     /// Whether the hangup handler of an incoming call is there; `None` when only the channel itself
     /// knows.
-    pub(super) prepared: Option<bool>,
-    pub(super) control: Control,
-    pub(super) recordings: Recordings,
-    pub(super) dtmf: Turn,
-    pub(super) holders: Holders,
+    pub(crate) prepared: Option<bool>,
+    pub(crate) control: Control,
+    pub(crate) recordings: Recordings,
+    pub(crate) dtmf: Turn,
+    pub(crate) holders: Holders,
     /// The channel of our leg, once there is one.
-    pub(super) channel: Option<String>,
+    pub(crate) channel: Option<String>,
     /// What the `Hangup` of our leg said.
-    pub(super) hangup: Option<Causes>,
+    pub(crate) hangup: Option<Causes>,
     /// What the `Hangup` of the other leg of a Local channel said: one leg says 0, the other why.
-    pub(super) peer: Option<Causes>,
+    pub(crate) peer: Option<Causes>,
     /// The reason of a failed `OriginateResponse`.
-    pub(super) reason: Option<u16>,
-    pub(super) fax: Option<Fax>,
+    pub(crate) reason: Option<u16>,
+    pub(crate) fax: Option<Fax>,
     /// When the server is asked if no event came until then.
-    pub(super) check_at: Option<Instant>,
-    pub(super) ring_timeout: Duration,
+    pub(crate) check_at: Option<Instant>,
+    pub(crate) ring_timeout: Duration,
     /// When its request was handed to the connection; before, the server cannot know it.
-    pub(super) requested: Option<Instant>,
+    pub(crate) requested: Option<Instant>,
     /// The server said that it took the request.
-    pub(super) taken: bool,
+    pub(crate) taken: bool,
     /// A hang-up is owed: it is sent when the channel is there.
-    pub(super) cancel: bool,
-    pub(super) hung_up_by_us: bool,
-    pub(super) settling: bool,
+    pub(crate) cancel: bool,
+    pub(crate) hung_up_by_us: bool,
+    pub(crate) settling: bool,
 }
 
 /// A call or fax as it is requested.
 #[derive(Debug)]
-pub(super) struct NewLine {
-    pub(super) id: CallId,
-    pub(super) to: Private,
-    pub(super) from: Option<Private>,
-    pub(super) ring_timeout: Duration,
-    pub(super) plan: Plan,
-    pub(super) on_answer: OnceAnswered,
+pub(crate) struct NewLine {
+    pub(crate) id: CallId,
+    pub(crate) to: Private,
+    pub(crate) from: Option<Private>,
+    pub(crate) ring_timeout: Duration,
+    pub(crate) plan: Plan,
+    pub(crate) on_answer: OnceAnswered,
 }
 
 /// A live channel of the server's list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct LiveChannel {
-    pub(super) name: String,
-    pub(super) uniqueid: String,
-    pub(super) state: String,
-    pub(super) linkedid: String,
-    pub(super) context: String,
-    pub(super) exten: String,
-    pub(super) priority: String,
-    pub(super) application: String,
+pub(crate) struct LiveChannel {
+    pub(crate) name: String,
+    pub(crate) uniqueid: String,
+    pub(crate) state: String,
+    pub(crate) linkedid: String,
+    pub(crate) context: String,
+    pub(crate) exten: String,
+    pub(crate) priority: String,
+    pub(crate) application: String,
     /// What the application was given.
-    pub(super) data: String,
-    pub(super) caller: String,
+    pub(crate) data: String,
+    pub(crate) caller: String,
     /// The bridge that it is in; empty outside of one.
-    pub(super) bridge: String,
+    pub(crate) bridge: String,
     /// How long it is up.
-    pub(super) age: Duration,
+    pub(crate) age: Duration,
 }
 
 impl Line {
     /// Whether a request that was just written may have its channel still to come; `None` for one
     /// that is not written.
-    pub(super) fn may_still_come(&self, now: Instant) -> Option<bool> {
+    pub(crate) fn may_still_come(&self, now: Instant) -> Option<bool> {
         let age = now.saturating_duration_since(self.requested?);
         let of_this_run = self.restarted.is_none();
         Some(of_this_run && self.channel.is_none() && self.reason.is_none() && age < UNSURE)
     }
 
     /// Whether its channel is there, as far as was told.
-    pub(super) fn is_there(&self) -> bool {
+    pub(crate) fn is_there(&self) -> bool {
         self.hangup.is_none() && !self.settling
     }
 
     /// When the server is asked for it; never again once its end is being read.
-    pub(super) fn due_at(&self) -> Option<Instant> {
+    pub(crate) fn due_at(&self) -> Option<Instant> {
         self.check_at.filter(|_| !self.settling)
     }
 
     /// When an incoming call is rejected that nobody decided on.
-    pub(super) fn decision_due_at(&self) -> Option<Instant> {
+    pub(crate) fn decision_due_at(&self) -> Option<Instant> {
         let waiting = self.incoming.as_ref()?;
         waiting
             .due_at()
@@ -122,7 +123,7 @@ impl Line {
     }
 
     /// Whether that is now. Asked again later if it cannot be done now.
-    pub(super) fn is_overdue(&mut self, now: Instant) -> bool {
+    pub(crate) fn is_overdue(&mut self, now: Instant) -> bool {
         let overdue = self.decision_due_at().is_some_and(|at| at <= now);
         if overdue && let Some(waiting) = &mut self.incoming {
             waiting.is_overdue(now + UNSURE);
@@ -131,7 +132,7 @@ impl Line {
     }
 
     /// Whether nothing that is on its way can say more about a call that was not answered.
-    pub(super) fn tells_why(&self) -> bool {
+    pub(crate) fn tells_why(&self) -> bool {
         if self.second.first_up || self.shut_down {
             // The Originate is over, and what the dial of the second party came to was told before.
             return true;
@@ -151,7 +152,7 @@ impl Line {
     }
 
     /// The cause that tells most: of our leg, of the other leg, of the handler, of the reason.
-    pub(super) fn causes(&self, report: Option<&Report>) -> Causes {
+    pub(crate) fn causes(&self, report: Option<&Report>) -> Causes {
         let stored = report.map(Report::causes);
         let known = [self.hangup.as_ref(), self.peer.as_ref(), stored.as_ref()];
         if let Some(causes) = known.into_iter().flatten().find(|causes| tells(causes)) {
@@ -170,7 +171,7 @@ impl Line {
 
 /// Why a call ended that was up when the server went down: the class of a failure of the
 /// network that passes (Q.850, 41: temporary failure), in words of ours.
-pub(super) fn shutdown_causes() -> Causes {
+pub(crate) fn shutdown_causes() -> Causes {
     Causes::new()
         .with_q850(41)
         .with_native("the server was shut down")
@@ -182,7 +183,7 @@ fn tells(causes: &Causes) -> bool {
 }
 
 /// `Cause` is Q.850; `TechCause` has the SIP status on Asterisk 22 and is absent on 16.
-pub(super) fn hangup_causes(event: &Message) -> Causes {
+pub(crate) fn hangup_causes(event: &Message) -> Causes {
     let mut causes = Causes::new();
     if let Some(cause) = event.get_str("Cause").and_then(|cause| cause.parse().ok()) {
         causes = causes.with_q850(cause);
@@ -209,7 +210,7 @@ fn sip_status(text: &str) -> Option<u16> {
 }
 
 /// The error of a call that ended while nobody saw how.
-pub(super) fn lost(id: CallId) -> Error {
+pub(crate) fn lost(id: CallId) -> Error {
     Error::new(
         ErrorKind::OutcomeUnknown,
         "call",
