@@ -28,3 +28,6 @@ pub mod freeswitch;
 
 #[cfg(feature = "freeswitch")]
 pub mod fusionpbx;
+
+#[cfg(feature = "yate")]
+pub mod yate;

@@ -37,7 +37,9 @@ impl Line {
         let said = said.into_iter().flatten().map(|report| &report.causes);
         let telling = said.clone().find(|causes| causes.class().is_some());
         let any = said.clone().find(|causes| !causes.is_empty());
-        telling.or(any).cloned().unwrap_or_default()
+        // A channel that only begins the call may say nothing of its far end.
+        let far = self.second.causes.as_ref().filter(|_| !answered);
+        telling.or(far).or(any).cloned().unwrap_or_default()
     }
 
     fn disposition(&self, told: Option<&Report>, causes: &Causes) -> Option<Disposition> {

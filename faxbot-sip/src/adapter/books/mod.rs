@@ -161,6 +161,17 @@ impl Books {
         self.calls.name(id, native);
     }
 
+    /// Another run of the server gives the names of channels anew: those of the run before lead nowhere.
+    pub(crate) fn forget_channels(&mut self) {
+        self.legs.clear();
+        for (&id, line) in &mut self.lines {
+            self.calls.unname(id, &std::mem::take(&mut line.own));
+            for other in std::mem::take(&mut line.others) {
+                self.calls.unname(id, &other);
+            }
+        }
+    }
+
     /// Whose leg a channel is.
     pub(crate) fn leg(&self, native: &str) -> Option<Leg> {
         self.legs.get(native).copied()

@@ -68,8 +68,16 @@ impl Books {
         if line.joined.as_deref() == Some(native) {
             line.joined = None;
         }
-        if !line.second.answered
-            && let Some(causes) = causes.filter(|causes| causes.class().is_some())
+        if let Some(causes) = causes {
+            self.second_says(id, causes);
+        }
+    }
+
+    /// Why another party of a call was not reached, as something says that is no end of its channel.
+    pub(crate) fn second_says(&mut self, id: CallId, causes: Causes) {
+        if let Some(line) = self.lines.get_mut(&id)
+            && !line.second.answered
+            && causes.class().is_some()
         {
             line.second.causes = Some(causes);
         }

@@ -1,0 +1,172 @@
+//! What messages of the engine do to the books. Sans-IO.
+
+use faxbot_core::{
+    id::CallId,
+    sip::{Causes, Disposition, SipEvent},
+};
+
+use super::{fax_end::FaxWords, state::Desk};
+use crate::{
+    adapter::{
+        books::{Leg, Report, Sign},
+        calls::Now,
+    },
+    protocol::yate::{Frame, Message},
+};
+
+/// The messages that the adapter watches; each has its arm in [`Desk::told`].
+pub(super) const WATCHED: &[&str] = &[
+    "chan.startup",
+    "call.ringing",
+    "call.progress",
+    "call.answered",
+    "chan.connected",
+    "chan.disconnected",
+    "chan.hangup",
+];
+
+/// Whether a message has a form of ours.
+pub(super) fn is_understood(message: &Message<'_>) -> bool {
+    WATCHED.iter().any(|name| message.is(name))
+}
+
+impl Desk {
+    /// Takes a message of the engine that somebody else handled.
+    pub(super) fn told(&mut self, frame: &Frame, now: Now) -> Vec<SipEvent> {
+        let Some(message) = frame.message() else {
+            return Vec::new();
+        };
+        let text = |name: &str| message.text(name).unwrap_or_default();
+        let channel = text("id");
+        if message.is("chan.startup")
+            && let Some(&id) = self.paths.get(&*text("address"))
+            && channel.starts_with("fax/")
+        {
+            self.paths.remove(&*text("address"));
+            return self.is_ours(id, &channel, now);
+        }
+        match self.leg(&channel) {
+            Some(Leg::Own(id)) => self.own_told(id, &message, now),
+            Some(Leg::Other(id)) => self.other_told(id, &channel, &message, now),
+            None => {
+                // The far end of a fax is told by who it is for.
+                if let Some(Leg::Own(id)) = self.leg(&text("targetid"))
+                    && self.is_fax(id)
+                {
+                    let mut out = self.is_other(id, &channel, now);
+                    out.extend(self.other_told(id, &channel, &message, now));
+                    return out;
+                }
+                self.stray(&channel, frame);
+                Vec::new()
+            }
+        }
+    }
+
+    fn own_told(&mut self, id: CallId, message: &Message<'_>, now: Now) -> Vec<SipEvent> {
+        if message.is("call.ringing") || message.is("call.progress") {
+            return self.own_is(id, Sign::Ringing, now);
+        }
+        if message.is("call.answered") {
+            return self.own_is(id, Sign::Up, now);
+        }
+        if message.is("chan.disconnected") && self.is_fax(id) {
+            // It says why the far end was not reached; the fax channel's own hang-up does not.
+            self.second_says(id, causes(message));
+            return Vec::new();
+        }
+        if message.is("chan.hangup") {
+            let report = if self.is_fax(id) {
+                fax_report(message)
+            } else {
+                report(message)
+            };
+            return self.ended(id, report, now);
+        }
+        Vec::new()
+    }
+
+    fn other_told(
+        &mut self,
+        id: CallId,
+        channel: &str,
+        message: &Message<'_>,
+        now: Now,
+    ) -> Vec<SipEvent> {
+        if message.is("chan.hangup") {
+            self.parts(id, channel, Some(causes(message)));
+            return Vec::new();
+        }
+        // A fax channel has no sign of its own before its end: it is as far as its far end.
+        if self.is_fax(id) {
+            if message.is("call.ringing") || message.is("call.progress") {
+                return self.own_is(id, Sign::Ringing, now);
+            }
+            if message.is("call.answered") {
+                return self.own_is(id, Sign::Up, now);
+            }
+        }
+        Vec::new()
+    }
+}
+
+/// What the hang-up of a channel tells: `answered` first, then `status`, then a final SIP status.
+/// `cause_sip` is the last response seen, so below 300 it says nothing of the end
+/// (recording `sip_out_no_answer_drop`).
+fn report(message: &Message<'_>) -> Report {
+    let answered = message.flag("answered");
+    let disposition = match message.text("status").as_deref() {
+        Some("noanswer") if !answered => Some(Disposition::NoAnswer),
+        _ => None,
+    };
+    Report {
+        answered,
+        causes: causes(message),
+        disposition,
+        ..Report::default()
+    }
+}
+
+/// A fax channel is answered with its far end, or over a tone of this server; its result says more.
+fn fax_report(message: &Message<'_>) -> Report {
+    Report {
+        answered: message.flag("answered"),
+        fax: Some(Box::new(FaxWords::of(message))),
+        ..Report::default()
+    }
+}
+
+/// The causes in a hang-up: the final SIP status, else the cause of Q.850 that the words stand for.
+pub(super) fn causes(message: &Message<'_>) -> Causes {
+    let text = |name: &str| message.text(name).unwrap_or_default();
+    let answered = message.flag("answered");
+    let status = text("cause_sip")
+        .parse::<u16>()
+        .ok()
+        .filter(|status| !answered && (300..700).contains(status));
+    let (status_word, reason) = (text("status"), text("reason"));
+    let q850 = match (&*status_word, &*reason) {
+        _ if answered => Some(16),
+        ("noanswer", _) | (_, "noanswer") => Some(19),
+        (_, "busy") => Some(17),
+        (_, "noroute" | "nocall") => Some(1),
+        (_, "forbidden" | "rejected") | ("rejected", _) => Some(21),
+        (_, "congestion") => Some(42),
+        (_, "offline") => Some(20),
+        _ => None,
+    };
+    let mut causes = Causes::new();
+    if let Some(status) = status {
+        causes = causes.with_sip_status(status);
+    }
+    if let Some(q850) = q850.filter(|_| status.is_none()) {
+        causes = causes.with_q850(q850);
+    }
+    let words = text("reason_sip");
+    let words = if words.is_empty() { reason } else { words };
+    if words.is_empty() {
+        causes
+    } else {
+        causes.with_native(words.into_owned())
+    }
+}

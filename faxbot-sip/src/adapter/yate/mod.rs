@@ -1,0 +1,235 @@
+//! Yate 6 by its external module port.
+//!
+//! ```no_run
+//! use faxbot_core::sip::{CallRequest, SipAdapter as _};
+//! use faxbot_sip::adapter::yate::{YateAdapter, YateConfig};
+//!
+//! # async fn run() -> faxbot_core::Result<()> {
+//! let config = YateConfig::from_url("yate://127.0.0.1:5039?dial=sip/sip:{number}@trunk.example")?;
+//! let yate = YateAdapter::new(config);
+//! yate.connect().await?;
+//! let call = yate.make_call(CallRequest::dial("+493012345678".parse()?)).await?;
+//! call.answered().await?;
+//! yate.hangup(&call.call_ref()).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What the server needs
+//!
+//! A listener in `extmodule.conf` that we may reach, and the module `dumbchan`: a `dumb` channel is our
+//! end of a call. Faxes need `faxchan` and a directory that both see.
+//!
+//! # What Yate does not keep
+//!
+//! Nothing of a call that is over. One that ends while the link is down, or while this process is gone,
+//! has no outcome that could be asked for: it ends as unknown, and [`lookup`](SipAdapter::lookup) says
+//! so.
+
+mod abilities;
+mod config;
+mod connect;
+mod core;
+mod event;
+mod fax_end;
+mod place;
+mod request;
+mod run;
+mod server;
+mod state;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use faxbot_core::{
+    Result,
+    clock::{SharedClock, TokioClock},
+    config::ConfigErrors,
+    event::EventStream,
+    fax::{FaxCall, FaxRequest},
+    id::{CallId, CallRef},
+    plugin::Page,
+    random::{SharedRandom, SystemRandom},
+    sip::{
+        AdapterKind, Call, CallRecord, CallRequest, CallStatus, Capabilities, Capability,
+        Connection, Drained, EventPath, HangupOutcome, Health, HistoryQuery, Lookup, SipAdapter,
+        SipEvent, Snapshot, SupportedVersions, UnknownReason,
+    },
+};
+use serde_json::Value;
+use tracing::Instrument as _;
+
+pub use self::config::{FIELDS, SCHEMES, YateConfig};
+use self::{core::Core, server::Server};
+use crate::{
+    adapter::{
+        hub::{Book as _, call_span},
+        life::Life,
+        lookup,
+    },
+    driver::Connect,
+};
+
+/// One Yate. Clones share it.
+#[derive(Clone)]
+pub struct YateAdapter {
+    core: Arc<Core>,
+    life: Life<Core>,
+    random: SharedRandom,
+    connector: Option<Arc<dyn Connect>>,
+}
+
+impl YateAdapter {
+    /// An adapter that is not connected.
+    pub fn new(config: YateConfig) -> Self {
+        Self::with_clock(config, TokioClock::shared())
+    }
+
+    /// As [`new`](Self::new), with a clock of the caller's, for tests.
+    pub fn with_clock(config: YateConfig, clock: SharedClock) -> Self {
+        let core = Arc::new(Core::new(config, clock));
+        Self {
+            life: Life::new(Arc::clone(&core)),
+            core,
+            random: SystemRandom::shared(),
+            connector: None,
+        }
+    }
+
+    /// Connects by `connector` instead of the configured host: a pipe, a tunnel.
+    #[must_use]
+    pub fn with_connector(mut self, connector: Arc<dyn Connect>) -> Self {
+        self.connector = Some(connector);
+        self
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &YateConfig {
+        &self.core.config
+    }
+
+    /// The server behind the connection that is up, if one is.
+    fn server(&self, operation: &'static str) -> Result<Server> {
+        server_of(&self.life, operation)
+    }
+
+    fn span(&self, id: Option<CallId>) -> tracing::Span {
+        call_span(self.core.hub.name, id)
+    }
+}
+
+fn server_of(life: &Life<Core>, operation: &'static str) -> Result<Server> {
+    let handle = life.handle(operation)?;
+    Ok(Server::new(handle, life.core().config.request_timeout))
+}
+
+#[async_trait]
+impl SipAdapter for YateAdapter {
+    fn kind(&self) -> AdapterKind {
+        AdapterKind::YATE
+    }
+
+    fn supported_versions(&self) -> SupportedVersions {
+        SupportedVersions::new("6", &["6.4"], "external module")
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.core.hub.state().capabilities.clone()
+    }
+
+    fn validate_config(&self, config: &Value) -> Result<(), ConfigErrors> {
+        YateConfig::validate(config)
+    }
+
+    async fn connect(&self) -> Result<()> {
+        self.life.open(|| self.start()).await
+    }
+
+    async fn disconnect(&self, within: Duration) -> Result<Drained> {
+        Ok(self.life.close(within).await)
+    }
+
+    fn connection(&self) -> Connection {
+        Connection::new(self.core.hub.state().connection, EventPath::Push)
+    }
+
+    async fn make_call(&self, request: CallRequest) -> Result<Call> {
+        let span = self.span(Some(request.id));
+        self.place_call(request).instrument(span).await
+    }
+
+    async fn hangup(&self, call: &CallRef) -> Result<HangupOutcome> {
+        let server = self.server("hangup");
+        place::hang_up(&self.core, server, call)
+            .instrument(self.span(call.id))
+            .await
+    }
+
+    async fn get_status(&self, call: &CallRef) -> Result<CallStatus> {
+        lookup::status(self.core.hub.state().books.calls(), call)
+    }
+
+    async fn lookup(&self, call: &CallRef) -> Result<Lookup> {
+        if let Some(known) = lookup::in_books(self.core.hub.state().books.calls(), call) {
+            return Ok(known);
+        }
+        self.server("lookup")?;
+        Ok(Lookup::Unknown(match call.id {
+            Some(_) => UnknownReason::NotKept,
+            None => UnknownReason::NotOurs,
+        }))
+    }
+
+    async fn release(&self, _call: &CallRef) -> Result<()> {
+        // Nothing is kept.
+        Ok(())
+    }
+
+    async fn health_check(&self) -> Result<Health> {
+        let hub = &self.core.hub;
+        if let Ok(server) = self.server("health_check") {
+            match server.modules("health_check").await {
+                Ok(_) => hub.health().succeeded(),
+                Err(error) => hub.health().failed(&error),
+            }
+        }
+        let active = u64::try_from(hub.state().books.len()).unwrap_or(u64::MAX);
+        let now = hub.now();
+        Ok(hub
+            .health()
+            .health(self.kind(), active, now.instant, now.wall))
+    }
+
+    fn subscribe(&self) -> EventStream<SipEvent> {
+        self.core.hub.bus.subscribe()
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.core.hub.snapshot()
+    }
+
+    async fn get_call_history(&self, query: HistoryQuery) -> Result<Page<CallRecord>> {
+        let now = self.core.hub.now().instant;
+        self.core.hub.state().books.history(&query, now)
+    }
+
+    async fn get_cdr(&self, call: &CallRef) -> Result<CallRecord> {
+        self.core.hub.require(&[Capability::Cdr], "get_cdr")?;
+        self.core.hub.state().books.cdr(call)
+    }
+
+    async fn send_fax(&self, request: FaxRequest) -> Result<FaxCall> {
+        let span = self.span(Some(request.id));
+        self.place_fax(request).instrument(span).await
+    }
+}
+
+impl fmt::Debug for YateAdapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("YateAdapter")
+            .field("host", &self.core.config.host)
+            .field("port", &self.core.config.port)
+            .field("connection", &self.core.hub.state().connection)
+            .finish_non_exhaustive()
+    }
+}

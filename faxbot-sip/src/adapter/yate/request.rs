@@ -1,0 +1,186 @@
+//! Requests of the contract as one `call.execute` each.
+
+use std::time::Duration;
+
+use faxbot_core::{
+    Error, ErrorKind, Result,
+    address::{Address, FaxTarget},
+    fax::{FaxRequest, T38Mode},
+    sip::{CallOptions, CallPlan, CallRequest, OnAnswer},
+};
+
+use super::{
+    config::YateConfig,
+    server::{message, refused},
+};
+use crate::{adapter::sip_headers, protocol::yate::Command};
+
+/// What a fax may take beside its time-out before Yate itself ends the call: our own limit comes first.
+const LIMIT_GRACE: Duration = Duration::from_secs(30);
+
+/// The target of a `dumb` channel whose far end is named by `direct`: it has to be there, and is not
+/// called (recording `sip_out_bad_requests`).
+const NOBODY: &str = "faxbot";
+
+/// Parameters of `call.execute` that a variable of the caller's may not be.
+const OWN: &[&str] = &[
+    "callto",
+    "direct",
+    "target",
+    "id",
+    "peerid",
+    "targetid",
+    "maxcall",
+    "timeout",
+    "billid",
+    "message",
+    "caller",
+    "callername",
+    "called",
+    "handlers",
+    "error",
+    "reason",
+    "copyparams",
+];
+
+/// Where a call goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Target {
+    /// A target of a driver, such as `sip/sip:100@pbx.example`.
+    Direct(String),
+    /// A number that Yate routes itself.
+    Routed(String),
+}
+
+/// The target of an address: whatever names a driver is one.
+pub(super) fn target(config: &YateConfig, to: &Address, operation: &'static str) -> Result<Target> {
+    let text = match to {
+        Address::PhoneNumber(_) | Address::Extension(_) => {
+            config.dial.fill(to, &config.number_format)?
+        }
+        Address::SipUri(uri) => match &config.sip_dial {
+            Some((before, after)) => format!("{before}{}{after}", uri.expose()),
+            None => {
+                let message = "set options.sip_dial (sip/{uri}) to call SIP URIs";
+                return Err(Error::new(ErrorKind::InvalidRequest, operation, message));
+            }
+        },
+        Address::Native(native) => native.expose().clone(),
+        _ => return Err(Error::unsupported(operation)),
+    };
+    Ok(if text.contains('/') {
+        Target::Direct(text)
+    } else {
+        Target::Routed(text)
+    })
+}
+
+impl Target {
+    fn add(&self, command: Command, operation: &'static str) -> Result<Command> {
+        let (direct, target) = match self {
+            Self::Direct(direct) => (Some(direct.as_str()), NOBODY),
+            Self::Routed(target) => (None, target.as_str()),
+        };
+        let mut command = param(command, "target", target, operation)?;
+        if let Some(direct) = direct {
+            command = param(command, "direct", direct, operation)?;
+        }
+        Ok(command)
+    }
+}
+
+/// The `call.execute` of a call: a `dumb` channel is our end of it.
+pub(super) fn make_call(config: &YateConfig, request: &CallRequest) -> Result<Command> {
+    const OPERATION: &str = "make_call";
+    let to = match &request.plan {
+        CallPlan::Dial {
+            to,
+            on_answer: OnAnswer::Park,
+        } => to,
+        _ => return Err(Error::unsupported(OPERATION)),
+    };
+    let options = &request.options;
+    let target = target(config, to, OPERATION)?;
+    let command = message("call.execute", &[("callto", "dumb/")], OPERATION)?;
+    let mut command = target.add(command, OPERATION)?;
+    command = param(command, "maxcall", &millis(options.timeout), OPERATION)?;
+    if let Some(limit) = options.max_duration {
+        command = param(command, "timeout", &millis(limit), OPERATION)?;
+    }
+    caller(command, options, OPERATION)
+}
+
+fn caller(mut command: Command, options: &CallOptions, operation: &'static str) -> Result<Command> {
+    if let Some(number) = &options.caller_id {
+        command = param(command, "caller", number.e164(), operation)?;
+    }
+    if let Some(name) = &options.caller_id_name {
+        command = param(command, "callername", name, operation)?;
+    }
+    for (name, value) in &options.headers {
+        sip_headers::check(name, value, operation)?;
+        command = param(command, &format!("osip_{name}"), value, operation)?;
+    }
+    for (name, value) in &options.variables {
+        let lower = name.to_ascii_lowercase();
+        if OWN.contains(&lower.as_str()) || lower.starts_with("osip_") {
+            let message = "this parameter is set by the adapter";
+            return Err(Error::new(ErrorKind::InvalidRequest, operation, message));
+        }
+        command = param(command, name, value, operation)?;
+    }
+    Ok(command)
+}
+
+/// The `call.execute` of a fax: a `fax` channel that reads `file`, as Yate sees it.
+pub(super) fn send_fax(config: &YateConfig, request: &FaxRequest, file: &str) -> Result<Command> {
+    const OPERATION: &str = "send_fax";
+    if request
+        .resolution
+        .is_some_and(|resolution| resolution != request.image.resolution())
+    {
+        let message =
+            "the pages have another resolution than the one asked for; convert the document anew";
+        return Err(Error::new(ErrorKind::InvalidRequest, OPERATION, message));
+    }
+    let fax_target: &FaxTarget = &request.to;
+    let target = target(config, &fax_target.clone().into(), OPERATION)?;
+    // Two slashes: the path is absolute.
+    let callto = format!("fax/send/{file}");
+    let command = message("call.execute", &[("callto", &callto)], OPERATION)?;
+    let mut command = match &target {
+        Target::Direct(direct) => param(command, "direct", direct, OPERATION)?,
+        Target::Routed(number) => param(command, "target", number, OPERATION)?,
+    };
+    let station = request.station_id.as_ref().or(config.station_id.as_ref());
+    if let Some(station) = station {
+        command = param(command, "faxident", station.expose(), OPERATION)?;
+    }
+    let kind = match request.t38 {
+        T38Mode::Prefer => "switch",
+        T38Mode::Require => "digital",
+        T38Mode::Disable => "analog",
+        _ => return Err(Error::unsupported(OPERATION)),
+    };
+    let limit = request.total_timeout().saturating_add(LIMIT_GRACE);
+    for (name, value) in [
+        ("faxtype", kind),
+        ("faxecm", if request.ecm { "true" } else { "false" }),
+        ("maxcall", &millis(request.ring_timeout)),
+        ("timeout", &millis(limit)),
+    ] {
+        command = param(command, name, value, OPERATION)?;
+    }
+    Ok(command)
+}
+
+fn param(command: Command, name: &str, value: &str, operation: &'static str) -> Result<Command> {
+    command
+        .param(name, value)
+        .map_err(|error| refused(operation, error))
+}
+
+/// Yate counts in milliseconds; 0 would be no limit.
+fn millis(time: Duration) -> String {
+    time.as_millis().clamp(1, 86_400_000).to_string()
+}

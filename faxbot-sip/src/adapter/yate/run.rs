@@ -1,0 +1,146 @@
+//! The worker of one adapter: it sets connections up, asks about calls that say nothing, and hangs up
+//! what was not there yet.
+
+use std::sync::Arc;
+
+use faxbot_core::{Error, ErrorKind, Result, id::CallId};
+use tracing::Instrument as _;
+
+use super::{
+    abilities::Abilities,
+    core::{Core, HANGUP},
+    server::Server,
+};
+use crate::{
+    adapter::{
+        books::Todo,
+        hub::{Turn, call_span},
+        spool,
+    },
+    driver::{Handle, Setup},
+    protocol::yate::YateSession,
+};
+
+const CONNECT: &str = "connect";
+
+/// Serves the books as long as the adapter runs.
+pub(super) async fn work(core: Arc<Core>, handle: Handle<YateSession>) {
+    let server = Server::new(handle, core.config.request_timeout);
+    loop {
+        match core.hub.turn() {
+            Turn::SetUp(setup) => set_up(&core, setup).await,
+            Turn::Do(todo) => carry_out(&core, &server, todo).await,
+            Turn::Rest(until) => core.hub.rest(until).await,
+        }
+    }
+}
+
+async fn carry_out(core: &Core, server: &Server, todo: Todo) {
+    match todo {
+        Todo::Settle(id) => {
+            let span = call_span(core.hub.name, Some(id));
+            finish(core, id).instrument(span).await;
+        }
+        Todo::Check(id) => check(core, server, id).await,
+        Todo::HangUp(id) => {
+            let Some(channel) = core.hub.state().books.own_channel(id) else {
+                return;
+            };
+            let done = server.hang_up(&channel, HANGUP).await;
+            core.hub.note(|state, now| match done {
+                Ok(()) => state.books.hung_up(id),
+                // What fails is tried again when the channel is seen again.
+                Err(_) => state.books.unsure(id, now),
+            });
+        }
+        Todo::Reloaded => {
+            if let Err(error) = learn(core, server).await {
+                tracing::debug!(%error, "yate: what it can do now was not told");
+            }
+        }
+        Todo::Answered(_) => {}
+    }
+}
+
+/// One list answers for all calls that wait for one.
+async fn check(core: &Core, server: &Server, id: CallId) {
+    let mut asked = vec![id];
+    core.hub.state().work.retain(|todo| match todo {
+        Todo::Check(other) => {
+            asked.push(*other);
+            false
+        }
+        _ => true,
+    });
+    // A check that fails is due again by itself.
+    if let Ok(list) = server.channels("lookup").await {
+        core.hub
+            .events(|state, now| state.books.listed(&list, &asked, now));
+    }
+}
+
+/// Ends a call by what events told. Yate keeps nothing of a call that is over.
+async fn finish(core: &Core, id: CallId) {
+    // The pages first: whoever hears the outcome may rely on their being gone.
+    let is_fax = core.hub.state().books.is_fax(id);
+    if is_fax {
+        spool::clear(core.spool.as_ref(), id).await;
+    }
+    core.hub.events(|state, now| {
+        state.books.paths.retain(|_, call| *call != id);
+        state.books.finish(id, None, now)
+    });
+}
+
+/// Everything that makes a connection "connected": which run of the engine this is, what it can do, the
+/// calls that ended meanwhile, leftovers.
+async fn set_up(core: &Core, setup: Setup<YateSession>) {
+    let server = Server::new(setup.handle().clone(), core.config.request_timeout);
+    match prepare(core, &server).await {
+        Ok(()) => {
+            core.hub.connected(setup);
+        }
+        Err(error) => {
+            tracing::warn!(%error, "yate: the connection could not be set up");
+            setup.fail(error);
+        }
+    }
+}
+
+async fn prepare(core: &Core, server: &Server) -> Result<()> {
+    core.hub.events(|state, now| {
+        let lost_at = state.lost_at.unwrap_or(now.wall);
+        state.books.answers(lost_at);
+        Vec::new()
+    });
+    learn(core, server).await?;
+    let ours = core.hub.state().books.live();
+    let list = server.channels(CONNECT).await?;
+    core.hub
+        .events(|state, now| state.books.listed(&list, &ours, now));
+    // Pages of a fax whose process is gone: nobody follows it, but Yate may still send it.
+    if list.iter().all(|leg| !leg.native.starts_with("fax/")) {
+        let keep = core.hub.state().books.live().into_iter().collect();
+        spool::tidy(&core.hub, core.spool.as_ref(), keep).await;
+    }
+    Ok(())
+}
+
+/// Finds out what the server can do for us.
+async fn learn(core: &Core, server: &Server) -> Result<()> {
+    let modules = server.modules(CONNECT).await?;
+    let has = |name: &str| {
+        modules
+            .as_ref()
+            .is_none_or(|modules| modules.iter().any(|module| module == name))
+    };
+    // Without it no call has an end of ours.
+    if !has("dumbchan") {
+        let message = "yate has no module dumbchan, which calls begin from; load it in yate.conf";
+        return Err(Error::new(ErrorKind::Config, CONNECT, message));
+    }
+    core.learn(Abilities {
+        fax: has("faxchan"),
+    });
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! Questions and orders to one Yate, with its negative answers as typed errors.
+
+use std::time::Duration;
+
+use faxbot_core::{Error, ErrorKind, Result};
+use tracing::Instrument as _;
+
+use crate::{
+    adapter::books::{LiveLeg, Sign},
+    driver::Handle,
+    protocol::yate::{Command, CommandError, Frame, Reply, YateSession, status},
+};
+
+/// One Yate behind one connection, or behind whichever is up.
+#[derive(Debug, Clone)]
+pub(super) struct Server {
+    handle: Handle<YateSession>,
+    timeout: Duration,
+}
+
+/// The modules whose channels are those of calls.
+const CHANNELS: [&str; 3] = ["sip", "dumb", "fax"];
+
+impl Server {
+    pub(super) fn new(handle: Handle<YateSession>, timeout: Duration) -> Self {
+        Self { handle, timeout }
+    }
+
+    /// Sends a message to the engine and answers it as its handlers left it, handled or not.
+    pub(super) async fn ask(&self, command: Command, operation: &'static str) -> Result<Frame> {
+        let span = tracing::debug_span!("yate.message", ?command);
+        let reply = self
+            .handle
+            .request(command, self.timeout)
+            .instrument(span)
+            .await;
+        match reply.map_err(|error| error.into_error(operation))? {
+            Reply::Frame(frame) => Ok(frame),
+            Reply::TooLong { .. } => Err(Error::new(
+                ErrorKind::InvalidRequest,
+                operation,
+                "the request is longer than a line that Yate takes",
+            )),
+            _ => Err(Error::new(
+                ErrorKind::Protocol,
+                operation,
+                "yate could not read the request",
+            )),
+        }
+    }
+
+    /// As [`ask`](Self::ask), and takes what nobody handled for an error.
+    pub(super) async fn order(&self, command: Command, operation: &'static str) -> Result<Frame> {
+        let frame = self.ask(command, operation).await?;
+        match refusal(&frame, operation) {
+            Some(error) => Err(error),
+            None => Ok(frame),
+        }
+    }
+
+    /// The names of the modules that are loaded; `None` where the engine does not say.
+    pub(super) async fn modules(&self, operation: &'static str) -> Result<Option<Vec<String>>> {
+        let command = message("engine.command", &[("line", "module list")], operation)?;
+        let frame = self.ask(command, operation).await?;
+        let Some(answer) = frame.message().filter(|answer| answer.is_processed()) else {
+            return Ok(None);
+        };
+        // Separated by tabs; a star stands behind a module that is in use.
+        let retval = answer.retval();
+        let names = retval.split_whitespace();
+        Ok(Some(
+            names
+                .map(|name| name.trim_end_matches('*').to_owned())
+                .collect(),
+        ))
+    }
+
+    /// The channels that are up, and who is joined with whom.
+    pub(super) async fn channels(&self, operation: &'static str) -> Result<Vec<LiveLeg>> {
+        let mut legs = Vec::new();
+        for module in CHANNELS {
+            let command = message("engine.status", &[("module", module)], operation)?;
+            // The answer may say `false` and still be filled (recording `engine_timer_and_status`).
+            let frame = self.ask(command, operation).await?;
+            let Some(answer) = frame.message() else {
+                continue;
+            };
+            let retval = answer.retval();
+            for module in status::modules(&retval) {
+                legs.extend(
+                    module
+                        .items()
+                        .filter(|item| item.id().contains('/'))
+                        .map(leg),
+                );
+            }
+        }
+        Ok(legs)
+    }
+
+    /// Hangs a channel up; `NotFound` when there is none. Never without an id: that would end every
+    /// call of the server.
+    pub(super) async fn hang_up(&self, channel: &str, reason: &str) -> Result<()> {
+        const OPERATION: &str = "hangup";
+        if channel.is_empty() {
+            let message = "name the call by its id or by one channel";
+            return Err(Error::new(ErrorKind::InvalidRequest, OPERATION, message));
+        }
+        let command = message(
+            "call.drop",
+            &[("id", channel), ("reason", reason)],
+            OPERATION,
+        )?;
+        let frame = self.ask(command, OPERATION).await?;
+        let done = frame.message().is_some_and(|answer| answer.is_processed());
+        if done {
+            return Ok(());
+        }
+        let message = "yate knows no such channel";
+        Err(Error::new(ErrorKind::NotFound, OPERATION, message))
+    }
+}
+
+/// `Status|Address|Peer` of a channel.
+fn leg(item: status::Item<'_>) -> LiveLeg {
+    let sign = match item.field(0) {
+        Some("answered" | "connected") => Sign::Up,
+        Some("ringing" | "progressing") => Sign::Ringing,
+        _ => Sign::Dialing,
+    };
+    let peer = item.field(2).filter(|peer| !peer.is_empty());
+    LiveLeg {
+        native: item.id().to_owned(),
+        sign,
+        joined: peer.map(str::to_owned),
+    }
+}
+
+/// A message to the engine, checked.
+pub(super) fn message(
+    name: &str,
+    params: &[(&str, &str)],
+    operation: &'static str,
+) -> Result<Command> {
+    let mut command = Command::message(name);
+    for (name, value) in params {
+        command = command.and_then(|command| command.param(name, value));
+    }
+    command.map_err(|error| refused(operation, error))
+}
+
+/// What cannot be put on the wire was in the request.
+pub(super) fn refused(operation: &'static str, error: CommandError) -> Error {
+    Error::new(
+        ErrorKind::InvalidRequest,
+        operation,
+        "a value has a character that a line to Yate cannot carry",
+    )
+    .with_source(error)
+}
+
+/// A message that no handler took, with what it says of the reason, which is often nothing.
+pub(super) fn refusal(frame: &Frame, operation: &'static str) -> Option<Error> {
+    let answer = frame.message()?;
+    if answer.is_processed() {
+        return None;
+    }
+    let native = answer.text("error").map(std::borrow::Cow::into_owned);
+    let text = answer.text("reason").map(std::borrow::Cow::into_owned);
+    let message = "yate refused the request, or no module of it handles it";
+    Some(Error::new(ErrorKind::Rejected, operation, message).with_native(native, text))
+}

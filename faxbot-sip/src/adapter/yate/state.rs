@@ -1,0 +1,216 @@
+//! What the adapter knows of one Yate: the books of calls, and which run of the engine they are about.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    ops::{Deref, DerefMut},
+    time::Instant,
+};
+
+use faxbot_core::{
+    Error, Result, Timestamp,
+    id::{CallId, CallRef},
+    plugin::Page,
+    sip::{AdapterKind, CallRecord, HistoryQuery, SipEvent, Snapshot},
+};
+
+use super::abilities::Abilities;
+use crate::{
+    adapter::{
+        books::{Books, Leg, Sign, Todo},
+        calls::{Calls, Now},
+        history::Cdrs,
+        hub::Book,
+    },
+    protocol::yate::Frame,
+};
+
+/// Messages that may wait for the answer that tells whose channel they are about.
+const MAX_STRAYS: usize = 1000;
+
+/// What the adapter knows of one Yate.
+#[derive(Debug)]
+pub(super) struct Desk {
+    books: Books,
+    /// What the server can do, as far as it told.
+    pub(super) abilities: Abilities,
+    /// Which run of the engine the books are about: channel ids begin anew with each.
+    pub(super) run_id: Option<String>,
+    /// The run that the login told of, until the set-up takes it over.
+    pub(super) logged_in: Option<String>,
+    pub(super) cdrs: Cdrs,
+    /// Requests of calls whose answer is still to come: it names their channels.
+    placing: usize,
+    /// Messages about channels that nobody knows yet.
+    strays: VecDeque<(String, Frame)>,
+    /// Faxes whose channel is told by the path of their pages.
+    pub(super) paths: HashMap<String, CallId>,
+}
+
+impl Desk {
+    pub(super) fn new() -> Self {
+        Self {
+            books: Books::new(AdapterKind::YATE),
+            abilities: Abilities::hoped_for(),
+            run_id: None,
+            logged_in: None,
+            cdrs: Cdrs::default(),
+            placing: 0,
+            strays: VecDeque::new(),
+            paths: HashMap::new(),
+        }
+    }
+
+    /// A page of the calls that ended.
+    pub(super) fn history(
+        &mut self,
+        query: &HistoryQuery,
+        now: Instant,
+    ) -> Result<Page<CallRecord>> {
+        self.cdrs.page(&mut self.books.calls, query, now)
+    }
+
+    /// The server's own record of a call that ended.
+    pub(super) fn cdr(&self, call: &CallRef) -> Result<CallRecord> {
+        self.cdrs.cdr(&self.books.calls, call)
+    }
+
+    /// A call is about to be requested.
+    pub(super) fn places(&mut self) {
+        self.placing += 1;
+    }
+
+    /// Its answer came, or will not.
+    pub(super) fn placed(&mut self) {
+        self.placing = self.placing.saturating_sub(1);
+        if self.placing == 0 && self.paths.is_empty() {
+            self.strays.clear();
+        }
+    }
+
+    /// Keeps a message about a channel that nobody knows, while one may become known.
+    pub(super) fn stray(&mut self, channel: &str, frame: &Frame) {
+        let wanted = self.placing > 0 || !self.paths.is_empty();
+        if wanted && !channel.is_empty() {
+            if self.strays.len() >= MAX_STRAYS {
+                self.strays.pop_front();
+            }
+            self.strays.push_back((channel.to_owned(), frame.clone()));
+        }
+    }
+
+    /// A channel is a call's own. Takes what was said of it before that was known.
+    pub(super) fn is_ours(&mut self, id: CallId, channel: &str, now: Now) -> Vec<SipEvent> {
+        self.books.is_own(id, channel);
+        let mut out = self.books.own_is(id, Sign::Dialing, now);
+        out.extend(self.catch_strays(channel, now));
+        out
+    }
+
+    /// A channel is another one of a call.
+    pub(super) fn is_other(&mut self, id: CallId, channel: &str, now: Now) -> Vec<SipEvent> {
+        self.books.joins(id, channel);
+        if self.books.leg(channel) == Some(Leg::Other(id)) {
+            self.catch_strays(channel, now)
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn catch_strays(&mut self, channel: &str, now: Now) -> Vec<SipEvent> {
+        let (ours, rest): (VecDeque<_>, _) = std::mem::take(&mut self.strays)
+            .into_iter()
+            .partition(|(of, _)| of == channel);
+        self.strays = rest;
+        let mut out = Vec::new();
+        for (_, frame) in ours {
+            out.extend(self.told(&frame, now));
+        }
+        out
+    }
+
+    /// A server answers: enters what that says of the calls that were up. `lost_at` is when the link
+    /// was lost.
+    pub(super) fn answers(&mut self, lost_at: Timestamp) {
+        let before = std::mem::replace(&mut self.run_id, self.logged_in.clone());
+        if before.is_some() && before != self.run_id {
+            tracing::warn!("yate: the engine was restarted");
+            self.books.restarted(lost_at);
+            // The channels of the run before have no name any more: a new one may be another's.
+            self.books.forget_channels();
+        }
+    }
+}
+
+impl Deref for Desk {
+    type Target = Books;
+
+    fn deref(&self) -> &Books {
+        &self.books
+    }
+}
+
+impl DerefMut for Desk {
+    fn deref_mut(&mut self) -> &mut Books {
+        &mut self.books
+    }
+}
+
+impl Book for Desk {
+    type Todo = Todo;
+
+    fn calls(&self) -> &Calls {
+        &self.books.calls
+    }
+
+    fn take_todo(&mut self) -> Vec<Todo> {
+        self.books.take_todo()
+    }
+
+    fn settle_todo(id: CallId) -> Todo {
+        Todo::Settle(id)
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        self.books.next_timeout()
+    }
+
+    fn timeout(&mut self, now: Now) {
+        self.books.timeout(now);
+    }
+
+    fn requested(&mut self, id: CallId, now: Now) -> bool {
+        self.books.requested(id, now)
+    }
+
+    fn taken(&mut self, id: CallId, now: Now) -> Vec<SipEvent> {
+        self.books.taken(id, now)
+    }
+
+    fn unsure(&mut self, id: CallId, now: Now) {
+        self.books.unsure(id, now);
+    }
+
+    fn lose(&mut self, id: CallId, error: Error) -> Vec<SipEvent> {
+        self.paths.retain(|_, call| *call != id);
+        self.books.lose(id, error)
+    }
+
+    fn missed_events(&mut self) {
+        self.strays.clear();
+        self.books.missed_events();
+    }
+
+    fn attempt_failed(&mut self) {
+        self.logged_in = None;
+    }
+
+    fn forget_connection(&mut self) {
+        self.strays.clear();
+        self.paths.clear();
+        self.placing = 0;
+    }
+
+    fn snapshot(&self, snapshot: &mut Snapshot) {
+        snapshot.faxes = self.books.faxes();
+    }
+}
