@@ -52,4 +52,6 @@
 pub mod adapter;
 #[cfg(feature = "driver")]
 pub mod driver;
+#[cfg(feature = "driver")]
+pub mod outbound;
 pub mod protocol;

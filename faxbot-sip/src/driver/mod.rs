@@ -54,6 +54,7 @@ mod handle;
 mod link;
 mod listener;
 mod policy;
+mod porter;
 mod supervisor;
 #[cfg(feature = "tls")]
 mod tls;

@@ -289,6 +289,7 @@ async fn a_close_stops_accepting_and_lets_connections_end_by_themselves() {
         house.door.send(Err(io::ErrorKind::Other.into())).is_err(),
         "the door is gone"
     );
+    assert!(house.incoming.recv().await.is_none());
     assert_eq!(listener.status().serving, 1);
     let answer = ask(&accepted.link.handle(), "one more", SECOND);
     peer.line().await.unwrap();
@@ -300,7 +301,6 @@ async fn a_close_stops_accepting_and_lets_connections_end_by_themselves() {
     let began = Instant::now();
     assert!(closing.await.unwrap().drained);
     assert!(began.elapsed() < SECOND);
-    assert!(house.incoming.recv().await.is_none());
     assert!(house.tasks.stop(SECOND).await);
 }
 
