@@ -65,6 +65,9 @@ pub trait Server: Send + Sync + Sized + fmt::Debug + 'static {
     /// sent away by the caller.
     fn stopping(&self, state: &mut Self::State, orderly: bool, restart: bool);
 
+    /// It listens for the first time.
+    fn opened(self: &Arc<Self>) {}
+
     /// It listens again.
     fn started(self: &Arc<Self>);
 

@@ -89,6 +89,7 @@ impl<S: Server> MockBuilder<S> {
         };
         let (jobs, queue) = mpsc::unbounded_channel();
         let world = Arc::new(S::open(self.own, self.shared, jobs));
+        world.opened();
         let root = tokio::spawn(root(Arc::clone(&world), listener, address, queue));
         Ok(Mock::new(world, address, root.abort_handle()))
     }

@@ -72,6 +72,11 @@ impl Link {
         closing(self.told.clone()).await
     }
 
+    /// As [`closing`](Self::closing), for a wait that does not borrow the link.
+    pub(super) fn closing_later(&self) -> impl Future<Output = Closing> + use<> {
+        closing(self.told.clone())
+    }
+
     /// What is queued for the client now.
     pub(super) fn queued(&mut self) -> Option<Bytes> {
         self.queue.try_recv().ok()

@@ -5,6 +5,7 @@
 //! fails, [`Timings`] how long things take.
 
 pub mod asterisk;
+pub mod freeswitch;
 pub mod yate;
 
 mod base;
@@ -17,6 +18,7 @@ mod link;
 mod message;
 mod mock;
 mod party;
+mod pattern;
 mod record;
 mod script;
 mod sound;
