@@ -494,29 +494,24 @@ fn the_engine_never_waits_for_more_than_half_of_its_own_time() {
 
 #[test]
 fn one_request_too_many_and_an_id_that_is_too_long_are_answered_false_at_once() {
+    let long = "x".repeat(300);
+    let mut line = Line::up();
+    line.route(&long);
+    assert_eq!(line.line(), format!("%%<message:{long}:false:"));
+    assert!(matches!(line.events[..], [Event::Shed(_)]));
+
     let mut line = Line::up_with(Login::new(), quiet().with_max_incoming(2));
-    for id in ["1", "2", "3", &"x".repeat(300)] {
+    for id in ["1", "2", "3"] {
         line.route(id);
     }
-    assert_eq!(
-        lines(&mut line),
-        [
-            "%%<message:3:false:".to_owned(),
-            format!("%%<message:{}:false:", "x".repeat(300))
-        ]
-    );
+    assert_eq!(lines(&mut line), ["%%<message:3:false:"]);
     assert!(matches!(
         line.events[..],
-        [
-            Event::Asked(_),
-            Event::Asked(_),
-            Event::Shed(_),
-            Event::Shed(_)
-        ]
+        [Event::Asked(_), Event::Asked(_), Event::Shed(_)]
     ));
     // The same id again is a new request, and takes no place more.
     line.route("1");
-    assert!(matches!(line.events[4], Event::Asked(_)));
+    assert!(matches!(line.events[3], Event::Asked(_)));
     assert_eq!(line.session.incoming(), 2);
     // There is room again when one is answered.
     let asked = line.asked();
@@ -651,6 +646,18 @@ fn the_timer_of_the_engine_is_life_and_wakes_nobody() {
     line.pass(5 * SECOND);
     assert_eq!(line.line(), "%%>setlocal:engine.runid:");
     line.pass(10 * SECOND);
+    assert_eq!(line.closed, Some(CloseReason::Silent));
+}
+
+#[test]
+fn a_question_that_has_no_answer_yet_is_not_asked_again() {
+    let mut line = Line::up();
+    for _ in 0..3 {
+        line.pass(5 * SECOND);
+        line.bytes(&server::watched(false, "engine.timer", "", &[]));
+    }
+    assert_eq!(lines(&mut line), ["%%>setlocal:engine.runid:"]);
+    line.pass(15 * SECOND);
     assert_eq!(line.closed, Some(CloseReason::Silent));
 }
 

@@ -113,7 +113,7 @@ impl Target for Esl {
     }
 
     fn request(n: u64) -> Command {
-        let build = if n % 2 == 0 {
+        let build = if n.is_multiple_of(2) {
             Command::api
         } else {
             Command::bgapi
