@@ -43,12 +43,13 @@
 //! | feature | default | what |
 //! |---|---|---|
 //! | `asterisk` | yes | the Asterisk adapter; turns `driver` on |
+//! | `freeswitch` | yes | the FreeSWITCH and FusionPBX adapters; turns `driver` on |
 //! | `tls` | yes | TLS by rustls with the ring provider, given explicitly; turns `driver` on |
-//! | `driver` | by the others | the driver, and the codecs as `tokio_util::codec::{Decoder, Encoder}` |
+//! | `driver` | by the others | the driver, `outbound` (calls that FreeSWITCH brings), and the codecs as `tokio_util::codec::{Decoder, Encoder}` |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(feature = "asterisk")]
+#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 pub mod adapter;
 #[cfg(feature = "driver")]
 pub mod driver;
