@@ -144,8 +144,8 @@ impl Drop for Held {
 }
 
 /// A connection whose login is over. The first events are those of the login, then
-/// [`LinkEvent::Up`] with the set-up, as with a link that we made; the last is
-/// [`LinkEvent::Down`].
+/// [`LinkEvent::Up`](super::LinkEvent::Up) with the set-up, as with a link that we made; the last is
+/// [`LinkEvent::Down`](super::LinkEvent::Down).
 #[non_exhaustive]
 pub struct Accepted<S: Session> {
     /// The connection. Dropping it ends the connection at once.
