@@ -40,6 +40,8 @@ impl Kind {
 #[derive(Debug, Clone)]
 pub(super) struct Media {
     pub path: String,
+    /// By `chan.record`; else by `chan.attach`, which goes on beside it.
+    pub of_call: bool,
     pub since: Timestamp,
     /// Most bytes of the file.
     pub most: Option<u64>,

@@ -70,12 +70,19 @@ impl State {
                 continue;
             }
             msg.track(module, *priority);
-            processed = modules::takes_event(self, module, &msg);
+            processed = modules::takes_event(self, module, &mut msg);
             if processed {
                 break;
             }
         }
         self.tell(&msg, processed);
+    }
+
+    /// Tells all that is queued.
+    pub(super) fn tell_queued(&mut self, config: &Config) {
+        while let Some(msg) = self.next_queued() {
+            self.tell_event(config, msg);
+        }
     }
 
     fn handlers(&self, config: &Config, msg: &Msg) -> Vec<Handler> {

@@ -129,6 +129,8 @@ fn to_sip(world: &Arc<World>, from: &str, target: &str, msg: &mut Msg) -> bool {
             script.ending = Ending::Rejected(488);
         }
         msg.fault.clone_from(&script.reply);
+        // RTP could go past the engine: that is settled here.
+        msg.clear("rtp_forward");
         let mut channel = state.make(Kind::Sip, false);
         channel.address = Some(address.clone());
         channel.target = Some(from.to_owned());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{MockYate, channel::Kind, dispatch::dispatch, msg::Msg, sip};
+use super::{MockYate, channel::Kind, dispatch::dispatch, msg::Msg, sip, world::SIP_ADDRESS};
 
 impl MockYate {
     /// The far end of a channel hangs up, with a Q.850 cause: of a SIP leg itself, of another
@@ -90,14 +90,14 @@ impl MockYate {
                 let channel = state.channel(&id)?;
                 let peer = state.channel(channel.peer.as_deref()?)?;
                 let diverter = channel.dialled.clone();
-                Some((
-                    peer.id.clone(),
-                    peer.bill.clone().unwrap_or_default(),
-                    diverter,
-                ))
+                let contact = channel.contact.clone();
+                let caller = state.callers.get(&id).map(|it| it.script.called.clone());
+                let caller = caller.unwrap_or_default();
+                let bill = peer.bill.clone().unwrap_or_default();
+                Some((peer.id.clone(), bill, diverter, contact, caller))
             })
         };
-        let Some((peer, bill, diverter)) = found else {
+        let Some((peer, bill, diverter, contact, caller)) = found else {
             return false;
         };
         let number = number.to_owned();
@@ -106,11 +106,16 @@ impl MockYate {
             let mut msg = Msg::new("call.route")
                 .with("id", peer.clone())
                 .with("billid", bill)
-                .with("caller", "")
+                .with("caller", caller)
+                .with("callername", "")
                 .with("called", number.clone())
-                .with("diverter", diverter)
+                .with("calledname", "")
+                .with("diverter", diverter.clone())
+                .with("divertername", "")
                 .with("reason", "transfer")
-                .with("sip_refer-to", format!("<sip:{number}@127.0.0.1:5095>"));
+                .maybe("sip_contact", contact)
+                .with("sip_refer-to", format!("<sip:{number}@{SIP_ADDRESS}>"))
+                .with("sip_referred-by", format!("<sip:{diverter}@127.0.0.1>"));
             msg.channel = Some(peer);
             if dispatch(&job, &mut msg).await {
                 "call.execute".clone_into(&mut msg.name);

@@ -37,7 +37,17 @@ const DROP: [Handler; 7] = [
     ("conf", 60),
 ];
 
-const PROGRESS: [Handler; 8] = [
+const RINGING: [Handler; 7] = [
+    ("callfork", 20),
+    ("yrtp", 50),
+    ("cdrbuild", 50),
+    ("dumb", 100),
+    ("wave", 100),
+    ("sip", 100),
+    ("conf", 100),
+];
+
+const ANSWERED: [Handler; 8] = [
     ("callfork", 20),
     ("yrtp", 50),
     ("cdrbuild", 50),
@@ -106,9 +116,15 @@ pub(super) fn of(name: &str) -> &'static [Handler] {
     match name {
         "call.execute" => &EXECUTE,
         "call.drop" => &DROP,
-        "call.ringing" | "call.progress" | "call.answered" => &PROGRESS,
+        "call.ringing" | "call.progress" => &RINGING,
+        "call.answered" => &ANSWERED,
         "call.preroute" => &[("regexroute", 100)],
-        "call.route" => &[("cdrbuild", 50), ("fileinfo", 90), ("regexroute", 100)],
+        "call.route" => &[
+            ("cdrbuild", 50),
+            ("fileinfo", 90),
+            ("regexroute", 100),
+            ("sip", 100),
+        ],
         "call.update" => &[("cdrbuild", 50), ("sip", 100), ("fax", 110)],
         "call.conference" => &[("conf", 150)],
         "chan.masquerade" => &DRIVERS,

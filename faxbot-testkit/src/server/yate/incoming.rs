@@ -74,7 +74,6 @@ async fn call(world: Arc<World>, id: String, script: IncomingScript) {
     world.act(|state| state.cdr(&id, "update", None));
     if routed && !matches!(msg.retval.as_str(), "" | "-" | "error") {
         "call.execute".clone_into(&mut msg.name);
-        msg.clear("rtp_forward");
         msg.clear("handlers");
         let target = std::mem::take(&mut msg.retval);
         msg.set("callto", target);

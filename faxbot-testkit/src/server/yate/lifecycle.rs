@@ -51,7 +51,7 @@ impl State {
 }
 
 /// The engine stops. Orderly, `engine.halt` and the ends of all calls are told of; else nothing is.
-pub(super) fn stopping(state: &mut State, orderly: bool) {
+pub(super) fn stopping(world: &World, state: &mut State, orderly: bool) {
     if orderly {
         let mut halt = Msg::new("engine.halt");
         super::handlers::of("engine.halt")
@@ -61,26 +61,37 @@ pub(super) fn stopping(state: &mut State, orderly: bool) {
             });
         state.tell(&halt, false);
         for id in state.ids() {
-            let facts = |state: &mut State, with: fn(&mut super::channel::Channel)| {
-                if let Some(channel) = state.channel_mut(&id) {
-                    with(channel);
-                }
-            };
-            facts(state, |channel| {
-                channel.peer = None;
-                if channel.kind == Kind::Sip {
-                    "dropped".clone_into(&mut channel.status);
-                    channel.refusal = Some(503);
-                }
-            });
-            state.gone(&id, None);
+            state.stopped(&id);
         }
-        while let Some(msg) = state.next_queued() {
-            // No handler of a client is asked any more.
-            state.tell(&msg, false);
-        }
+        // No handler of a client is asked any more.
+        state.tell_queued(&world.config);
     }
     state.forget();
+}
+
+impl State {
+    /// A channel ends with the engine.
+    fn stopped(&mut self, id: &str) {
+        let Some(channel) = self.channel_mut(id) else {
+            return;
+        };
+        channel.peer = None;
+        if channel.kind != Kind::Dumb {
+            "dropped".clone_into(&mut channel.status);
+            channel.refusal = Some(503);
+            self.gone(id, None);
+            return;
+        }
+        // `engine.halt` itself becomes the end of a call that nobody else drops.
+        let mut msg = Msg::new("chan.hangup")
+            .all(channel.head().to_vec())
+            .with("nodename", NODE);
+        let state = channel.state();
+        msg.track("sip", 100);
+        self.later(msg.all(state));
+        self.cdr(id, "finalize", None);
+        self.take(id);
+    }
 }
 
 /// It listens again: another run, channel ids from 1.

@@ -66,8 +66,8 @@ fn play(world: &Arc<World>, id: &str, path: &str, msg: &Msg) {
 
 fn listen(world: &Arc<World>, id: &str, path: &str, msg: &Msg) {
     let most = msg.get("maxlen").and_then(|text| text.parse::<u64>().ok());
-    let media = begin(world, path, most);
-    replace(world, id, Some(media));
+    let media = (path != "-").then(|| begin(world, path, false, most));
+    replace(world, id, false, media);
     let full = most.map(|bytes| Duration::from_millis(bytes.saturating_mul(1000) / RATE));
     if let Some((notify, time)) = msg.some("notify").zip(full) {
         let (id, notify, path) = (id.to_owned(), notify.to_owned(), path.to_owned());
@@ -105,12 +105,13 @@ async fn recorded(world: Arc<World>, id: String, notify: String, path: String, t
     write_finished(&world);
 }
 
-fn begin(world: &Arc<World>, path: &str, most: Option<u64>) -> Media {
+fn begin(world: &Arc<World>, path: &str, of_call: bool, most: Option<u64>) -> Media {
     // The file is there at once; nobody asks whether that worked.
     let _made = world.config.paths.make_parent(path);
     let _made = sound::leave(&world.config.paths, path, Duration::ZERO);
     Media {
         path: path.to_owned(),
+        of_call,
         since: world.now(),
         most,
     }
@@ -127,19 +128,21 @@ pub(super) fn record(world: &Arc<World>, msg: &Msg) -> bool {
         return false;
     };
     let most = msg.get("maxlen").and_then(|text| text.parse().ok());
-    let media = (path != "-").then(|| begin(world, path, most));
-    replace(world, &id, media);
+    let media = (path != "-").then(|| begin(world, path, true, most));
+    replace(world, &id, true, media);
     true
 }
 
 /// What was recorded before ends.
-fn replace(world: &Arc<World>, id: &str, media: Option<Media>) {
+fn replace(world: &Arc<World>, id: &str, of_call: bool, media: Option<Media>) {
     world.change(|state| {
         let now = state.now();
         let Some(channel) = state.channel_mut(id) else {
             return;
         };
-        let old = std::mem::take(&mut channel.recordings);
+        let all = std::mem::take(&mut channel.recordings);
+        let (old, on): (Vec<_>, Vec<_>) = all.into_iter().partition(|it| it.of_call == of_call);
+        channel.recordings = on;
         channel.recordings.extend(media);
         let ended = old
             .into_iter()

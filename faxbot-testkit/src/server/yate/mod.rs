@@ -58,7 +58,7 @@ pub use super::{
     ReplyFault, SeenAction, SentMessage, Timings, Unmet,
 };
 use super::{Mock, MockBuilder};
-use world::World;
+pub use world::World;
 
 /// A mocked Yate. Dropping it ends all its connections and checks the expectations.
 ///

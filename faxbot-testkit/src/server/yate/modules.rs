@@ -26,8 +26,12 @@ pub(super) fn destination<'a>(module: &str, msg: &'a Msg) -> &'a str {
 
 /// Whether a module takes a message that the engine has queued. It only says so: what the message
 /// stands for has happened.
-pub(super) fn takes_event(state: &State, module: &str, msg: &Msg) -> bool {
+pub(super) fn takes_event(state: &State, module: &str, msg: &mut Msg) -> bool {
     match msg.name.as_str() {
+        "call.update" if module == "sip" => {
+            update(state, msg);
+            false
+        }
         "call.ringing" | "call.progress" | "call.answered" => {
             let target = destination(module, msg);
             // Nobody routes it on to a leg that the engine has called itself.
@@ -37,6 +41,15 @@ pub(super) fn takes_event(state: &State, module: &str, msg: &Msg) -> bool {
         }
         "chan.rtp" => true,
         _ => false,
+    }
+}
+
+/// The partner of a SIP leg that has changed is told, and has no call that it could change
+/// (recording `hold_by_phone_reinvite`).
+fn update(state: &State, msg: &mut Msg) {
+    let peer = destination("sip", msg);
+    if msg.get("id") != Some(peer) && state.channel(peer).is_some() {
+        msg.set("error", "nocall");
     }
 }
 
@@ -60,6 +73,10 @@ pub(super) async fn handle(world: &Arc<World>, module: &str, msg: &mut Msg) -> b
         ("chan.control", _) => status::control(world, module, msg),
         ("call.ringing" | "call.progress" | "call.answered", _) => {
             progress::by_client(world, module, msg)
+        }
+        ("call.update", "sip") => {
+            update(&world.lock(), msg);
+            false
         }
         ("engine.status", _) => status::run(world, module, msg),
         ("engine.command", "engine") => status::command(msg, world.config.fax),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{MockYate, MockYateBuilder, msg::Msg, world::World};
+use crate::server::base::matches;
 
 /// Where calls of our own go that no rule names: the gateway of this engine.
 const GATEWAY: &str = "127.0.0.1:5080";
@@ -32,14 +33,8 @@ impl MockYate {
 pub(super) fn run(world: &Arc<World>, msg: &mut Msg) -> bool {
     let called = msg.text("called");
     let state = world.lock();
-    let found = state
-        .routes
-        .iter()
-        .rev()
-        .find(|(number, _)| match number.strip_suffix('*') {
-            Some(start) => called.starts_with(start),
-            None => *number == called,
-        });
+    let mut rules = state.routes.iter().rev();
+    let found = rules.find(|(number, _)| matches(number, &called));
     let own = msg.get("module") != Some("sip") && !called.is_empty();
     let target = match found {
         Some((_, target)) => target.clone(),

@@ -178,7 +178,7 @@ impl Server for World {
     }
 
     fn stopping(&self, state: &mut State, orderly: bool, _restart: bool) {
-        lifecycle::stopping(state, orderly);
+        lifecycle::stopping(self, state, orderly);
     }
 
     fn started(self: &Arc<Self>) {

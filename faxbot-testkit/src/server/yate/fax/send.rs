@@ -105,6 +105,10 @@ pub(super) async fn to_own_fax(world: &Arc<World>, from: &str, to: &str) {
         if own.is_some() {
             finish(&mut state.received, received);
         }
+        if let Some(side) = state.side(to).filter(|_| own.is_none()) {
+            // They never came to agree on it.
+            side.ecm = false;
+        }
         let remote = name(&sender);
         state.fax_ends(to, Some(why), pages, remote.as_deref());
     });
