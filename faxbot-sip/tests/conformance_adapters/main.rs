@@ -3,11 +3,16 @@
 
 mod asterisk;
 mod env;
+mod freeswitch;
+mod yate;
 
 use std::process::ExitCode;
 
 use faxbot_testkit::conformance;
 
 fn main() -> ExitCode {
-    conformance::run(asterisk::cases())
+    let mut cases = asterisk::cases();
+    cases.extend(freeswitch::cases());
+    cases.extend(yate::cases());
+    conformance::run(cases)
 }

@@ -44,7 +44,7 @@ pub trait Server: Send + Sync + Sized + fmt::Debug + 'static {
     /// What it keeps of a client.
     type Client: Send;
     /// What its builder sets beside [`Shared`].
-    type Setup: Default + fmt::Debug;
+    type Setup: Default + fmt::Debug + Send;
 
     /// The name of the mock, for what it says of unmet expectations.
     const NAME: &'static str;

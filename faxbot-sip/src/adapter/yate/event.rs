@@ -5,7 +5,7 @@ use faxbot_core::{
     sip::{Causes, Disposition, SipEvent},
 };
 
-use super::{fax_end::FaxWords, state::Desk};
+use super::{fax_end::FaxWords, request::marked, state::Desk};
 use crate::{
     adapter::{
         books::{Leg, Report, Sign},
@@ -45,6 +45,12 @@ impl Desk {
             self.paths.remove(&*text("address"));
             return self.is_ours(id, &channel, now);
         }
+        if message.is("chan.startup")
+            && self.leg(&channel).is_none()
+            && let Some(out) = self.starts(&channel, &text("address"), &text("targetid"), now)
+        {
+            return out;
+        }
         match self.leg(&channel) {
             Some(Leg::Own(id)) => self.own_told(id, &message, now),
             Some(Leg::Other(id)) => self.other_told(id, &channel, &message, now),
@@ -60,6 +66,26 @@ impl Desk {
                 self.stray(&channel, frame);
                 Vec::new()
             }
+        }
+    }
+
+    /// A channel begins: our end of a call is named by its address, the far end by ours. The answer to
+    /// the request says the same; whichever comes first.
+    pub(super) fn starts(
+        &mut self,
+        channel: &str,
+        address: &str,
+        target: &str,
+        now: Now,
+    ) -> Option<Vec<SipEvent>> {
+        if let Some(id) = marked(address).filter(|id| self.lines.contains_key(id)) {
+            return Some(self.is_other(id, channel, now));
+        }
+        match self.leg(target) {
+            Some(Leg::Other(id)) if self.own_channel(id).is_none() => {
+                Some(self.is_ours(id, channel, now))
+            }
+            _ => None,
         }
     }
 

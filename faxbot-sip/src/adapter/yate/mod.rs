@@ -32,6 +32,7 @@ mod connect;
 mod core;
 mod event;
 mod fax_end;
+mod lookup;
 mod place;
 mod request;
 mod run;
@@ -53,7 +54,7 @@ use faxbot_core::{
     sip::{
         AdapterKind, Call, CallRecord, CallRequest, CallStatus, Capabilities, Capability,
         Connection, Drained, EventPath, HangupOutcome, Health, HistoryQuery, Lookup, SipAdapter,
-        SipEvent, Snapshot, SupportedVersions, UnknownReason,
+        SipEvent, Snapshot, SupportedVersions,
     },
 };
 use serde_json::Value;
@@ -65,7 +66,6 @@ use crate::{
     adapter::{
         hub::{Book as _, call_span},
         life::Life,
-        lookup,
     },
     driver::Connect,
 };
@@ -166,18 +166,13 @@ impl SipAdapter for YateAdapter {
     }
 
     async fn get_status(&self, call: &CallRef) -> Result<CallStatus> {
-        lookup::status(self.core.hub.state().books.calls(), call)
+        crate::adapter::lookup::status(self.core.hub.state().books.calls(), call)
     }
 
     async fn lookup(&self, call: &CallRef) -> Result<Lookup> {
-        if let Some(known) = lookup::in_books(self.core.hub.state().books.calls(), call) {
-            return Ok(known);
-        }
-        self.server("lookup")?;
-        Ok(Lookup::Unknown(match call.id {
-            Some(_) => UnknownReason::NotKept,
-            None => UnknownReason::NotOurs,
-        }))
+        lookup::lookup(&self.core, self.server("lookup"), call)
+            .instrument(self.span(call.id))
+            .await
     }
 
     async fn release(&self, _call: &CallRef) -> Result<()> {

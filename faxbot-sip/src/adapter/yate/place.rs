@@ -4,7 +4,7 @@ use faxbot_core::{
     Effect, Error, ErrorKind, Private, Result,
     fax::{FaxCall, FaxRequest},
     id::{CallId, CallRef},
-    sip::{Call, CallRequest, CallState, Capability, Direction, HangupOutcome},
+    sip::{Call, CallRequest, CallState, Capability, Direction, HangupOutcome, Lookup},
     task::blocking,
 };
 
@@ -191,12 +191,22 @@ pub(super) async fn hang_up(
             Ok(HangupOutcome::Requested)
         }
         ((None, false), _) => {
-            // Channels have names of the server's, which only our books lead to.
-            let error = Error::new(ErrorKind::NotFound, "hangup", "no such call in the books");
-            Err(match call.id {
-                Some(id) => error.with_call_id(id),
-                None => error,
-            })
+            // Channels have names of the server's: one of another process is found by its address.
+            let server = server?;
+            let found = super::lookup::lookup(core, Ok(server.clone()), call).await?;
+            let channel = match &found {
+                Lookup::Live(status) => status.channels.first(),
+                _ => None,
+            };
+            let Some(channel) = channel else {
+                let error = Error::new(ErrorKind::NotFound, "hangup", "no such call");
+                return Err(match call.id {
+                    Some(id) => error.with_call_id(id),
+                    None => error,
+                });
+            };
+            server.hang_up(channel.expose(), HANGUP).await?;
+            Ok(HangupOutcome::Requested)
         }
     }
 }

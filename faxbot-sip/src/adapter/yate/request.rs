@@ -6,17 +6,40 @@ use faxbot_core::{
     Error, ErrorKind, Result,
     address::{Address, FaxTarget},
     fax::{FaxRequest, T38Mode},
+    id::CallId,
     sip::{CallOptions, CallPlan, CallRequest, OnAnswer},
 };
+use uuid::Uuid;
 
 use super::{
     config::YateConfig,
     server::{message, refused},
 };
-use crate::{adapter::sip_headers, protocol::yate::Command};
+use crate::{
+    adapter::sip_headers,
+    protocol::{guard, yate::Command},
+};
 
 /// What a fax may take beside its time-out before Yate itself ends the call: our own limit comes first.
 const LIMIT_GRACE: Duration = Duration::from_secs(30);
+
+/// Begins the address of a `dumb` channel of ours: it shows in its status, so that another process, or
+/// this one after a lost answer, finds the call (observed on Yate 6.4).
+const MARK: &str = "faxbot-";
+
+/// The address of our end of a call.
+pub(super) fn mark(id: CallId) -> String {
+    format!("{MARK}{}", id.as_uuid())
+}
+
+/// The call that an address is our end of.
+pub(super) fn marked(address: &str) -> Option<CallId> {
+    let uuid = address.strip_prefix(MARK)?;
+    (uuid.len() == 36)
+        .then(|| Uuid::try_parse(uuid).ok())
+        .flatten()
+        .map(CallId::from_uuid)
+}
 
 /// The target of a `dumb` channel whose far end is named by `direct`: it has to be there, and is not
 /// called (recording `sip_out_bad_requests`).
@@ -101,7 +124,8 @@ pub(super) fn make_call(config: &YateConfig, request: &CallRequest) -> Result<Co
     };
     let options = &request.options;
     let target = target(config, to, OPERATION)?;
-    let command = message("call.execute", &[("callto", "dumb/")], OPERATION)?;
+    let callto = format!("dumb/{}", mark(request.id));
+    let command = message("call.execute", &[("callto", &callto)], OPERATION)?;
     let mut command = target.add(command, OPERATION)?;
     command = param(command, "maxcall", &millis(options.timeout), OPERATION)?;
     if let Some(limit) = options.max_duration {
@@ -122,6 +146,10 @@ fn caller(mut command: Command, options: &CallOptions, operation: &'static str) 
         command = param(command, &format!("osip_{name}"), value, operation)?;
     }
     for (name, value) in &options.variables {
+        guard::name(name.as_bytes()).map_err(|source| {
+            let message = "the name of a variable has letters, digits and punctuation of ASCII only";
+            Error::new(ErrorKind::InvalidRequest, operation, message).with_source(source)
+        })?;
         let lower = name.to_ascii_lowercase();
         if OWN.contains(&lower.as_str()) || lower.starts_with("osip_") {
             let message = "this parameter is set by the adapter";

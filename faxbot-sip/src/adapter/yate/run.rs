@@ -75,7 +75,7 @@ async fn check(core: &Core, server: &Server, id: CallId) {
     // A check that fails is due again by itself.
     if let Ok(list) = server.channels("lookup").await {
         core.hub
-            .events(|state, now| state.books.listed(&list, &asked, now));
+            .events(|state, now| state.books.in_list(&list, &asked, now));
     }
 }
 
@@ -117,9 +117,9 @@ async fn prepare(core: &Core, server: &Server) -> Result<()> {
     let ours = core.hub.state().books.live();
     let list = server.channels(CONNECT).await?;
     core.hub
-        .events(|state, now| state.books.listed(&list, &ours, now));
+        .events(|state, now| state.books.in_list(&list, &ours, now));
     // Pages of a fax whose process is gone: nobody follows it, but Yate may still send it.
-    if list.iter().all(|leg| !leg.native.starts_with("fax/")) {
+    if list.iter().all(|it| !it.leg.native.starts_with("fax/")) {
         let keep = core.hub.state().books.live().into_iter().collect();
         spool::tidy(&core.hub, core.spool.as_ref(), keep).await;
     }

@@ -76,8 +76,8 @@ impl Server {
     }
 
     /// The channels that are up, and who is joined with whom.
-    pub(super) async fn channels(&self, operation: &'static str) -> Result<Vec<LiveLeg>> {
-        let mut legs = Vec::new();
+    pub(super) async fn channels(&self, operation: &'static str) -> Result<Vec<Channel>> {
+        let mut channels = Vec::new();
         for module in CHANNELS {
             let command = message("engine.status", &[("module", module)], operation)?;
             // The answer may say `false` and still be filled (recording `engine_timer_and_status`).
@@ -87,15 +87,11 @@ impl Server {
             };
             let retval = answer.retval();
             for module in status::modules(&retval) {
-                legs.extend(
-                    module
-                        .items()
-                        .filter(|item| item.id().contains('/'))
-                        .map(leg),
-                );
+                let items = module.items().filter(|item| item.id().contains('/'));
+                channels.extend(items.map(channel));
             }
         }
-        Ok(legs)
+        Ok(channels)
     }
 
     /// Hangs a channel up; `NotFound` when there is none. Never without an id: that would end every
@@ -121,19 +117,37 @@ impl Server {
     }
 }
 
-/// `Status|Address|Peer` of a channel.
-fn leg(item: status::Item<'_>) -> LiveLeg {
+/// A channel in the status of its module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Channel {
+    pub(super) leg: LiveLeg,
+    /// Where it calls, or what it reads: of a channel that we began, what we wrote there.
+    pub(super) address: String,
+}
+
+/// `Status|Address|Peer` of a channel. The address is what stands between: it may hold a `|`.
+fn channel(item: status::Item<'_>) -> Channel {
     let sign = match item.field(0) {
         Some("answered" | "connected") => Sign::Up,
         Some("ringing" | "progressing") => Sign::Ringing,
         _ => Sign::Dialing,
     };
-    let peer = item.field(2).filter(|peer| !peer.is_empty());
-    LiveLeg {
-        native: item.id().to_owned(),
-        sign,
-        joined: peer.map(str::to_owned),
+    let fields: Vec<&str> = item.fields().collect();
+    let peer = fields.last().filter(|peer| fields.len() > 2 && !peer.is_empty());
+    let address = fields.get(1..fields.len().saturating_sub(1));
+    Channel {
+        leg: LiveLeg {
+            native: item.id().to_owned(),
+            sign,
+            joined: peer.map(|&peer| peer.to_owned()),
+        },
+        address: address.unwrap_or_default().join("|"),
     }
+}
+
+/// The channels as the books want them.
+pub(super) fn live_legs(channels: &[Channel]) -> Vec<LiveLeg> {
+    channels.iter().map(|channel| channel.leg.clone()).collect()
 }
 
 /// A message to the engine, checked.

@@ -13,7 +13,11 @@ use faxbot_core::{
     sip::{AdapterKind, CallRecord, HistoryQuery, SipEvent, Snapshot},
 };
 
-use super::abilities::Abilities;
+use super::{
+    abilities::Abilities,
+    request::marked,
+    server::{Channel, live_legs},
+};
 use crate::{
     adapter::{
         books::{Books, Leg, Sign, Todo},
@@ -125,6 +129,36 @@ impl Desk {
         for (_, frame) in ours {
             out.extend(self.told(&frame, now));
         }
+        out
+    }
+
+    /// The list of the engine's channels: those of calls whose answer was lost are found by what we
+    /// wrote into their address.
+    pub(super) fn in_list(
+        &mut self,
+        list: &[Channel],
+        asked: &[CallId],
+        now: Now,
+    ) -> Vec<SipEvent> {
+        let mut out = Vec::new();
+        for channel in list {
+            let native = &channel.leg.native;
+            if self.books.leg(native).is_some() {
+                continue;
+            }
+            if let Some(&id) = self.paths.get(&channel.address) {
+                self.paths.remove(&channel.address);
+                out.extend(self.is_ours(id, native, now));
+            } else if let Some(id) = marked(&channel.address)
+                && self.books.lines.contains_key(&id)
+            {
+                out.extend(self.is_other(id, native, now));
+                if let (None, Some(far)) = (self.books.own_channel(id), &channel.leg.joined) {
+                    out.extend(self.is_ours(id, far, now));
+                }
+            }
+        }
+        out.extend(self.books.listed(&live_legs(list), asked, now));
         out
     }
 

@@ -7,8 +7,8 @@
 //! checked by [`Mock::finish`] and on drop.
 //!
 //! An action has the name of its API command (`originate`, `uuid_kill`), or else that of the
-//! command (`event`, `sendmsg`); its headers are `Command` (`api`, `bgapi`, ...), `Argument`, those
-//! that came with it, and `Body`.
+//! command (`event`, `sendmsg`); its headers are `Command` (`api`, `bgapi`, ...), `Api-Command`,
+//! `Argument`, those that came with it, and `Body`.
 //!
 //! ```
 //! use faxbot_testkit::server::freeswitch::{CallScript, MockFreeSwitch};
@@ -63,7 +63,7 @@ pub use super::{
     ReplyFault, SeenAction, SentMessage, Timings, Unmet,
 };
 use super::{Mock, MockBuilder};
-use world::World;
+pub use world::World;
 
 /// A mocked FreeSWITCH. Dropping it ends all its connections and checks the expectations.
 pub type MockFreeSwitch = Mock<World>;

@@ -1,0 +1,60 @@
+//! What became of a call: our books, and the channels that are up. Yate keeps nothing of a call that is
+//! over.
+
+use faxbot_core::{
+    Result,
+    id::CallRef,
+    sip::{CallState, CallStatus, Direction, Lookup, UnknownReason},
+};
+
+use super::{
+    core::Core,
+    request::mark,
+    server::{Channel, Server},
+};
+use crate::adapter::{books::Sign, hub::Book as _, lookup};
+
+/// Everything that can be known.
+pub(super) async fn lookup(core: &Core, server: Result<Server>, call: &CallRef) -> Result<Lookup> {
+    if let Some(known) = lookup::in_books(core.hub.state().books.calls(), call) {
+        return Ok(known);
+    }
+    let list = server?.channels("lookup").await?;
+    let Some(id) = call.id else {
+        let wanted = call.native.as_deref().unwrap_or_default();
+        let found = list.iter().find(|channel| channel.leg.native == wanted);
+        return Ok(match found {
+            Some(channel) => Lookup::Live(live(core, call, &[channel])),
+            None => Lookup::Unknown(UnknownReason::NotOurs),
+        });
+    };
+    let mark = mark(id);
+    let pages = core.spool.as_ref().map(|spool| spool.file(id).remote);
+    let near = list.iter().find(|channel| {
+        channel.address == mark || pages.as_ref().is_some_and(|pages| channel.address == *pages)
+    });
+    let Some(near) = near else {
+        return Ok(Lookup::Unknown(UnknownReason::NotKept));
+    };
+    let far = near.leg.joined.as_ref();
+    let far = far.and_then(|far| list.iter().find(|channel| channel.leg.native == *far));
+    Ok(Lookup::Live(match far {
+        Some(far) => live(core, call, &[far, near]),
+        None => live(core, call, &[near]),
+    }))
+}
+
+fn live(core: &Core, call: &CallRef, channels: &[&Channel]) -> CallStatus {
+    let state = match channels.first().map(|channel| channel.leg.sign) {
+        Some(Sign::Up) => CallState::Connected,
+        Some(Sign::Ringing) => CallState::Ringing,
+        _ => CallState::Dialing,
+    };
+    let started = call
+        .requested_at
+        .unwrap_or_else(|| core.hub.clock.timestamp());
+    let mut status = CallStatus::new(call.id, state, Direction::Outbound, started);
+    let names = channels.iter().map(|channel| channel.leg.native.clone().into());
+    status.channels.extend(names);
+    status
+}
