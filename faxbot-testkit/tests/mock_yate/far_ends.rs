@@ -136,3 +136,39 @@ async fn a_call_is_recorded_to_a_file_as_long_as_it_took() {
     let file = std::fs::read(folder.path().join("1.wav")).unwrap();
     assert_eq!(file.len(), 44 + 2 * 16_000);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_dumb_channel_has_the_address_that_it_was_given() {
+    let mock = MockYate::builder().in_memory().start().await.unwrap();
+    let mut client = Client::connect(&mock);
+    client.send("%%>watch:call.answered").await;
+    client
+        .send("%%>message:c:0:call.execute::callto=dumb/mark-7:target=1:direct=sip/sip%z1@h")
+        .await;
+    client.until("%%<message:c:true:").await;
+    client.until("call.answered").await;
+    client
+        .send("%%>message:s:0:engine.status::module=dumb")
+        .await;
+    let status = client.until("%%<message:s:true:").await;
+    assert!(
+        status.contains(";dumb/1=answered|mark-7|sip/1%M%J"),
+        "{status}"
+    );
+    client
+        .send("%%>message:t:0:engine.status::module=dumb/1")
+        .await;
+    let status = client.until("%%<message:t:true:").await;
+    assert!(
+        status.contains("name=dumb/1,type=channel;module=dumb,peerid=sip/1,"),
+        "{status}"
+    );
+    client.send("%%>message:l:0:chan.locate::id=sip/1").await;
+    client
+        .until("%%<message:l:true:chan.locate::id=sip/1:")
+        .await;
+    // The drivers drop everything, and the engine goes on.
+    client.send("%%>message:h:0:engine.halt:").await;
+    client.until("%%<message:h:false:engine.halt:").await;
+    assert!(mock.channels().is_empty());
+}

@@ -26,7 +26,6 @@ pub(super) fn join(world: &Arc<World>, from: &str, target: &str, msg: &mut Msg) 
         state.cdr(from, "update", None);
         (id, users)
     });
-    super::hangup::answered_by_sound(world, from);
     msg.set("peerid", id);
     msg.set("room", target);
     msg.set("newroom", (users == 1).to_string());

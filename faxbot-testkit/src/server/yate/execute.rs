@@ -7,7 +7,7 @@ use super::{
     channel::{Channel, Kind},
     conference,
     dispatch::dispatch,
-    fax, hangup, leg,
+    fax, leg,
     msg::Msg,
     sip,
     world::{State, World},
@@ -48,13 +48,15 @@ async fn dumb(world: &Arc<World>, msg: &mut Msg) -> bool {
     let Some(target) = msg.some("target").map(str::to_owned) else {
         return false;
     };
+    // Whatever stands behind the slash is the address of the channel, and shows in its status.
+    let address = msg.text("callto").split_off("dumb/".len());
+    let caller = msg.some("caller").map(str::to_owned);
+    let caller = caller.unwrap_or_else(|| format!("dumb/{address}"));
     let id = world.change(|state| {
         let mut channel = state.make(Kind::Dumb, true);
         channel.bill = Some(state.next_bill());
+        channel.address = Some(address).filter(|address| !address.is_empty());
         let id = state.add(channel);
-        let caller = msg
-            .some("caller")
-            .map_or_else(|| "dumb/".to_owned(), str::to_owned);
         let mut own = Vec::new();
         let names = msg.get("copyparams").unwrap_or_default().split(',');
         for name in names.map(str::trim).filter(|name| !name.is_empty()) {
@@ -70,7 +72,7 @@ async fn dumb(world: &Arc<World>, msg: &mut Msg) -> bool {
     let mut inner = Msg::new("call.route")
         .with("driver", "dumb")
         .with("id", id.clone())
-        .with("caller", msg.some("caller").unwrap_or("dumb/"))
+        .with("caller", caller)
         .with("called", target);
     for name in ["callername", "maxcall", "timeout"] {
         inner.copy(msg, name);
@@ -80,7 +82,7 @@ async fn dumb(world: &Arc<World>, msg: &mut Msg) -> bool {
     }
     inner.channel = Some(id.clone());
     if connect_to(world, msg, &mut inner).await {
-        world.change(|state| state.limits(&id, &inner));
+        world.change(|state| state.accepted(&id, &inner));
         for name in ["id", "peerid", "targetid"] {
             msg.copy(&inner, name);
         }
@@ -174,8 +176,10 @@ fn to_sip(world: &Arc<World>, from: &str, target: &str, msg: &mut Msg) -> bool {
 
 /// The call waits at a `dumb/N` for what a client does with it.
 fn to_dumb(world: &Arc<World>, from: &str, msg: &mut Msg) -> bool {
+    let address = msg.text("callto").split_off("dumb/".len());
     let id = world.change(|state| {
         let mut channel = state.make(Kind::Dumb, false);
+        channel.address = Some(address).filter(|address| !address.is_empty());
         channel.target = Some(from.to_owned());
         let id = state.add(channel);
         let mut own = Vec::new();
@@ -199,7 +203,7 @@ fn to_dumb(world: &Arc<World>, from: &str, msg: &mut Msg) -> bool {
     true
 }
 
-/// The call hears a tone, a file or music. That answers it, without a word.
+/// The call hears a tone, a file or music.
 fn to_sound(world: &Arc<World>, from: &str, kind: Kind, target: &str, msg: &mut Msg) -> bool {
     let rest = target.split_once('/').map_or("", |(_, rest)| rest);
     let address = match kind {
@@ -223,7 +227,6 @@ fn to_sound(world: &Arc<World>, from: &str, kind: Kind, target: &str, msg: &mut 
         id
     });
     msg.set("peerid", id);
-    hangup::answered_by_sound(world, from);
     true
 }
 
@@ -248,9 +251,33 @@ impl State {
                 .filter(|_| ms > 0)
         };
         if let Some(channel) = self.channel_mut(id) {
-            let rings_on = channel.answered;
-            channel.answer_by = at("maxcall").filter(|_| !rings_on);
+            let answered = channel.answered;
+            channel.answer_by = at("maxcall").filter(|_| !answered);
             channel.over_at = at("timeout");
+        }
+    }
+
+    /// A call that came to the engine has found its partner. One that names no target is answered
+    /// at once, unless the message says otherwise (`Channel::callAccept` in `engine/Channel.cpp`).
+    pub(super) fn accepted(&mut self, id: &str, msg: &Msg) {
+        self.limits(id, msg);
+        let Some(channel) = self.channel_mut(id).filter(|channel| !channel.answered) else {
+            return;
+        };
+        let is_sip = channel.kind == Kind::Sip;
+        let no_target = msg.some("targetid").is_none() && msg.get("autoanswer").is_none();
+        if msg.flag("autoanswer") || no_target {
+            channel.answered = true;
+            channel.answer_by = None;
+            "answered".clone_into(&mut channel.status);
+        } else if msg.flag("autoring") && is_sip {
+            "ringing".clone_into(&mut channel.status);
+            channel.response = Some((180, sip::phrase(180).to_owned()));
+        } else {
+            return;
+        }
+        if is_sip {
+            self.updated(id, "cdrbuild", &[]);
         }
     }
 
@@ -289,7 +316,8 @@ impl State {
             }
         }
         for id in order {
-            let Some(channel) = self.channel(id) else {
+            // Music is no channel of a driver, and nothing is told of it.
+            let Some(channel) = self.channel(id).filter(|it| it.kind != Kind::Moh) else {
                 continue;
             };
             let msg = Msg::new("chan.connected")

@@ -127,6 +127,14 @@ pub(super) fn of(name: &str) -> &'static [Handler] {
         ],
         "call.update" => &[("cdrbuild", 50), ("sip", 100), ("fax", 110)],
         "call.conference" => &[("conf", 150)],
+        "chan.locate" => &[
+            ("tone", 40),
+            ("dumb", 40),
+            ("wave", 40),
+            ("sip", 40),
+            ("fax", 40),
+            ("conf", 40),
+        ],
         "chan.masquerade" => &DRIVERS,
         "chan.attach" => &[
             ("yrtp", 100),

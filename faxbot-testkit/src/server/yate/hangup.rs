@@ -53,25 +53,6 @@ pub(super) fn by_far_end(world: &Arc<World>, id: &str, response: (u16, &str)) {
     world.act(|state| state.far_end_ends(id, response));
 }
 
-/// A tone, a file or music answers a call that came in. No `call.answered` says so, and the
-/// channel of a module that called counts as answered without one (recordings
-/// `sip_in_route_installed`, `originate_tone`).
-pub(super) fn answered_by_sound(world: &Arc<World>, id: &str) {
-    world.change(|state| {
-        let Some(channel) = state.channel_mut(id).filter(|channel| !channel.answered) else {
-            return;
-        };
-        channel.answered = true;
-        channel.answer_by = None;
-        if channel.kind != Kind::Dumb {
-            "answered".clone_into(&mut channel.status);
-        }
-        if channel.kind == Kind::Sip {
-            state.updated(id, "cdrbuild", &[]);
-        }
-    });
-}
-
 impl State {
     pub(super) fn drop_channel(&mut self, id: &str, reason: Option<&str>) {
         self.rtp(id, "terminated");
@@ -82,18 +63,16 @@ impl State {
         let mut said = None;
         if let Some(channel) = self.channel_mut(id) {
             reason.unwrap_or("dropped").clone_into(&mut channel.status);
-            if channel.kind == Kind::Sip && !channel.answered {
-                let word = if channel.incoming {
-                    reason.unwrap_or("noanswer")
-                } else {
-                    "Request Terminated"
-                };
-                channel.refusal = Some(sip::status(word).unwrap_or(480));
-                said = Some(sip::reason(word));
+            if channel.kind == Kind::Sip {
+                // A word that stands for a status is said; else a call that rings is cancelled.
+                let status = reason.and_then(sip::status);
+                channel.refusal = Some(status.unwrap_or(487));
+                let cancelled = (!channel.answered).then_some(487);
+                said = status.or(cancelled).map(sip::phrase);
             }
         }
-        self.hangup_message(id, said.as_deref(), false);
-        self.finalize(id, said.as_deref());
+        self.hangup_message(id, said, false);
+        self.finalize(id, said);
         if let Some(peer) = peer {
             self.left_alone(&peer, reason, None);
         }
@@ -195,7 +174,7 @@ impl State {
         if channel.kind == Kind::Sip {
             channel.response = None;
             if channel.incoming && !channel.answered {
-                channel.refusal = Some(word.and_then(sip::status).unwrap_or(480));
+                channel.refusal = Some(word.and_then(sip::status).unwrap_or(487));
             }
         }
         let reason = word.filter(|_| channel.kind == Kind::Sip).map(sip::reason);
@@ -225,7 +204,7 @@ impl State {
         first: &[(String, String)],
         last: Option<(&str, &str)>,
     ) {
-        let Some(channel) = self.channel(id) else {
+        let Some(channel) = self.channel(id).filter(|it| it.kind != Kind::Moh) else {
             return;
         };
         let own = channel.fax.as_ref().is_some_and(|fax| fax.reason.is_some());

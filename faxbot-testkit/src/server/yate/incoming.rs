@@ -78,8 +78,7 @@ async fn call(world: Arc<World>, id: String, script: IncomingScript) {
         let target = std::mem::take(&mut msg.retval);
         msg.set("callto", target);
         if dispatch(&world, &mut msg).await {
-            let limits = msg.clone();
-            world.act(|state| state.limits(&id, &limits));
+            world.act(|state| state.accepted(&id, &msg));
             return;
         }
         routed = msg.some("error").is_some();

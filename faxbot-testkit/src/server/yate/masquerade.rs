@@ -28,6 +28,19 @@ pub(super) fn run(world: &Arc<World>, module: &str, msg: &mut Msg) {
     msg.channel = Some(id);
 }
 
+/// `chan.locate`: all that is known of a channel.
+pub(super) fn locate(world: &Arc<World>, module: &str, msg: &mut Msg) -> bool {
+    let state = world.lock();
+    let channel = state.channel(msg.get("id").unwrap_or_default());
+    let Some(channel) = channel.filter(|it| it.kind.module() == module) else {
+        return false;
+    };
+    for (name, value) in channel.complete() {
+        msg.set(&name, value);
+    }
+    true
+}
+
 /// Two channels are connected to each other; their partners are hung up.
 pub(super) fn connect(world: &Arc<World>, msg: &Msg) -> bool {
     let (from, to) = (msg.text("id"), msg.text("targetid"));

@@ -61,6 +61,12 @@ pub(super) async fn handle(world: &Arc<World>, module: &str, msg: &mut Msg) -> b
         }
         ("call.route", "regexroute") => route::run(world, msg),
         ("call.drop", _) => hangup::drop_call(world, module, msg),
+        ("chan.locate", _) => masquerade::locate(world, module, msg),
+        ("engine.halt", _) => {
+            // The drivers drop what they have; the engine itself goes on.
+            hangup::drop_call(world, module, &Msg::new("call.drop"));
+            false
+        }
         ("chan.masquerade", _) => {
             masquerade::run(world, module, msg);
             false

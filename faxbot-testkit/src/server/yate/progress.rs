@@ -133,8 +133,7 @@ pub(super) fn by_client(world: &Arc<World>, module: &str, msg: &Msg) -> bool {
         }
         if msg.name == "call.answered" {
             state.partner_answered(&target);
-            if let Some(channel) = state.channel_mut(&own).filter(|c| c.kind == Kind::Dumb) {
-                channel.answered = true;
+            if let Some(channel) = state.channel_mut(&own) {
                 "answered".clone_into(&mut channel.status);
             }
             state.updated(&target, "cdrbuild", &[]);

@@ -34,6 +34,9 @@ const LOADED: [&str; 17] = [
 /// SIP driver does not even then.
 pub(super) fn run(world: &Arc<World>, module: &str, msg: &mut Msg) -> bool {
     let wanted = msg.text("module");
+    if modules::prefix(&wanted) == module {
+        return of_channel(world, &wanted, msg);
+    }
     if !wanted.is_empty() && wanted != module {
         return false;
     }
@@ -42,6 +45,36 @@ pub(super) fn run(world: &Arc<World>, module: &str, msg: &mut Msg) -> bool {
     msg.retval.push_str(&line);
     msg.retval.push_str("\r\n");
     wanted == module && module != "sip"
+}
+
+/// The status of one channel (`Channel::msgStatus` in `engine/Channel.cpp`).
+fn of_channel(world: &Arc<World>, id: &str, msg: &mut Msg) -> bool {
+    let state = world.lock();
+    let Some(channel) = state.channel(id) else {
+        return false;
+    };
+    let peer = channel.peer.as_ref();
+    let peer = peer.map_or_else(String::new, |peer| format!(",peerid={peer}"));
+    let direction = if channel.incoming {
+        "incoming"
+    } else {
+        "outgoing"
+    };
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    msg.retval = format!(
+        "name={id},type=channel;module={}{peer},status={},direction={direction},answered={},\
+         targetid={},address={},billid={}\r\n",
+        channel.kind.module(),
+        channel.status,
+        channel.answered,
+        text(&channel.target),
+        text(&channel.address),
+        text(&channel.bill),
+    );
+    for (name, value) in channel.complete() {
+        msg.set(&name, value);
+    }
+    true
 }
 
 impl State {

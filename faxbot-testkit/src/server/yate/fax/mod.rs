@@ -147,9 +147,11 @@ pub(super) async fn originate(world: &Arc<World>, msg: &mut Msg) -> bool {
     inner.channel = Some(id.clone());
     if execute::connect_to(world, msg, &mut inner).await {
         // The answer has no id: the channel is known by its path.
-        msg.fault = inner.fault;
+        msg.fault = inner.fault.take();
         let begins = world.change(|state| {
-            state.limits(&id, msg);
+            inner.copy(msg, "maxcall");
+            inner.copy(msg, "timeout");
+            state.accepted(&id, &inner);
             let peer = state.channel(&id).and_then(|channel| channel.peer.clone());
             let kind = peer.and_then(|peer| Some(state.channel(&peer)?.kind));
             !matches!(kind, Some(Kind::Sip | Kind::Fax))
