@@ -2,16 +2,21 @@
 //!
 //! ```sh
 //! cargo run --example send_fax                                   # a mock Asterisk, nothing to install
-//! cargo run --example send_fax -- --to +493012345678 letter.pdf  # a real Asterisk, see below
+//! cargo run --example send_fax -- --server freeswitch            # a mock FreeSWITCH; yate as well
+//! cargo run --example send_fax -- --to +493012345678 letter.pdf  # a real server, see below
 //! ```
 //!
-//! The real one is named by the environment: `FAXBOT_AMI=ami://user:secret@host:5038`,
-//! `FAXBOT_DIAL` (`PJSIP/{number}@trunk`), `FAXBOT_SPOOL` and `FAXBOT_SPOOL_REMOTE` (one directory
-//! as we and as Asterisk see it). The exit status is 0 only on success; Ctrl-C hangs up.
+//! The real one is named by the environment: `FAXBOT_AMI=ami://user:secret@host:5038`, or with
+//! `--server freeswitch` `FAXBOT_ESL=esl://:ClueCon@host:8021`, or with `--server yate`
+//! `FAXBOT_YATE=yate://host:5039`; `FAXBOT_DIAL` (`PJSIP/{number}@trunk`, `sofia/gateway/x/{number}`),
+//! `FAXBOT_SPOOL` and `FAXBOT_SPOOL_REMOTE` (one directory as we and as the server see it). The exit
+//! status is 0 only on success; Ctrl-C hangs up.
 #![allow(
     clippy::print_stdout,
     reason = "an example talks to the person who runs it"
 )]
+
+mod servers;
 
 use std::{
     env,
@@ -34,9 +39,9 @@ use faxbot_providers::{
     document::{PngOptions, RenderConverter, pages_to_png},
     sip_fax::SipFaxPlugin,
 };
-use faxbot_sip::adapter::asterisk::{AsteriskAdapter, AsteriskConfig};
-use faxbot_testkit::server::asterisk::{CallScript, MockAsterisk, Timings};
 use serde_json::json;
+
+use servers::{Kind, Mock, Settings, wrong};
 
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/sample.pdf");
 
@@ -46,6 +51,7 @@ const REFRESH: Duration = Duration::from_millis(200);
 /// What the command line asks for.
 #[derive(Debug, PartialEq)]
 struct Arguments {
+    server: Kind,
     /// A real destination and a file; without them the mock gets the sample.
     real: Option<(String, PathBuf)>,
     /// Where the pages that the mock received go.
@@ -54,10 +60,11 @@ struct Arguments {
 
 impl Arguments {
     fn parse(mut words: impl Iterator<Item = String>) -> Result<Self> {
-        let wrong = |text: &str| Error::new(ErrorKind::InvalidRequest, "send_fax", text);
+        let mut server = Kind::default();
         let (mut to, mut file, mut out) = (None, None, PathBuf::from("target/send_fax"));
         while let Some(word) = words.next() {
             match word.as_str() {
+                "--server" => server = Kind::parse(&words.next().unwrap_or_default())?,
                 "--to" => {
                     to =
                         Some(words.next().ok_or_else(|| {
@@ -71,7 +78,9 @@ impl Arguments {
                         .into()
                 }
                 option if option.starts_with('-') => {
-                    return Err(wrong("usage: send_fax [--to TARGET FILE] [--out DIR]"));
+                    return Err(wrong(
+                        "usage: send_fax [--server asterisk|freeswitch|yate] [--to TARGET FILE] [--out DIR]",
+                    ));
                 }
                 _ => file = Some(PathBuf::from(word)),
             }
@@ -81,7 +90,7 @@ impl Arguments {
             (None, None) => None,
             _ => return Err(wrong("--to TARGET and FILE belong together")),
         };
-        Ok(Self { real, out })
+        Ok(Self { server, real, out })
     }
 }
 
@@ -97,7 +106,7 @@ async fn main() -> ExitCode {
         Err(error) => {
             eprintln!("{error}");
             if let Some(text) = error.native_text() {
-                eprintln!("asterisk said: {text}");
+                eprintln!("the server said: {text}");
             }
             ExitCode::FAILURE
         }
@@ -105,29 +114,28 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<JobStatus> {
-    match arguments.real {
-        Some((to, file)) => {
-            let adapter = AsteriskAdapter::new(config_from_environment()?);
-            adapter.connect().await?;
-            let ready = adapter.preflight().await?;
-            if !ready.is_ready() {
-                return Err(Error::new(
-                    ErrorKind::Config,
-                    "preflight",
-                    ready.to_string(),
-                ));
-            }
-            let status = send(Arc::new(adapter.clone()), &to, &file).await?;
-            adapter.disconnect(Duration::from_secs(5)).await?;
-            Ok(status)
-        }
-        None => with_mock(&arguments.out).await,
-    }
+    let kind = arguments.server;
+    let Some((to, file)) = arguments.real else {
+        return with_mock(kind, &arguments.out).await;
+    };
+    let settings = Settings::from_environment(kind).filter(|real| real.spool.is_some());
+    let settings = settings.ok_or_else(|| {
+        let text = format!(
+            "set {} and FAXBOT_SPOOL; the head of this example says how",
+            kind.variable()
+        );
+        Error::new(ErrorKind::Config, "send_fax", text)
+    })?;
+    let adapter = settings.adapter(kind)?;
+    adapter.connect().await?;
+    let status = send(Arc::clone(&adapter), &to, &file).await?;
+    adapter.disconnect(Duration::from_secs(5)).await?;
+    Ok(status)
 }
 
 /// The whole way, with a server in this process: real TCP, the real protocol, and the pages that
 /// arrived at the other end as pictures.
-async fn with_mock(out: &Path) -> Result<JobStatus> {
+async fn with_mock(kind: Kind, out: &Path) -> Result<JobStatus> {
     let io = |source: std::io::Error| {
         Error::new(
             ErrorKind::Io,
@@ -137,25 +145,13 @@ async fn with_mock(out: &Path) -> Result<JobStatus> {
         .with_source(source)
     };
     let spool = tempfile::tempdir().map_err(io)?;
-    let mock = MockAsterisk::builder()
-        .map_path("/var/spool/fax", spool.path())
-        .timings(
-            Timings::quick()
-                .ring(Duration::from_millis(600))
-                .negotiation(Duration::from_secs(1))
-                .page(Duration::from_secs(1)),
-        )
-        .on_dial("*", CallScript::answer())
-        .start()
-        .await
-        .map_err(io)?;
-    println!("a mock Asterisk listens on {}", mock.address());
+    let mock = Mock::start(kind, spool.path()).await.map_err(io)?;
+    println!("a mock of {} is up", kind.name());
 
-    let config = AsteriskConfig::from_url(&format!("{}?fax_poll=250ms", mock.url()))?;
-    let adapter = AsteriskAdapter::new(config.with_spool(spool.path(), "/var/spool/fax"));
+    let adapter = mock.settings(spool.path()).adapter(kind)?;
     adapter.connect().await?;
     // A number that is never given to anybody (reserved for fiction).
-    let status = send(Arc::new(adapter.clone()), "+12025550147", Path::new(SAMPLE)).await?;
+    let status = send(Arc::clone(&adapter), "+12025550147", Path::new(SAMPLE)).await?;
     adapter.disconnect(Duration::from_secs(5)).await?;
 
     for fax in mock.received_faxes() {
@@ -332,25 +328,6 @@ impl Screen {
     }
 }
 
-fn config_from_environment() -> Result<AsteriskConfig> {
-    let get = |name: &str| {
-        env::var(name).map_err(|_| {
-            Error::new(
-                ErrorKind::Config,
-                "send_fax",
-                format!("set {name}; the head of this example says how"),
-            )
-        })
-    };
-    let mut config = AsteriskConfig::from_url(&get("FAXBOT_AMI")?)?;
-    if let Ok(dial) = env::var("FAXBOT_DIAL") {
-        config = config.with_dial(dial.parse()?);
-    }
-    let spool = get("FAXBOT_SPOOL")?;
-    let remote = env::var("FAXBOT_SPOOL_REMOTE").unwrap_or_else(|_| spool.clone());
-    Ok(config.with_spool(spool, remote))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -369,13 +346,25 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn the_sample_arrives_at_the_mock_page_by_page() {
-        let out = tempfile::tempdir().unwrap();
-        let status = with_mock(out.path()).await.unwrap();
-        assert_eq!(status, JobStatus::Success);
-        for page in ["page-001.png", "page-002.png", "page-003.png"] {
-            assert!(out.path().join(page).exists(), "{page}");
+    #[test]
+    fn each_server_has_its_name() {
+        for kind in Kind::ALL {
+            assert_eq!(parse(&["--server", kind.name()]).unwrap().server, kind);
         }
+        assert!(parse(&["--server", "exchange"]).is_err());
+    }
+
+    #[tokio::test]
+    async fn the_sample_arrives_at_each_mock_page_by_page() {
+        let sent = Kind::ALL.map(|kind| async move {
+            let out = tempfile::tempdir().unwrap();
+            let status = with_mock(kind, out.path()).await.unwrap();
+            assert_eq!(status, JobStatus::Success, "{kind:?}");
+            for page in ["page-001.png", "page-002.png", "page-003.png"] {
+                assert!(out.path().join(page).exists(), "{kind:?}: {page}");
+            }
+        });
+        let [asterisk, freeswitch, yate] = sent;
+        tokio::join!(asterisk, freeswitch, yate);
     }
 }

@@ -1,50 +1,49 @@
-//! Shows what happens at an Asterisk, the server's own events included.
+//! Shows what happens at a server, its own events included.
 //!
-//! `FAXBOT_AMI` names a real one; without it a mock places a call of its own. Ctrl-C ends it.
+//! `FAXBOT_AMI`, `FAXBOT_ESL` or `FAXBOT_YATE` name a real one; without them a mock places a call of its
+//! own (`--server asterisk`, `freeswitch` or `yate`). Ctrl-C ends it.
 #![allow(
     clippy::print_stdout,
     reason = "an example talks to the person who runs it"
 )]
 
+mod servers;
+
 use std::{env, time::Duration};
 
 use faxbot_core::{
-    Result,
     event::{EventStream, Stamped},
-    sip::{CallRequest, SipAdapter, SipEvent},
+    sip::{CallRequest, SipEvent},
 };
-use faxbot_sip::adapter::asterisk::{AsteriskAdapter, AsteriskConfig, RawEvents};
-use faxbot_testkit::server::asterisk::MockAsterisk;
+use servers::{Kind, Mock, Settings};
 
 #[tokio::main]
 async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
-    let mock = MockAsterisk::builder().start().await?;
-    let real = env::var("FAXBOT_AMI").ok();
-    let asterisk = watched(real.as_deref().unwrap_or(&mock.url()))?;
-    let events = asterisk.subscribe();
-    asterisk.connect().await?;
-    if real.is_none() {
-        asterisk
-            .make_call(CallRequest::dial("700".parse()?))
-            .await?;
+    let words: Vec<String> = env::args().collect();
+    let kind = Kind::chosen(&words)?;
+    let spool = tempfile::tempdir()?;
+    let mock = Mock::start(kind, spool.path()).await?;
+    let real = Settings::from_environment(kind);
+    let is_real = real.is_some();
+    let mut settings = real.unwrap_or_else(|| mock.settings(spool.path()));
+    settings.raw_events = true;
+    let server = settings.adapter(kind)?;
+    let events = server.subscribe();
+    server.connect().await?;
+    if !is_real {
+        server.make_call(CallRequest::dial("700".parse()?)).await?;
     }
-    let quiet = if real.is_none() {
-        Duration::from_secs(1)
-    } else {
+    let quiet = if is_real {
         Duration::MAX
+    } else {
+        Duration::from_secs(1)
     };
     tokio::select! {
         seen = watch(events, quiet) => println!("{seen} events"),
         _ = tokio::signal::ctrl_c() => {}
     }
-    asterisk.disconnect(Duration::from_secs(5)).await?;
+    server.disconnect(Duration::from_secs(5)).await?;
     Ok(())
-}
-
-fn watched(url: &str) -> Result<AsteriskAdapter> {
-    let mut config = AsteriskConfig::from_url(url)?;
-    config.raw_events = RawEvents::All;
-    Ok(AsteriskAdapter::new(config))
 }
 
 /// Prints events until there was none for so long; answers how many there were.
@@ -58,7 +57,7 @@ async fn watch(mut events: EventStream<SipEvent>, quiet: Duration) -> usize {
                 at,
                 event: SipEvent::Raw(raw),
                 ..
-            }) => println!("{seq:>4} {at} asterisk: {}", raw.name),
+            }) => println!("{seq:>4} {at} the server: {}", raw.name),
             Ok(Stamped { seq, at, event, .. }) => println!("{seq:>4} {at} {event:?}"),
             Err(lagged) => println!("      {} events missed: read faster", lagged.missed),
         }
@@ -72,15 +71,21 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_call_shows_in_the_servers_events_and_in_ours() {
-        let mock = MockAsterisk::builder().start().await.unwrap();
-        let asterisk = watched(&mock.url()).unwrap();
-        let events = asterisk.subscribe();
-        asterisk.connect().await.unwrap();
-        asterisk
-            .make_call(CallRequest::dial("700".parse().unwrap()))
-            .await
-            .unwrap();
-        assert!(watch(events, Duration::from_millis(500)).await > 5);
+    async fn a_call_shows_in_each_servers_events_and_in_ours() {
+        for kind in Kind::ALL {
+            let spool = tempfile::tempdir().unwrap();
+            let mock = Mock::start(kind, spool.path()).await.unwrap();
+            let mut settings = mock.settings(spool.path());
+            settings.raw_events = true;
+            let server = settings.adapter(kind).unwrap();
+            let events = server.subscribe();
+            server.connect().await.unwrap();
+            server
+                .make_call(CallRequest::dial("700".parse().unwrap()))
+                .await
+                .unwrap();
+            // The ringing takes 600 ms.
+            assert!(watch(events, Duration::from_secs(1)).await > 5, "{kind:?}");
+        }
     }
 }

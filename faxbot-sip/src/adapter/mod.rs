@@ -31,3 +31,8 @@ pub mod fusionpbx;
 
 #[cfg(feature = "yate")]
 pub mod yate;
+
+pub use self::{
+    settings::{RawEvents, TlsConfig},
+    spool::SpoolConfig,
+};
