@@ -135,6 +135,15 @@ fn tokens(text: &str) -> Vec<(&'static str, u32, usize)> {
 
 /// Lines of messages in a form that two runs share. CDRs and RTP are left out.
 pub(crate) fn shape(bytes: &[u8]) -> Vec<String> {
+    lines(bytes, |name| name != "call.cdr" && name != "chan.rtp")
+}
+
+/// The same of CDRs.
+pub(crate) fn cdrs(bytes: &[u8]) -> Vec<String> {
+    lines(bytes, |name| name == "call.cdr")
+}
+
+fn lines(bytes: &[u8], wanted: impl Fn(&str) -> bool) -> Vec<String> {
     let names = Names::of(&String::from_utf8_lossy(bytes));
     let mut bills = Vec::new();
     let mut all = Vec::new();
@@ -142,7 +151,7 @@ pub(crate) fn shape(bytes: &[u8]) -> Vec<String> {
         let Some(message) = frame.message() else {
             continue;
         };
-        if message.is("call.cdr") || message.is("chan.rtp") {
+        if !wanted(&message.name()) {
             continue;
         }
         let kind = match frame.kind() {
@@ -174,6 +183,12 @@ pub(crate) fn shape(bytes: &[u8]) -> Vec<String> {
         all.push(names.rename(&line));
     }
     all
+}
+
+/// What the recorded server said in CDRs.
+pub(crate) fn recorded_cdrs(name: &str) -> Vec<String> {
+    let recording = Recording::load(&format!("yate/{name}")).unwrap();
+    cdrs(&recording.server_bytes(1))
 }
 
 /// What the recorded server said.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use faxbot_testkit::server::yate::{CallScript, MockYate, Timings};
 
-use crate::play::{Act, act, play, recorded, same, shape};
+use crate::play::{Act, act, cdrs, play, recorded, recorded_cdrs, same, shape};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -41,6 +41,23 @@ async fn a_call_is_answered_and_dropped() {
 async fn a_call_is_answered_and_the_far_end_hangs_up() {
     let script = CallScript::answer().rings(ms(400)).hangs_up_after(ms(1000));
     check("sip_out_answered_remote_bye", script, vec![]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_channel_has_its_cdr() {
+    for (name, script) in [
+        (
+            "sip_out_answered_remote_bye",
+            CallScript::answer().rings(ms(400)).hangs_up_after(ms(1000)),
+        ),
+        ("sip_out_rejected_486", CallScript::busy().rings(ms(200))),
+        ("sip_out_no_answer_maxcall", CallScript::no_answer()),
+    ] {
+        let mock = mock().await;
+        mock.next_call(script);
+        let said = play(&mock, name, vec![]).await;
+        same(name, recorded_cdrs(name), cdrs(&said), &[]);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -44,6 +44,11 @@ impl State {
 
     /// Tells what is counted now.
     pub(super) fn cdr(&mut self, id: &str, operation: &str, reason: Option<&str>) {
+        self.tell_cdr(id, operation, None, reason);
+    }
+
+    /// The same with the status of a message in the place of the channel's own.
+    fn tell_cdr(&mut self, id: &str, operation: &str, said: Option<&str>, reason: Option<&str>) {
         let now = self.now();
         let run = self.run_id.to_string();
         let Some(channel) = self.channel_mut(id) else {
@@ -88,7 +93,7 @@ impl State {
                 "ringtime",
                 seconds(cdr.ringing, cdr.answered.unwrap_or(now)),
             )
-            .with("status", words(&channel.status))
+            .with("status", words(said.unwrap_or(&channel.status)))
             .maybe("external", party.clone().filter(|_| !blank))
             .with("cdrwrite", "true")
             .maybe("address", channel.address.clone())
@@ -109,6 +114,7 @@ impl State {
     /// It rings or is answered: both legs of the call are told of.
     pub(super) fn cdr_progress(&mut self, id: &str, answered: bool) {
         let now = self.now();
+        let status = self.channel(id).map(|channel| channel.status.clone());
         let peer = self.channel(id).and_then(|channel| channel.peer.clone());
         for id in [Some(id.to_owned()), peer].into_iter().flatten() {
             if let Some(cdr) = self.channel_mut(&id).and_then(|c| c.cdr.as_mut()) {
@@ -118,7 +124,7 @@ impl State {
                     cdr.ringing.get_or_insert(now);
                 }
             }
-            self.cdr(&id, "update", None);
+            self.tell_cdr(&id, "update", status.as_deref(), None);
         }
     }
 }
