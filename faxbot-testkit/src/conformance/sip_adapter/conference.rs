@@ -7,7 +7,7 @@ use faxbot_core::{
     sip::{Call, ConferenceAction, ConferenceRequest, SipEvent},
 };
 
-use super::{Entry, SOON, World, ended, entry, error_of, event, kind_is};
+use super::{Entry, Need, SOON, World, ended, entry, error_of, event, kind_is};
 use crate::conformance::{Failure, Verdict, ensure, eventually, within};
 
 const ROOM: &str = "standup";
@@ -28,7 +28,7 @@ pub(super) fn entries() -> Vec<Entry> {
         ),
         entry!(
             "a locked conference takes nobody until it is unlocked",
-            [],
+            [Need::ConferenceLock],
             [Dial, Conference],
             locked
         ),

@@ -84,6 +84,10 @@ pub enum Need {
     ShortTimeouts,
     /// Far ends that hold, press digits and hang up.
     FarEnd,
+    /// A server that tells whether a far end holds a call.
+    RemoteHold,
+    /// Conferences that can be locked.
+    ConferenceLock,
     /// Far ends that tell which digits they heard.
     Hearing,
     /// Parties that call us.

@@ -52,7 +52,7 @@ pub(super) fn entries() -> Vec<Entry> {
         ),
         entry!(
             "a far end that holds the call and takes it back is told of",
-            [Need::FarEnd],
+            [Need::FarEnd, Need::RemoteHold],
             [Dial],
             remote_hold
         ),

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::{
     channel::Kind,
+    modules,
     msg::Msg,
-    world::{State, World},
+    world::{Room, State, World},
 };
 
 /// A channel enters a room, which its first user makes.
@@ -19,7 +20,11 @@ pub(super) fn join(world: &Arc<World>, from: &str, target: &str, msg: &mut Msg) 
         channel.room = Some(name.to_owned());
         let id = state.add(channel);
         state.connect(from, &id, &[&id, from], msg.get("reason"));
-        let room = state.rooms.entry(name.to_owned()).or_default();
+        let lonely = msg.flag("lonely");
+        let room = state.rooms.entry(name.to_owned()).or_insert_with(|| Room {
+            lonely,
+            ..Room::default()
+        });
         room.members.push(id.clone());
         let users = room.members.len();
         room.was_shared |= users > 1;
@@ -46,13 +51,15 @@ pub(super) fn leave(state: &mut State, id: &str) {
     room.members.retain(|member| member != id);
     let last = match room.members.as_slice() {
         [] => {
-            state.rooms.remove(&name);
+            let recorder = state.rooms.remove(&name).and_then(|room| room.recorder);
+            not_recorded(state, recorder);
             return;
         }
-        [last] if room.was_shared => last.clone(),
+        [last] if room.was_shared && !room.lonely => last.clone(),
         _ => return,
     };
-    state.rooms.remove(&name);
+    let recorder = state.rooms.remove(&name).and_then(|room| room.recorder);
+    not_recorded(state, recorder);
     let Some(user) = state.unlink(&last) else {
         return;
     };
@@ -65,6 +72,9 @@ pub(super) fn leave(state: &mut State, id: &str) {
 /// own. The name of the room begins with `conf/` (`conference.cpp`).
 pub(super) fn run(world: &Arc<World>, msg: &mut Msg) -> bool {
     let room = msg.text("room");
+    if msg.channel.is_none() {
+        return record(world, &room, msg);
+    }
     let Some(id) = msg
         .channel
         .clone()
@@ -88,4 +98,46 @@ pub(super) fn run(world: &Arc<World>, msg: &mut Msg) -> bool {
         join(world, &peer, &room, &mut msg.clone());
     }
     joined
+}
+
+/// `call.conference` without a channel: a room is recorded, or no longer (`ConfRoom::setRecording`).
+fn record(world: &Arc<World>, room: &str, msg: &mut Msg) -> bool {
+    let (Some(name), Some(target)) = (room.strip_prefix("conf/"), msg.get("record")) else {
+        return false;
+    };
+    let target = target.to_owned();
+    let users = world.change(|state| {
+        let before = state.rooms.get_mut(name)?.recorder.take();
+        not_recorded(state, before);
+        if !matches!(target.as_str(), "" | "-" | "no" | "false" | "disable") {
+            let mut leg = state.make(Kind::Conf, true);
+            leg.address = Some(name.to_owned());
+            let leg = state.add(leg);
+            let mut file = state.make(Kind::Wave, true);
+            file.address = target.strip_prefix("wave/record/").map(str::to_owned);
+            let file = state.add(file);
+            state.connect(&leg, &file, &[&leg, &file], None);
+            state.rooms.get_mut(name)?.recorder = Some((leg, file));
+        }
+        state.rooms.get(name).map(|room| room.members.len())
+    });
+    let Some(users) = users else { return false };
+    msg.set("newroom", "false");
+    msg.set("users", users.to_string());
+    true
+}
+
+/// What recorded a room is gone.
+fn not_recorded(state: &mut State, recorder: Option<(String, String)>) {
+    let Some((leg, file)) = recorder else { return };
+    state.unlink(&leg);
+    state.take(&leg);
+    state.disconnected(&file, &[], Some(("reason", "hangup")));
+    state.take(&file);
+}
+
+/// `chan.control` of a member: it is muted, or no longer.
+pub(super) fn control(world: &Arc<World>, msg: &Msg) -> bool {
+    let target = modules::destination("conf", msg).to_owned();
+    msg.get("mute").is_some() && world.lock().channel(&target).is_some()
 }

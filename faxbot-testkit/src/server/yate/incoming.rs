@@ -25,7 +25,6 @@ impl MockYate {
     /// [`caller_saw`](Self::caller_saw).
     pub fn incoming(&self, script: IncomingScript) -> String {
         let world = Arc::clone(self.world());
-        lifecycle::tick(&world);
         let caller = script.caller.number.clone();
         let id = world.act(|state| {
             let mut channel = state.make(Kind::Sip, true);
@@ -55,6 +54,7 @@ impl MockYate {
             );
             id
         });
+        lifecycle::tick(&world);
         world.spawn(patience(Arc::clone(&world), id.clone(), script.clone()));
         world.spawn(call(Arc::clone(&world), id.clone(), script));
         id

@@ -9,7 +9,7 @@ use super::{
     world::{NODE, State, World},
 };
 
-/// Lets the timer of this run tick, if it does not. It begins with the first client or call.
+/// Lets the timer of this run tick, if it does not: as long as there is a client or a call.
 pub(super) fn tick(world: &Arc<World>) {
     let begins = world.change(|state| {
         let run = Some(state.run_id);
@@ -24,11 +24,23 @@ pub(super) fn tick(world: &Arc<World>) {
             tokio::time::sleep(Duration::from_secs(1)).await;
             timer.act(State::second);
             super::media::write_finished(&timer);
+            if timer.change(State::rests) {
+                return;
+            }
         }
     });
 }
 
 impl State {
+    /// Whether nobody is there to whom time matters. The timer stops then.
+    fn rests(&mut self) -> bool {
+        let rests = self.clients.is_empty() && self.ids().is_empty();
+        if rests {
+            self.ticking = None;
+        }
+        rests
+    }
+
     /// A second is over: limits of calls are looked at no more often.
     fn second(&mut self) {
         let now = self.now();

@@ -76,6 +76,7 @@ pub(super) async fn handle(world: &Arc<World>, module: &str, msg: &mut Msg) -> b
         ("chan.attach", _) => media::attach(world, module, msg),
         ("chan.record", "wave") => media::record(world, msg),
         ("chan.dtmf", "sip") => media::send_digits(world, module, msg),
+        ("chan.control", "conf") => conference::control(world, msg),
         ("chan.control", _) => status::control(world, module, msg),
         ("call.ringing" | "call.progress" | "call.answered", _) => {
             progress::by_client(world, module, msg)

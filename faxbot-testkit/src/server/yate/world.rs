@@ -74,6 +74,10 @@ pub(super) struct Room {
     pub members: Vec<String>,
     /// The SIP leg or other channel behind each was two or more at once.
     pub was_shared: bool,
+    /// Whoever is left alone stays (`lonely`).
+    pub lonely: bool,
+    /// The `conf/N` that records, and its `wave/N`.
+    pub recorder: Option<(String, String)>,
 }
 
 /// What happens in the engine.
