@@ -234,6 +234,11 @@ impl<S: Server> Mock<S> {
         });
     }
 
+    /// Nobody can connect from now on, and calls go on; `false` ends it.
+    pub fn unreachable(&self, yes: bool) {
+        self.world.base().change(|state| state.listening = !yes);
+    }
+
     /// From now on the server takes no more work, and calls go on; `false` ends it. Asterisk
     /// answers every action, a login too, with `Asterisk is shutting down`; FreeSWITCH refuses new
     /// calls, as by `fsctl pause`.

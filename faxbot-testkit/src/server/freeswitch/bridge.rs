@@ -19,6 +19,7 @@ impl State {
         for (one, other) in [(a, b), (b, a)] {
             if let Some(channel) = self.channels.get_mut(one) {
                 channel.peer = Some(other.to_owned());
+                channel.calls = one == a;
                 channel.times.bridged = Some(now);
                 channel.vars.set("bridge_uuid", other);
                 channel.vars.set("signal_bond", other);
@@ -33,15 +34,11 @@ impl State {
     /// A channel leaves its bridge; the other one is told.
     pub(super) fn leave_bridge(&mut self, id: &str) -> Option<String> {
         let peer = self.channels.get(id)?.peer.clone()?;
-        let called = self
-            .channels
-            .get(id)
-            .is_some_and(|c| c.other.as_deref() == Some(&peer) && !c.inbound)
-            && self.channels.get(&peer).is_some_and(|c| c.inbound);
-        let (a, b) = if called {
-            (peer.as_str(), id)
-        } else {
+        let calls = self.channels.get(id).is_some_and(|channel| channel.calls);
+        let (a, b) = if calls {
             (id, peer.as_str())
+        } else {
+            (peer.as_str(), id)
         };
         let more = [("Bridge-A-Unique-ID", a), ("Bridge-B-Unique-ID", b)];
         self.tell_with("CHANNEL_UNBRIDGE", "", a, &more);
@@ -231,7 +228,10 @@ async fn stay(here: &mut Here<'_>, other: &str) -> Option<Stop> {
             }
         });
     }
-    // The other one may have been asked for in the same moment.
+    // Both may have been sent elsewhere at once.
+    if stop.is_none() && !matches!(*here.signal.borrow(), Signal::None) {
+        return Some(here.asked().await);
+    }
     stop
 }
 

@@ -5,9 +5,9 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    application, bridge,
+    api, application, bridge,
     cause::{self, Cause},
-    channel::{By, Signal, State as ChannelState},
+    channel::{By, Channel, Signal, State as ChannelState},
     event::Event,
     hangup,
     program::{Program, Step},
@@ -61,6 +61,7 @@ pub(super) async fn wait(signal: &mut watch::Receiver<Signal>, time: Duration) -
 /// Runs a channel from here to its end.
 pub(super) async fn run(world: Arc<World>, id: String, program: Program) {
     let mut steps = VecDeque::new();
+    api_on_answer(&world, &id).await;
     steps.extend(on_answer(&world, &id));
     steps.extend(begin(&world, &id, program));
     run_on(world, id, steps, None).await;
@@ -68,8 +69,9 @@ pub(super) async fn run(world: Arc<World>, id: String, program: Program) {
 
 /// Runs a leg that was called and talks with its caller.
 pub(super) async fn run_bridged(world: Arc<World>, id: String, caller: String) {
-    let hook = on_answer(&world, &id);
-    run_on(world, id, hook.into_iter().collect(), Some(caller)).await;
+    api_on_answer(&world, &id).await;
+    let hooks = on_answer(&world, &id);
+    run_on(world, id, hooks.into(), Some(caller)).await;
 }
 
 async fn run_on(world: Arc<World>, id: String, mut steps: VecDeque<Step>, caller: Option<String>) {
@@ -110,12 +112,30 @@ async fn run_on(world: Arc<World>, id: String, mut steps: VecDeque<Step>, caller
     hangup::end(&world, &id).await;
 }
 
-/// `execute_on_answer` of a leg that has just been answered.
-fn on_answer(world: &World, id: &str) -> Option<Step> {
+/// `execute_on_answer` of a leg that has just been answered, and whatever else begins so
+/// (`switch_channel_execute_on`).
+fn on_answer(world: &World, id: &str) -> Vec<Step> {
+    let hooks = answer_hooks(world, id, "execute_on_answer");
+    hooks.iter().map(|text| step(text)).collect()
+}
+
+/// `api_on_answer`, and whatever else begins so (`switch_channel_api_on`).
+async fn api_on_answer(world: &Arc<World>, id: &str) {
+    for hook in answer_hooks(world, id, "api_on_answer") {
+        let (name, args) = hook.split_once(' ').unwrap_or((&hook, ""));
+        Box::pin(api::run(world, name, args)).await;
+    }
+}
+
+fn answer_hooks(world: &World, id: &str, prefix: &str) -> Vec<String> {
     let state = world.lock();
-    let channel = state.channels.get(id)?;
-    let text = channel.vars.get("execute_on_answer")?;
-    (channel.is_answered() && !channel.inbound).then(|| step(text))
+    let answered = |channel: &&Channel| channel.is_answered() && !channel.inbound;
+    let Some(channel) = state.channels.get(id).filter(answered) else {
+        return Vec::new();
+    };
+    let hooks = channel.vars.iter();
+    let hooks = hooks.filter(|(name, _)| name.starts_with(prefix));
+    hooks.map(|(_, text)| text.to_owned()).collect()
 }
 
 /// An application as a variable holds it: `db insert/a/b`, `playback::/x.wav`.
@@ -181,9 +201,7 @@ pub(super) async fn execute(here: &mut Here<'_>, step: &Step) -> Flow {
     let (world, id) = (here.world, here.id);
     let uuid = fresh();
     let args = world.with(|state| {
-        if state.channels.live(id).is_none() {
-            return None;
-        }
+        state.channels.live(id)?;
         let args = super::expand::expand(state, id, &step.args);
         if let Some(channel) = state.channels.get_mut(id) {
             channel.application.clone_from(&step.name);

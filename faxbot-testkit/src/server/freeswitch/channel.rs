@@ -159,6 +159,8 @@ pub(super) struct Channel {
     pub wake: Arc<Notify>,
     /// The channel that it talks with.
     pub peer: Option<String>,
+    /// Whether it is the one that called, of the two that talk.
+    pub calls: bool,
     /// The channel that it was made for, or that was made for it.
     pub other: Option<String>,
     /// The other half of a loopback channel.
@@ -240,6 +242,7 @@ impl Channel {
             private: VecDeque::new(),
             wake: Arc::new(Notify::new()),
             peer: None,
+            calls: false,
             other: None,
             half: None,
             runs: false,

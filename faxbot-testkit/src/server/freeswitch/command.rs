@@ -36,6 +36,8 @@ pub(super) struct Controls {
 pub(super) struct Command {
     /// In lower case.
     pub word: String,
+    /// Nothing stands behind the word, not even a blank.
+    pub bare: bool,
     pub args: String,
     pub headers: Vec<(String, String)>,
     pub body: String,
@@ -49,6 +51,7 @@ impl Command {
         let headers = frame.headers();
         Self {
             word: word.to_ascii_lowercase(),
+            bare: !line.contains(' '),
             args: args.to_owned(),
             headers: headers
                 .map(|(name, value)| (text(name), encoding::decode_text(value).into_owned()))
@@ -82,10 +85,11 @@ impl Command {
             _ if self.is_api() => self.args.split_once(' ').map_or("", |(_, args)| args),
             _ => &self.args,
         };
-        let mut all = vec![
-            ("Command".to_owned(), self.word.clone()),
-            ("Argument".to_owned(), args.to_owned()),
-        ];
+        let mut all = vec![("Command".to_owned(), self.word.clone())];
+        if self.is_api() {
+            all.push(("Api-Command".to_owned(), self.action().to_owned()));
+        }
+        all.push(("Argument".to_owned(), args.to_owned()));
         all.extend(self.headers.iter().cloned());
         if !self.body.is_empty() {
             all.push(("Body".to_owned(), self.body.clone()));
@@ -132,8 +136,8 @@ pub(super) async fn run(on: &mut Connection, command: &Command) -> Answer {
         "resume" if on.controls.is_some() => return Answer::reply("+OK"),
         "divert_events" if on.controls.is_some() => return Answer::reply("+OK events diverted"),
         _ if !full => return Answer::reply(NOT_FOUND),
-        "api" if !command.args.is_empty() => return api_call(on, command).await,
-        "bgapi" if !command.args.is_empty() => return background(on, command),
+        "api" if !command.bare => return api_call(on, command).await,
+        "bgapi" if !command.bare => return background(on, command),
         "event" | "events" => return event(on, command),
         "sendevent" => return sendevent(on, command),
         _ => {}
@@ -151,8 +155,13 @@ pub(super) async fn run(on: &mut Connection, command: &Command) -> Answer {
         }
         "linger" | "nolinger" => linger(on, command),
         "divert_events" => "-ERR not controlling a session.".to_owned(),
-        "log" => log(&command.args),
-        "nolog" => "+OK no longer logging".to_owned(),
+        "log" => {
+            let text = log(&command.args);
+            on.logs |= text.starts_with('+');
+            text
+        }
+        "nolog" if std::mem::take(&mut on.logs) => "+OK no longer logging".to_owned(),
+        "nolog" => "-ERR not loging".to_owned(),
         _ => NOT_FOUND.to_owned(),
     };
     Answer::reply(&text)

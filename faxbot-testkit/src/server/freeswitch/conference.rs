@@ -600,6 +600,8 @@ fn recording(world: &World, room: &str, word: &str, args: &str) -> String {
             let _unwritable = sound::leave(paths, file, Duration::ZERO);
             world.with(|state| {
                 let now = state.now;
+                // What records is counted as a member that nobody sees.
+                state.members += 1;
                 if let Some(room) = state.rooms.get_mut(room) {
                     room.recordings.push((file.to_owned(), now));
                 }

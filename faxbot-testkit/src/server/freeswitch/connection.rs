@@ -70,6 +70,8 @@ pub(super) struct Connection {
     pub rights: Rights,
     /// The channel that the application `socket` lent, for a connection that the mock opened.
     pub controls: Option<Controls>,
+    /// Whether it asked for log lines; none are sent.
+    pub logs: bool,
     codec: EslCodec,
     input: BytesMut,
 }
@@ -85,6 +87,7 @@ impl Connection {
             link: Link::open(world, Session::default()),
             rights,
             controls,
+            logs: false,
             codec: EslCodec::new(Role::Server, MAX_FRAME),
             input: BytesMut::new(),
         }

@@ -159,7 +159,13 @@ fn create(
         number: number.clone().unwrap_or_else(|| "0000000000".to_owned()),
         callee_name: var("origination_callee_id_name")
             .unwrap_or_else(|| "Outbound Call".to_owned()),
-        callee_number: var("origination_callee_id_number").unwrap_or_else(|| target.number.clone()),
+        // The text behind the last slash, whatever it is (recording `04_conference`).
+        callee_number: var("origination_callee_id_number").unwrap_or_else(|| {
+            match target.endpoint {
+                "loopback" => target.context.clone(),
+                _ => target.number.clone(),
+            }
+        }),
         address: if target.endpoint == "sofia" {
             "127.0.0.1".to_owned()
         } else {

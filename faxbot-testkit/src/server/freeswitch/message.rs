@@ -4,7 +4,8 @@ use super::{MockFreeSwitch, command::Command, event::Event, world::State};
 use crate::server::message::SentMessage;
 
 impl MockFreeSwitch {
-    /// A SIP MESSAGE comes in, and the chatplan fires it as an event: `MESSAGE` with its body.
+    /// A SIP MESSAGE comes in, and the chatplan fires it as an event: `MESSAGE` with its body,
+    /// twice with the same `Event-Sequence`, as recorded.
     /// `from` is an address such as `alice@127.0.0.1`, with a name or `sip:` before it or not.
     pub fn message_in(&self, from: &str, body: &str) {
         let inner = from.rsplit('<').next().unwrap_or(from);
@@ -30,8 +31,19 @@ impl MockFreeSwitch {
             ("dest_proto", "sip"),
             ("max_forwards", "70"),
         ];
-        self.world()
-            .with(|state| state.plain_event("MESSAGE", &headers, Some(body)));
+        self.world().with(|state| {
+            if !state.wanted("MESSAGE", "") {
+                return;
+            }
+            let mut event = state.event("MESSAGE", "");
+            for (name, value) in headers {
+                event.push(name, value);
+            }
+            let mut event = event.body(body);
+            state.emit(&event);
+            event.push("Nonblocking-Delivery", "true");
+            state.emit(&event);
+        });
     }
 }
 
@@ -51,7 +63,7 @@ impl State {
         let (proto, from, to, body) = (next(), next(), next(), next());
         let kind = next();
         if to.is_empty() || body.is_empty() {
-            return "-ERR proto|from|to|message|[content-type]";
+            return "Invalid";
         }
         let sent = self.can_send(&proto, &to);
         let code = if sent { "202" } else { "404" };

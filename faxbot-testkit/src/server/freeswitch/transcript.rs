@@ -9,7 +9,9 @@ use faxbot_sip::protocol::{
 use crate::server::record::Masking;
 
 /// Headers whose values hold no personal data. All others show as `***`.
-const PLAIN: [&str; 43] = [
+const PLAIN: [&str; 44] = [
+    "API-Command",
+    "Api-Command",
     "Action",
     "Answer-State",
     "Application",
@@ -22,7 +24,6 @@ const PLAIN: [&str; 43] = [
     "Content-Type",
     "Control",
     "Core-UUID",
-    "Event-Date-Timestamp",
     "Event-Name",
     "Event-Sequence",
     "Event-Subclass",
@@ -53,6 +54,19 @@ const PLAIN: [&str; 43] = [
     "variable_hangup_cause",
     "variable_proto_specific_hangup_cause",
     "variable_sip_term_status",
+];
+
+/// Starts of the names of headers that only fill an event.
+const FILLER: [&str; 9] = [
+    "Caller-",
+    "Channel-Read-",
+    "Channel-Write-",
+    "Event-Calling-",
+    "Event-Date-",
+    "FreeSWITCH-",
+    "Other-Leg-Channel-",
+    "Presence-",
+    "Channel-HIT-",
 ];
 
 /// Replies that name nothing of a client's.
@@ -101,13 +115,10 @@ fn read(frame: &[u8]) -> Vec<(String, String)> {
     }
     // What fills an event shows nothing here.
     found.retain(|(name, _)| {
-        !name.starts_with("Caller-") && !name.starts_with("FreeSWITCH-") && keep(name)
+        let filler = FILLER.iter().any(|start| name.starts_with(start));
+        !filler && (!name.starts_with("variable_") || PLAIN.contains(&name.as_str()))
     });
     found
-}
-
-fn keep(name: &str) -> bool {
-    !name.starts_with("variable_") || PLAIN.contains(&name)
 }
 
 fn plain(name: &str, value: &str) -> bool {

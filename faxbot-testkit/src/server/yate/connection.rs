@@ -82,7 +82,6 @@ impl Session {
 
 /// Serves one client until it goes or is sent away.
 pub(super) async fn serve(world: Arc<World>, mut io: Box<dyn Io>) {
-    lifecycle::tick(&world);
     let (done, finished) = mpsc::unbounded_channel();
     let mut connection = Connection {
         link: Link::open(&world, Session::new(world.config.timeout)),
@@ -92,6 +91,7 @@ pub(super) async fn serve(world: Arc<World>, mut io: Box<dyn Io>) {
         done,
         world: Arc::clone(&world),
     };
+    lifecycle::tick(&world);
     // A client that is gone is no fault of the mock.
     let _gone = connection.run(&mut *io, finished).await;
     connection.link.close(&world);
@@ -155,17 +155,25 @@ impl Connection {
 
     /// Carries out one line. False ends the connection.
     async fn take(&mut self, io: &mut dyn Io, frame: &Frame) -> io::Result<bool> {
+        let mut fault = None;
+        if let Some(ask @ Ask::Connect { .. }) = frame.ask() {
+            fault = self.seen("connect", headers(&ask));
+        }
         if !self.ready {
             // Anything else than a role is the end, without a word (`processLine`).
             self.ready = matches!(
                 frame.ask(),
                 Some(Ask::Connect { role, .. }) if role == "global" || role == "channel"
             );
-            return Ok(self.ready);
+            if !self.ready || matches!(fault, Some(ReplyFault::Refuse(_))) {
+                return Ok(false);
+            }
+            // There is no answer, but something may go wrong.
+            return self.link.answer(&self.world, io, b"", fault).await;
         }
         if server::is_error(frame) || std::str::from_utf8(frame.line()).is_err() {
             let line = server::error(frame);
-            return self.reply(io, &line, None).await;
+            return self.reply(io, &line, fault).await;
         }
         match frame.kind() {
             Kind::Request => match frame.message() {
@@ -392,6 +400,7 @@ fn headers(ask: &Ask<'_>) -> Vec<(String, String)> {
         Ask::Setlocal { name, value } => {
             vec![("name", name.to_string()), ("value", value.to_string())]
         }
+        Ask::Connect { role, .. } => vec![("role", role.to_string())],
         Ask::Output(text) => vec![("text", text.to_string())],
         Ask::Debug { level, text } => {
             vec![("level", level.to_string()), ("text", text.to_string())]

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::server::freeswitch::{
     channel::By,
     event::stamp,
+    expand::expand,
     lifecycle::{self, up_time},
     world::{HOST, World, fresh},
 };
@@ -64,11 +65,14 @@ pub(super) async fn run(world: &Arc<World>, name: &str, args: &str) -> Option<St
         "create_uuid" => fresh(),
         "strftime" => stamp(world.now()),
         "strepoch" => world.now().as_second().to_string(),
-        "echo" | "eval" => args.to_owned(),
+        "echo" => args.to_owned(),
+        "eval" => eval(world, args),
+        "log" => "+OK\n".to_owned(),
+        "sofia_contact" => contact(world, args.trim()),
         "msleep" => {
             let millis = args.trim().parse().unwrap_or(0);
             tokio::time::sleep(Duration::from_millis(millis)).await;
-            "+OK\n".to_owned()
+            "+OK".to_owned()
         }
         "reloadxml" => "+OK [Success]\n".to_owned(),
         "load" | "reload" | "unload" => module(world, name, args.trim()),
@@ -125,6 +129,18 @@ fn global(world: &World, name: &str) -> String {
         .unwrap_or_default()
 }
 
+/// `${..}` of global variables.
+fn eval(world: &World, args: &str) -> String {
+    let mut text = args.to_owned();
+    for name in ["domain", "hostname", "core_uuid", "domain_name"] {
+        let asked = format!("${{{name}}}");
+        if text.contains(&asked) {
+            text = text.replace(&asked, &global(world, name));
+        }
+    }
+    expand(&world.lock(), "", &text)
+}
+
 fn module(world: &World, what: &str, name: &str) -> String {
     if !MODULES.contains(&name) {
         return "+OK Reloading XML\n-ERR [module load file routine returned an error]\n".to_owned();
@@ -157,10 +173,28 @@ fn sofia(args: &str) -> String {
         ["status", "gateway", name] => format!(
             "{line}\nName    \t{name}\nProfile \texternal\nState   \tREGED\nStatus  \tUP\n{line}\n"
         ),
+        ["status", "gateway"] => format!(
+            "    Profile::Gateway-Name\t                        Data    \tState\tPing Time\tIB \
+             Calls(F/T)\tOB Calls(F/T)\n{line}\n{line}\n0 gateways: Inbound(Failed/Total): \
+             0/0,Outbound(Failed/Total):0/0\n"
+        ),
         ["profile", _, "rescan"] => "Reload XML [Success]\n+OK scan complete\n".to_owned(),
+        ["profile", "internal" | "external", _] => "+OK\n".to_owned(),
+        ["profile", name, _] => format!("Invalid Profile [{name}]"),
+        ["profile", ..] => "Invalid Args!\n".to_owned(),
         [word, ..] => format!("Unknown Command [{word}]\n"),
         [] => "Invalid Args!\n".to_owned(),
     }
+}
+
+/// `sofia_contact [profile/]user@domain`.
+fn contact(world: &World, args: &str) -> String {
+    let user = args.rsplit('/').next().unwrap_or(args);
+    let name = user.split('@').next().unwrap_or_default();
+    if world.lock().no_endpoints.contains(name) {
+        return "error/user_not_registered".to_owned();
+    }
+    format!("sofia/internal/sip:{name}@127.0.0.1:5070")
 }
 
 fn hupall(world: &World, args: &str) -> String {

@@ -135,7 +135,15 @@ fn row(channel: &Channel) -> Row {
         ("callstate", text(channel.callstate)),
         ("callee_name", profile.callee_name.clone()),
         ("callee_num", profile.callee_number.clone()),
-        ("callee_direction", String::new()),
+        (
+            "callee_direction",
+            // It is turned round when it is answered.
+            channel
+                .vars
+                .get("channel_cid_flipped")
+                .map_or("", |_| "RECV")
+                .to_owned(),
+        ),
         ("call_uuid", var("call_uuid")),
         ("sent_callee_name", String::new()),
         ("sent_callee_num", String::new()),

@@ -48,7 +48,8 @@ pub(super) fn run(world: &World, name: &str, args: &str) -> Option<String> {
             set(world, id, &pairs)
         }
         "uuid_buglist" => "<media-bugs>\n</media-bugs>\n".to_owned(),
-        "uuid_debug_media" | "uuid_chat" => "+OK Success\n".to_owned(),
+        "uuid_debug_media" => "+OK Success\n".to_owned(),
+        "uuid_chat" => "+OK\n".to_owned(),
         _ => return None,
     })
 }

@@ -87,7 +87,7 @@ async fn pages(
             Some(tiff) if page == total => Some(tiff.clone()),
             _ => drawn(page),
         };
-        if !bytes.is_some_and(|bytes| world.paths.write(file, &bytes).is_ok()) {
+        if bytes.is_none_or(|bytes| world.paths.write(file, &bytes).is_err()) {
             return Err((Failure::of("TIFF/F file cannot be opened"), None));
         }
         if let Some(stop) = run.page(here, page).await {
