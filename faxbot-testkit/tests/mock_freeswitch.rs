@@ -264,9 +264,7 @@ async fn a_call_that_ends_is_gone_for_uuid_exists_before_its_hook_has_run() {
     let mock = MockFreeSwitch::builder().in_memory().start().await.unwrap();
     let mut client = Client::listen(mock.connect_duplex()).await;
     let hook = ",api_hangup_hook='msleep 500'";
-    client
-        .originate(U, hook, "sofia/gateway/x/1 &park()")
-        .await;
+    client.originate(U, hook, "sofia/gateway/x/1 &park()").await;
     assert_eq!(
         client.api(&format!("uuid_kill {U} USER_BUSY")).await,
         "+OK\n"
