@@ -11,7 +11,10 @@ use super::{
     Books, Line, Plan, Report,
     line::{lost, shutdown_causes},
 };
-use crate::adapter::calls::{Ending, Now};
+use crate::adapter::{
+    calls::{Ending, Now},
+    fax_run::FaxRun,
+};
 
 pub(super) fn recording_changed(id: CallId, running: bool, file: String) -> SipEvent {
     SipEvent::RecordingChanged {
@@ -84,9 +87,12 @@ impl Books {
             return Vec::new();
         };
         let restarted = restarted.filter(|_| unseen);
-        let causes = match restarted {
-            Some(_) => shutdown_causes(),
-            None => line.final_causes(answered, kept.as_ref()),
+        let causes = match (restarted, &line.incoming) {
+            (Some(_), _) => shutdown_causes(),
+            (None, Some(waiting)) if !answered => {
+                waiting.causes(line.final_causes(answered, kept.as_ref()))
+            }
+            (None, _) => line.final_causes(answered, kept.as_ref()),
         };
         let disposition = match restarted {
             // Its end was not seen; nor an answer that may have come in a gap.
@@ -104,6 +110,10 @@ impl Books {
             .or(kept.as_ref())
             .or(line.refused.as_ref());
         let by_us = line.hung_up_by_us;
+        if !answered && !unseen && line.fax.as_ref().is_some_and(FaxRun::receives) {
+            // What was to be received and was not answered never was a fax.
+            line.fax = None;
+        }
         let outcome = line.fax.as_mut().map(|fax| {
             let end = told.and_then(|report| report.fax.as_deref());
             fax.finish(by_us, now.instant, |context| {

@@ -9,7 +9,7 @@ use faxbot_core::{
 };
 
 use super::{Report, UNSURE};
-use crate::adapter::fax_run::FaxRun;
+use crate::adapter::{fax_run::FaxRun, incoming::Waiting};
 
 /// What a call was placed as, as far as it decides when it counts as answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,6 +45,8 @@ pub(crate) struct Second {
     pub(crate) first_up: bool,
     /// It answered once.
     pub(crate) answered: bool,
+    /// It was called, and is not any longer.
+    pub(crate) over: bool,
     /// Why a party that did not answer was not reached.
     pub(crate) causes: Option<Causes>,
 }
@@ -75,6 +77,8 @@ pub(crate) struct Line {
     pub(crate) plan: Plan,
     /// The adapter's own word for what the call is.
     pub(crate) kind: &'static str,
+    /// For one that came in: the decision.
+    pub(crate) incoming: Option<Waiting>,
     pub(crate) second: Second,
     /// Other channels of the call.
     pub(crate) others: Vec<String>,
@@ -122,6 +126,13 @@ impl Line {
     /// When the server is asked for it; never again once its end is being read.
     pub(crate) fn due_at(&self) -> Option<Instant> {
         self.check_at.filter(|_| !self.settling)
+    }
+
+    /// When it wants to be looked at: to ask the server for it, or for its deadline.
+    pub(crate) fn wakes_at(&self) -> Option<Instant> {
+        let deadline = self.incoming.as_ref().filter(|_| !self.settling);
+        let deadline = deadline.and_then(Waiting::due_at);
+        [self.due_at(), deadline].into_iter().flatten().min()
     }
 
     /// Whether its channel is there, as far as was told.

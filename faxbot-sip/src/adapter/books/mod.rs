@@ -6,6 +6,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `mod` | a call from its request on, checks of what says nothing, lists after a gap |
+//! | `incoming` | calls that come to us: told of once, decided on once |
 //! | `line` | what is known of one call beside its state |
 //! | `signs` | what channels do: ring, answer, join, hold |
 //! | `ending` | how calls leave, with a record or with an error |
@@ -13,6 +14,7 @@
 
 mod ending;
 mod line;
+mod incoming;
 mod report;
 mod signs;
 #[cfg(test)]
@@ -37,6 +39,7 @@ use tokio::sync::watch;
 pub(crate) use self::{
     line::{Line, NewLine, Plan},
     report::{FaxEnd, Report},
+    incoming::{Arrival, Door, News},
     signs::{LiveLeg, Sign},
 };
 use super::{
@@ -76,6 +79,12 @@ pub(crate) enum Todo {
 }
 
 /// Whose leg a channel is.
+    /// A call came in: ask what it brings, and tell of it.
+    Announce(CallId),
+    /// Nobody decided on an incoming call in time.
+    Overdue(CallId),
+    /// There are too many incoming calls: reject one.
+    Refuse,
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Leg {
     /// The channel that is the call.
@@ -93,6 +102,8 @@ pub(crate) struct Books {
     /// Channels by the server's name of them.
     legs: HashMap<String, Leg>,
     todo: Vec<Todo>,
+    /// What is common to all calls that come in.
+    pub(crate) door: Door,
 }
 
 impl Books {
@@ -103,6 +114,7 @@ impl Books {
             legs: HashMap::new(),
             todo: Vec::new(),
         }
+            door: Door::default(),
     }
 
     /// Enters a call before its request is written, so that no event of it is missed.
@@ -352,7 +364,7 @@ impl Books {
 
     /// When [`timeout`](Self::timeout) wants to be called.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        self.lines.values().filter_map(|line| line.due_at()).min()
+        self.lines.values().filter_map(|line| line.wakes_at()).min()
     }
 
     /// Asks for the check of what is overdue.
@@ -366,6 +378,9 @@ impl Books {
         }
         self.calls.sweep(now.instant);
     }
+            if line.is_overdue(now.instant) {
+                self.todo.push(Todo::Overdue(id));
+            }
 
     /// Changes a fax that runs; answers the event when its progress changed.
     pub(crate) fn fax_event(

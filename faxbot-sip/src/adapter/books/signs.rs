@@ -101,6 +101,9 @@ impl Books {
         self.is_there(id);
         let next = self.means(id, sign, now);
         // The answer to a request may come after the events of its call; one that was lost is made up
+        if self.says_nothing(id, sign) {
+            return Vec::new();
+        }
         // for here.
         let mut out = self.catch_up(id, now);
         let state = self.calls.state(id);
@@ -124,8 +127,11 @@ impl Books {
         }
         let next = self.means(id, channel.sign, now);
         let held = matches!(
+        if self.says_nothing(id, channel.sign) {
+            return Vec::new();
+        }
             self.calls.state(id),
-            Some(CallState::OnHold | CallState::Transferring | CallState::Incoming)
+            Some(CallState::OnHold | CallState::Transferring)
         );
         if held {
             return Vec::new();
@@ -137,6 +143,14 @@ impl Books {
 
     fn is_there(&mut self, id: CallId) {
         let Some(line) = self.lines.get_mut(&id) else {
+    /// Whether a sign says nothing of a call that came in: an answer does once it is decided on.
+    fn says_nothing(&mut self, id: CallId, sign: Sign) -> bool {
+        if sign == Sign::Up && self.up_before(id) {
+            return true;
+        }
+        self.lines.get(&id).is_some_and(|line| line.waits(sign))
+    }
+
             return;
         };
         if !std::mem::replace(&mut line.there, true) && line.cancel {

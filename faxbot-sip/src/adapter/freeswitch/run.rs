@@ -60,7 +60,7 @@ async fn carry_out(core: &Core, server: &Server, todo: Todo) {
             Ok(()) => {}
             Err(error) => tracing::debug!(%error, "freeswitch: what it can do now was not told"),
         },
-        Todo::Answered(_) => {}
+        Todo::Answered(_) | Todo::Announce(_) | Todo::Overdue(_) | Todo::Refuse => {}
     }
 }
 

@@ -58,7 +58,7 @@ async fn carry_out(core: &Core, server: &Server, todo: Todo) {
                 tracing::debug!(%error, "yate: what it can do now was not told");
             }
         }
-        Todo::Answered(_) => {}
+        Todo::Answered(_) | Todo::Announce(_) | Todo::Overdue(_) | Todo::Refuse => {}
     }
 }
 
