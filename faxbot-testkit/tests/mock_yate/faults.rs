@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use faxbot_testkit::server::yate::{CallScript, MockYate, ReplyFault};
+use faxbot_testkit::server::yate::{CallScript, CallerSaw, IncomingScript, MockYate, ReplyFault};
 
 use crate::lines::Client;
 
@@ -128,4 +128,47 @@ async fn the_transcript_names_nobody() {
         transcript.contains("call.execute") && !transcript.contains("5550"),
         "{transcript}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_answer_changes_nothing() {
+    let mock = MockYate::builder().in_memory().start().await.unwrap();
+    let mut client = Client::connect(&mock);
+    client
+        .send("%%>setlocal:timeout:1000\n%%>install:50:call.route")
+        .await;
+    client.until("%%<install").await;
+    let id = mock.incoming(IncomingScript::new("1", "7"));
+    let asked = client.until("%%>message:").await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let not_found = Some(CallerSaw::Ended { cause: 1 });
+    assert_eq!(mock.caller_saw(&id), not_found);
+    let request = asked.split(':').nth(1).unwrap();
+    client
+        .send(&format!("%%<message:{request}:true::tone/ring\n%%>watch:x"))
+        .await;
+    assert_eq!(client.line().await.unwrap(), "%%<watch:x:true");
+    assert_eq!(mock.caller_saw(&id), not_found);
+    let answers = mock.actions_named("answer");
+    assert_eq!(answers.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_engine_asks_on_when_a_client_goes() {
+    let mock = MockYate::builder()
+        .in_memory()
+        .route("7", "tone/ring")
+        .start()
+        .await
+        .unwrap();
+    let mut client = Client::connect(&mock);
+    client.send("%%>install:50:call.route").await;
+    client.until("%%<install").await;
+    let id = mock.incoming(IncomingScript::new("1", "7"));
+    client.until("%%>message:").await;
+    drop(client);
+    let answered = mock.wait_until(Duration::from_secs(1), |mock| {
+        (mock.caller_saw(&id) == Some(CallerSaw::Answered)).then_some(())
+    });
+    assert!(answered.await.is_some());
 }

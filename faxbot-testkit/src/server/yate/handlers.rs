@@ -156,10 +156,11 @@ pub(super) fn of(name: &str) -> &'static [Handler] {
         "chan.connect" => &[("pbx", 90)],
         "chan.control" => &[
             ("tone", 90),
-            ("conf", 90),
             ("dumb", 90),
             ("wave", 90),
             ("sip", 90),
+            ("fax", 90),
+            ("conf", 90),
         ],
         "chan.hangup" => &[("yrtp", 50), ("cdrbuild", 150), ("conf", 150)],
         "chan.rtp" => &[("yrtp", 100)],
