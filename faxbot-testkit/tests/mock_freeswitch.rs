@@ -6,7 +6,7 @@ mod esl_client;
 use std::time::Duration;
 
 use esl_client::Client;
-use faxbot_sip::protocol::esl::Kind;
+use faxbot_sip::protocol::esl::{Kind, Variables};
 use faxbot_testkit::server::freeswitch::{CallScript, MockFreeSwitch, ReplyFault};
 
 const U: &str = "00000032-0000-4000-8000-000000000000";
@@ -326,6 +326,49 @@ async fn replies_fail_as_scripted() {
     let full = client.api("originate sofia/gateway/x/1 &park()").await;
     assert_eq!(full, "-ERR DESTINATION_OUT_OF_ORDER\n");
     mock.finish().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_shuts_down_takes_no_call_and_no_client() {
+    let mock = MockFreeSwitch::builder().in_memory().start().await.unwrap();
+    let mut client = Client::login(mock.connect_duplex()).await;
+    mock.shutting_down(true);
+    let said = client.api("originate sofia/gateway/x/1 &park()").await;
+    assert_eq!(said, "-ERR DESTINATION_OUT_OF_ORDER\n");
+    let mut late = Client::over(mock.connect_duplex());
+    assert_eq!(late.frame().await.unwrap().kind(), Kind::Disconnect);
+    assert!(late.frame().await.is_none());
+    mock.shutting_down(false);
+    let said = client.api("originate sofia/gateway/x/1 &park()").await;
+    assert!(said.starts_with("+OK "));
+    mock.finish().await;
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(64))]
+    /// What our own writer escapes arrives as it was.
+    #[test]
+    fn a_value_that_our_writer_escapes_arrives(value in "[ -~äß]{1,40}") {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        let Ok(vars) = Variables::new().set("v", &value) else {
+            // Nothing gets this through.
+            return Ok(());
+        };
+        let vars = vars.set("origination_uuid", U).unwrap().set("w", "2").unwrap();
+        runtime.block_on(async {
+            let mock = MockFreeSwitch::builder().in_memory().start().await.unwrap();
+            let mut client = Client::login(mock.connect_duplex()).await;
+            let said = client.api(&format!("originate {vars}sofia/gateway/x/1 &park()")).await;
+            assert_eq!(said, format!("+OK {U}\n"), "{vars}");
+            assert_eq!(mock.channel_variable(U, "v").as_deref(), Some(&*value), "{vars}");
+            assert_eq!(mock.channel_variable(U, "w").as_deref(), Some("2"), "{vars}");
+            mock.finish().await;
+        });
+    }
 }
 
 #[tokio::test(start_paused = true)]

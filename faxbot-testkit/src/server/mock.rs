@@ -241,7 +241,7 @@ impl<S: Server> Mock<S> {
 
     /// From now on the server takes no more work, and calls go on; `false` ends it. Asterisk
     /// answers every action, a login too, with `Asterisk is shutting down`; FreeSWITCH refuses new
-    /// calls, as by `fsctl pause`.
+    /// calls, as by `fsctl pause`, and sends new clients away.
     pub fn shutting_down(&self, yes: bool) {
         self.world.base().change(|state| state.shutting_down = yes);
     }

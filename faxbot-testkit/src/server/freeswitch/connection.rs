@@ -98,6 +98,10 @@ impl Connection {
             self.link.write(io, &server::rejection()).await?;
             return io.shutdown().await;
         }
+        if self.world.lock().shutting_down {
+            self.link.write(io, &server::shutdown()).await?;
+            return io.shutdown().await;
+        }
         self.link.write(io, &server::auth_request()).await?;
         self.run(io).await
     }

@@ -112,7 +112,7 @@ pub(super) fn open(
     }
     world.with(|state| {
         let full = state.channels.len() >= usize::try_from(state.max_sessions).unwrap_or(0);
-        if full || state.shutting_down {
+        if full || state.paused || state.shutting_down {
             return Err("DESTINATION_OUT_OF_ORDER");
         }
         let script = state.script_for(&target.number, text);

@@ -118,6 +118,7 @@ pub(super) fn started(world: &Arc<World>) {
         state.started = now;
         state.core_uuid = fresh();
         state.sequence = 500;
+        state.paused = false;
     });
     beat(world);
 }

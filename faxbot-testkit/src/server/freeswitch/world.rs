@@ -80,6 +80,8 @@ pub struct State {
     pub(super) db: BTreeMap<(String, String), String>,
     pub(super) globals: BTreeMap<String, String>,
     pub(super) max_sessions: u32,
+    /// `fsctl pause`.
+    pub(super) paused: bool,
     pub(super) members: u32,
     pub(super) tasks: u32,
     /// Users that do not exist, or are not registered.
@@ -141,6 +143,7 @@ impl Server for World {
             db: BTreeMap::new(),
             globals: setup.globals.clone(),
             max_sessions: setup.max_sessions,
+            paused: false,
             members: 1,
             tasks: 4,
             no_endpoints: BTreeSet::new(),

@@ -224,10 +224,10 @@ fn fsctl(world: &Arc<World>, args: &str) -> String {
         "sps" => format!("+OK sessions per second: {}\n", next.unwrap_or("500")),
         "last_sps" => "+OK last sessions per second: 0\n".to_owned(),
         "pause" | "resume" => {
-            world.change(|state| state.shutting_down = word == "pause");
+            world.change(|state| state.paused = word == "pause");
             "+OK\n".to_owned()
         }
-        "pause_check" => world.lock().shutting_down.to_string(),
+        "pause_check" => world.lock().paused.to_string(),
         "hupall" => hupall(world, next.unwrap_or_default()),
         "shutdown" => {
             let world_too = Arc::clone(world);
