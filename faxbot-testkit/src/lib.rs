@@ -3,7 +3,7 @@
 //!
 //! | you test | you need |
 //! |---|---|
-//! | an application, without a server | [`server::asterisk::MockAsterisk`], [`server::freeswitch::MockFreeSwitch`] over real TCP, [`fake::FakeAdapter`] in memory |
+//! | an application, without a server | [`server::asterisk::MockAsterisk`], [`server::freeswitch::MockFreeSwitch`], [`server::yate::MockYate`] over real TCP, [`fake::FakeAdapter`] in memory |
 //! | your adapter, plugin, codec or session against the contract | [`conformance`] |
 //! | a codec against what real servers said | [`replay`], [`fixtures`] |
 //! | what happens on a bad network | [`fault`] |
