@@ -86,7 +86,8 @@ pub(super) fn reason(word: &str) -> String {
     status(word).map_or_else(|| word.to_owned(), |status| phrase(status).to_owned())
 }
 
-/// The cause of Q.850 for a status (RFC 3398, section 7.2.4.1).
+/// The cause of Q.850 for a status (RFC 3398, section 7.2.4.1; 480 is what section 8.2.6.1 makes of 19, and
+/// what this engine says for `noanswer`).
 pub(super) fn cause(status: u16) -> u32 {
     match status {
         400 | 481 | 500 => 41,
@@ -94,7 +95,7 @@ pub(super) fn cause(status: u16) -> u32 {
         404 | 604 => 1,
         408 | 504 => 102,
         410 => 22,
-        480 => 18,
+        480 => 19,
         484 => 28,
         486 | 600 => 17,
         488 | 606 => 31,
