@@ -1,18 +1,26 @@
 //! Digits in both directions: which there are, and what may be asked for.
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use faxbot_core::{
     Error, ErrorKind, Result,
     id::CallId,
     sip::{DtmfRequest, SipEvent},
 };
+use tokio::sync::Mutex;
 
 /// Digits of one request: more than any card number, and a bounded time.
 const MAX_DIGITS: usize = 100;
 
 /// How short a digit may be asked for, and how long.
 const DURATIONS: (Duration, Duration) = (Duration::from_millis(40), Duration::from_secs(10));
+
+/// Whose turn it is to send digits into a call, and until when those of a request that nobody waits
+/// for any longer go on.
+pub(crate) type Turn = Arc<Mutex<Option<Instant>>>;
 
 /// Checks a request.
 ///

@@ -4,6 +4,8 @@ mod accepted;
 #[cfg(any(feature = "freeswitch", feature = "yate"))]
 mod books;
 mod calls;
+#[cfg(any(feature = "freeswitch", feature = "yate"))]
+mod claim;
 mod digits;
 mod endpoint;
 mod fax_run;
@@ -19,6 +21,8 @@ mod rooms;
 mod settings;
 mod sip_headers;
 mod spool;
+#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
+mod unreached;
 
 #[cfg(feature = "asterisk")]
 pub mod asterisk;

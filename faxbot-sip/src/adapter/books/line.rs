@@ -8,8 +8,8 @@ use faxbot_core::{
     sip::{CallPlan, CallRequest, CallState, Causes, Direction, OnAnswer},
 };
 
-use super::{Report, UNSURE};
-use crate::adapter::{fax_run::FaxRun, incoming::Waiting};
+use super::{Moves, Report, UNSURE};
+use crate::adapter::{digits::Turn, fax_run::FaxRun, incoming::Waiting};
 
 /// What a call was placed as, as far as it decides when it counts as answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -95,8 +95,16 @@ pub(crate) struct Line {
     pub(crate) recording: Vec<String>,
     /// How many recordings were asked for, for the names of their files.
     pub(crate) recordings: u32,
+    /// Somebody starts or stops a recording.
+    pub(crate) recorder_busy: bool,
+    /// A file that the call is perhaps recorded into: the answer was lost.
+    pub(crate) perhaps_recording: Option<String>,
     /// Somebody gives the call an order that takes it elsewhere: one at a time.
     pub(crate) busy: bool,
+    /// Where orders took it.
+    pub(crate) moves: Moves,
+    /// Whose turn it is to send digits.
+    pub(crate) digits: Turn,
     /// Something is to begin with the answer, and has not begun.
     pub(crate) once_answered: bool,
     /// When the server is asked if no event came until then.

@@ -8,13 +8,15 @@
 //! | `mod` | a call from its request on, checks of what says nothing, lists after a gap |
 //! | `incoming` | calls that come to us: told of once, decided on once |
 //! | `line` | what is known of one call beside its state |
+//! | `moves` | where orders took calls: hold, transfer |
 //! | `signs` | what channels do: ring, answer, join, hold |
 //! | `ending` | how calls leave, with a record or with an error |
 //! | `report` | what is known of an end, by an event or by what the server kept |
 
 mod ending;
-mod line;
 mod incoming;
+mod line;
+mod moves;
 mod report;
 mod signs;
 #[cfg(test)]
@@ -37,9 +39,10 @@ use faxbot_core::{
 use tokio::sync::watch;
 
 pub(crate) use self::{
-    line::{Line, NewLine, Plan},
-    report::{FaxEnd, Report},
     incoming::{Arrival, Door, News},
+    line::{Line, NewLine, Plan},
+    moves::{Calling, Moves, Standing},
+    report::{FaxEnd, Report},
     signs::{LiveLeg, Sign},
 };
 use super::{
@@ -76,15 +79,15 @@ pub(crate) enum Todo {
     Reloaded,
     /// The far end answered: start what was asked for from then on.
     Answered(CallId),
-}
-
-/// Whose leg a channel is.
     /// A call came in: ask what it brings, and tell of it.
     Announce(CallId),
     /// Nobody decided on an incoming call in time.
     Overdue(CallId),
     /// There are too many incoming calls: reject one.
     Refuse,
+}
+
+/// Whose leg a channel is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Leg {
     /// The channel that is the call.
@@ -99,11 +102,11 @@ pub(crate) struct Books {
     pub(crate) calls: Calls,
     // Boxed: a table is up to twice as large as what is in it, and keeps its size.
     pub(crate) lines: HashMap<CallId, Box<Line>>,
+    /// What is common to all calls that come in.
+    pub(crate) door: Door,
     /// Channels by the server's name of them.
     legs: HashMap<String, Leg>,
     todo: Vec<Todo>,
-    /// What is common to all calls that come in.
-    pub(crate) door: Door,
 }
 
 impl Books {
@@ -111,10 +114,10 @@ impl Books {
         Self {
             calls: Calls::new(server),
             lines: HashMap::new(),
+            door: Door::default(),
             legs: HashMap::new(),
             todo: Vec::new(),
         }
-            door: Door::default(),
     }
 
     /// Enters a call before its request is written, so that no event of it is missed.
@@ -375,12 +378,12 @@ impl Books {
                 line.check_at = Some(now.instant + UNSURE);
                 self.todo.push(Todo::Check(id));
             }
-        }
-        self.calls.sweep(now.instant);
-    }
             if line.is_overdue(now.instant) {
                 self.todo.push(Todo::Overdue(id));
             }
+        }
+        self.calls.sweep(now.instant);
+    }
 
     /// Changes a fax that runs; answers the event when its progress changed.
     pub(crate) fn fax_event(

@@ -68,6 +68,7 @@ impl Books {
         if line.joined.as_deref() == Some(native) {
             line.joined = None;
         }
+        line.moves.party_ended(native, causes.as_ref());
         if let Some(causes) = causes {
             self.second_says(id, causes);
         }
@@ -89,6 +90,7 @@ impl Books {
             return Vec::new();
         };
         line.joined = with.map(str::to_owned);
+        line.moves.party_joined(with);
         if with.is_some() {
             self.second_answers(id, now)
         } else {
@@ -99,11 +101,11 @@ impl Books {
     /// Our channel is this far, as an event says.
     pub(crate) fn own_is(&mut self, id: CallId, sign: Sign, now: Now) -> Vec<SipEvent> {
         self.is_there(id);
-        let next = self.means(id, sign, now);
-        // The answer to a request may come after the events of its call; one that was lost is made up
         if self.says_nothing(id, sign) {
             return Vec::new();
         }
+        let next = self.means(id, sign, now);
+        // The answer to a request may come after the events of its call; one that was lost is made up
         // for here.
         let mut out = self.catch_up(id, now);
         let state = self.calls.state(id);
@@ -125,11 +127,11 @@ impl Books {
             // Joined with somebody: whoever was called answered.
             line.second.answered |= channel.joined.is_some() && line.plan == Plan::Connect;
         }
-        let next = self.means(id, channel.sign, now);
-        let held = matches!(
         if self.says_nothing(id, channel.sign) {
             return Vec::new();
         }
+        let next = self.means(id, channel.sign, now);
+        let held = matches!(
             self.calls.state(id),
             Some(CallState::OnHold | CallState::Transferring)
         );
@@ -141,8 +143,6 @@ impl Books {
         out
     }
 
-    fn is_there(&mut self, id: CallId) {
-        let Some(line) = self.lines.get_mut(&id) else {
     /// Whether a sign says nothing of a call that came in: an answer does once it is decided on.
     fn says_nothing(&mut self, id: CallId, sign: Sign) -> bool {
         if sign == Sign::Up && self.up_before(id) {
@@ -151,6 +151,8 @@ impl Books {
         self.lines.get(&id).is_some_and(|line| line.waits(sign))
     }
 
+    fn is_there(&mut self, id: CallId) {
+        let Some(line) = self.lines.get_mut(&id) else {
             return;
         };
         if !std::mem::replace(&mut line.there, true) && line.cancel {
@@ -278,6 +280,7 @@ impl Books {
         let Some(line) = self.lines.get_mut(&id) else {
             return Vec::new();
         };
+        line.perhaps_recording.take_if(|it| it == file);
         let known = line.recording.iter().any(|it| it == file);
         match (known, runs) {
             (false, true) if line.recording.len() < MAX_OTHERS => {

@@ -40,6 +40,7 @@ impl Abilities {
         let optional = [
             (Capability::LookupEnded, self.keeper.is_some()),
             (Capability::SendFax, fax),
+            (Capability::Record, self.recordings.is_some()),
             (Capability::RecordOnAnswer, self.recordings.is_some()),
         ];
         let always = [
@@ -53,6 +54,10 @@ impl Abilities {
             Capability::Variables,
             Capability::Headers,
             Capability::Hangup,
+            Capability::Hold,
+            Capability::TransferBlind,
+            Capability::TransferAttended,
+            Capability::SendDtmf,
             Capability::CallHistory,
             Capability::Cdr,
         ];

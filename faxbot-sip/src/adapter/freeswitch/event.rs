@@ -1,9 +1,12 @@
 //! What events of the server do to the books. Sans-IO.
 
+use std::time::Duration;
+
 use faxbot_core::{id::CallId, sip::SipEvent};
 
 use super::{
     causes,
+    control::record::is_recording_of,
     outcome::{Ended, Kind},
     state::Desk,
 };
@@ -11,6 +14,7 @@ use crate::{
     adapter::{
         books::{Leg, Report, Sign},
         calls::Now,
+        digits,
         fax_run::FaxSigns,
     },
     protocol::esl::Event,
@@ -25,7 +29,13 @@ pub(super) const EVENTS: &[&str] = &[
     "CHANNEL_ANSWER",
     "CHANNEL_BRIDGE",
     "CHANNEL_UNBRIDGE",
+    "CHANNEL_HOLD",
+    "CHANNEL_UNHOLD",
+    "CHANNEL_PARK",
     "CHANNEL_HANGUP_COMPLETE",
+    "DTMF",
+    "RECORD_START",
+    "RECORD_STOP",
     "BACKGROUND_JOB",
     "HEARTBEAT",
     "MODULE_LOAD",
@@ -39,6 +49,9 @@ pub(super) const CUSTOM: &[&str] = &[
     "spandsp::rxfaxnegociateresult",
     "spandsp::rxfaxpageresult",
 ];
+
+/// The clock of telephone events (RFC 4733): `DTMF-Duration` counts samples.
+const SAMPLES_PER_MS: u64 = 8;
 
 /// Whether an event has a form of ours.
 pub(super) fn is_understood(event: &Event<'_>) -> bool {
@@ -54,6 +67,7 @@ impl Desk {
         match &*name {
             "BACKGROUND_JOB" => return self.job_ended(event, now),
             "CHANNEL_BRIDGE" => return self.bridged(event, now),
+            "CHANNEL_UNBRIDGE" => return self.unbridged(event, now),
             "MODULE_LOAD" | "MODULE_UNLOAD" => {
                 self.reloaded();
                 return Vec::new();
@@ -75,7 +89,12 @@ impl Desk {
                     self.own_is(id, Sign::Ringing, now)
                 }
                 "CHANNEL_ANSWER" => self.own_is(id, Sign::Up, now),
-                "CHANNEL_UNBRIDGE" => self.joined(id, None, now),
+                "CHANNEL_HOLD" => self.hold_changed(id, &uuid, true, now),
+                "CHANNEL_UNHOLD" => self.hold_changed(id, &uuid, false, now),
+                "CHANNEL_PARK" => self.goes_on(id),
+                "DTMF" => pressed(id, event),
+                "RECORD_START" => self.record_told(id, event, true),
+                "RECORD_STOP" => self.record_told(id, event, false),
                 "CHANNEL_HANGUP_COMPLETE" => {
                     self.measured(id, event);
                     let kind = self.kind_of(id);
@@ -89,9 +108,13 @@ impl Desk {
                     self.other_is(id, Sign::Ringing, now)
                 }
                 "CHANNEL_ANSWER" => self.other_is(id, Sign::Up, now),
+                "CHANNEL_HOLD" => self.hold_changed(id, &uuid, true, now),
+                "CHANNEL_UNHOLD" => self.hold_changed(id, &uuid, false, now),
+                "DTMF" => pressed(id, event),
                 "CHANNEL_HANGUP_COMPLETE" => {
+                    let out = self.hold_changed(id, &uuid, false, now);
                     self.parts(id, &uuid, Some(told(Kind::Single, event).causes));
-                    Vec::new()
+                    out
                 }
                 _ => Vec::new(),
             },
@@ -115,6 +138,41 @@ impl Desk {
             }
         }
         out
+    }
+
+    /// Two channels are joined no longer; each may be joined with another one already.
+    fn unbridged(&mut self, event: &Event<'_>, now: Now) -> Vec<SipEvent> {
+        let (Some(a), Some(b)) = (
+            event.text("Bridge-A-Unique-ID"),
+            event.text("Bridge-B-Unique-ID"),
+        ) else {
+            return Vec::new();
+        };
+        let mut out = Vec::new();
+        for (one, other) in [(&a, &b), (&b, &a)] {
+            if let Some(id) = self.own_call(one)
+                && self.lines.get(&id).and_then(|line| line.joined.as_deref()) == Some(other)
+            {
+                out.extend(self.joined(id, None, now));
+            }
+        }
+        out
+    }
+
+    /// Our channel is parked: behind whatever it did before.
+    fn goes_on(&mut self, id: CallId) -> Vec<SipEvent> {
+        if let Some(line) = self.lines.get_mut(&id) {
+            line.moves.went_on();
+        }
+        Vec::new()
+    }
+
+    /// A recording of ours began or stopped; those of others are left alone.
+    fn record_told(&mut self, id: CallId, event: &Event<'_>, runs: bool) -> Vec<SipEvent> {
+        match event.text("Record-File-Path") {
+            Some(file) if is_recording_of(id, &file) => self.recorded(id, &file, runs),
+            _ => Vec::new(),
+        }
     }
 
     /// The result of an `originate` of ours. A success says no more than the channel's own events,
@@ -160,6 +218,15 @@ impl Desk {
         };
         self.fax_event(id, |fax| fax.signs(signs, now.instant))
     }
+}
+
+/// A digit came from the far end of a channel. Digits that we send have no event; one that goes on to
+/// the other party has none there (observed on FreeSWITCH 1.10.12).
+fn pressed(id: CallId, event: &Event<'_>) -> Vec<SipEvent> {
+    let samples = event.text("DTMF-Duration");
+    let samples = samples.and_then(|samples| samples.trim().parse::<u64>().ok());
+    let duration = samples.map(|samples| Duration::from_millis(samples / SAMPLES_PER_MS));
+    digits::received(id, event.text("DTMF-Digit").as_deref(), duration)
 }
 
 /// What the event of a channel's end tells. Its times are those of the server's clock, which are left

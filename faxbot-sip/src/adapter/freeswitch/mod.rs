@@ -34,6 +34,7 @@ mod abilities;
 mod causes;
 pub(super) mod config;
 mod connect;
+mod control;
 mod core;
 mod dial;
 mod event;
@@ -60,15 +61,19 @@ use faxbot_core::{
     random::{SharedRandom, SystemRandom},
     sip::{
         AdapterKind, Call, CallRecord, CallRequest, CallStatus, Capabilities, Capability,
-        Connection, Drained, EventPath, HangupOutcome, Health, HistoryQuery, Lookup, SipAdapter,
-        SipEvent, Snapshot, SupportedVersions,
+        Connection, Drained, DtmfRequest, EventPath, HangupOutcome, Health, HistoryQuery, Lookup,
+        RecordRequest, SipAdapter, SipEvent, Snapshot, SupportedVersions, TransferRequest,
     },
 };
 use serde_json::Value;
 use tracing::Instrument as _;
 
 pub use self::config::{FIELDS, FreeswitchConfig, IncomingPath, Outcomes, SCHEMES};
-use self::{core::Core, server::Server};
+use self::{
+    control::{dtmf, hold, record, transfer},
+    core::Core,
+    server::Server,
+};
 use crate::{
     adapter::{
         hub::{Book as _, call_span},
@@ -213,6 +218,49 @@ impl SipAdapter for FreeswitchAdapter {
 
     fn snapshot(&self) -> Snapshot {
         self.core.hub.snapshot()
+    }
+
+    async fn transfer(&self, request: TransferRequest) -> Result<()> {
+        let needs = [request.capability()];
+        self.core.hub.require(&needs, "transfer")?;
+        let span = self.span(request.call.id);
+        let (core, server) = (Arc::clone(&self.core), self.server("transfer")?);
+        let order = async move { transfer::transfer(&core, &server, request).await };
+        self.life
+            .carry_out("transfer", order.instrument(span))
+            .await
+    }
+
+    async fn hold(&self, call: &CallRef) -> Result<()> {
+        self.core.hub.require(&[Capability::Hold], "hold")?;
+        let (core, server, call) = (Arc::clone(&self.core), self.server("hold")?, call.clone());
+        let span = self.span(call.id);
+        let order = async move { hold::hold(&core, &server, &call).await };
+        self.life.carry_out("hold", order.instrument(span)).await
+    }
+
+    async fn resume(&self, call: &CallRef) -> Result<()> {
+        self.core.hub.require(&[Capability::Hold], "resume")?;
+        let (core, server, call) = (Arc::clone(&self.core), self.server("resume")?, call.clone());
+        let span = self.span(call.id);
+        let order = async move { hold::resume(&core, &server, &call).await };
+        self.life.carry_out("resume", order.instrument(span)).await
+    }
+
+    async fn record(&self, request: RecordRequest) -> Result<()> {
+        self.core.hub.require(&[Capability::Record], "record")?;
+        let span = self.span(request.call.id);
+        let (core, server) = (Arc::clone(&self.core), self.server("record")?);
+        let order = async move { record::record(&core, &server, request).await };
+        self.life.carry_out("record", order.instrument(span)).await
+    }
+
+    async fn send_dtmf(&self, request: DtmfRequest) -> Result<()> {
+        self.core.hub.require(&[Capability::SendDtmf], "send_dtmf")?;
+        let span = self.span(request.call.id);
+        dtmf::send(&self.core, &self.server("send_dtmf")?, request)
+            .instrument(span)
+            .await
     }
 
     async fn get_call_history(&self, query: HistoryQuery) -> Result<Page<CallRecord>> {

@@ -15,6 +15,7 @@ use faxbot_core::{
 
 use super::{
     config::FreeswitchConfig,
+    control::record::PRE_BUFFER,
     dial::{self, dial_string, fax_address, invalid, is_sip, second_party},
     outcome::{Kind, OutcomeStore, channel_uuid, peer_uuid},
 };
@@ -29,7 +30,7 @@ const LIMIT_GRACE: Duration = Duration::from_secs(30);
 
 /// What the first party of a call hears while the second one rings: it has answered, so that nobody
 /// else plays it anything.
-const RINGBACK: &str = "%(2000,4000,440,480)";
+pub(super) const RINGBACK: &str = "%(2000,4000,440,480)";
 
 /// Starts of the names of variables that are ours: they say what the call is, where its outcome goes,
 /// or run something of the server at an event of the call. `sip_h_` has its own place in the request.
@@ -148,6 +149,9 @@ impl Originator<'_> {
                 .set("transfer_ringback", RINGBACK)?;
         }
         line = limits(line, request)?;
+        if recording.is_some() {
+            line = line.set(PRE_BUFFER, "0")?;
+        }
         if let (Some(file), CallPlan::Dial { .. }) = (recording, &request.plan) {
             let start = format!("record_session {}", recordable(file, OPERATION)?);
             line = line.set("execute_on_answer_record", &start)?;
@@ -452,7 +456,7 @@ fn fax_file<'a>(file: &'a str, operation: &'static str) -> Result<&'a str> {
 }
 
 /// The file of a recording, which `record_session` takes up to the first blank.
-fn recordable<'a>(file: &'a str, operation: &'static str) -> Result<&'a str> {
+pub(super) fn recordable<'a>(file: &'a str, operation: &'static str) -> Result<&'a str> {
     if file.is_empty() || file.contains(|c: char| c.is_control() || " ()${}[],'\"\\".contains(c)) {
         return Err(invalid(
             operation,

@@ -8,6 +8,7 @@ use tracing::Instrument as _;
 
 use super::{
     abilities::Abilities,
+    control::standings,
     core::Core,
     event::{CUSTOM, EVENTS},
     outcome::{Ended, call_of, keepers},
@@ -75,10 +76,14 @@ async fn check(core: &Core, server: &Server, id: CallId) {
         _ => true,
     });
     // A check that fails is due again by itself.
+    let asked_at = core.hub.clock.now();
     if let Ok(list) = server.channels("lookup").await {
-        let legs = live_legs(&list);
-        core.hub
-            .events(|state, now| state.books.listed(&legs, &asked, now));
+        let (legs, standings) = (live_legs(&list), standings(&list));
+        core.hub.events(|state, now| {
+            let mut out = state.books.listed(&legs, &asked, now);
+            out.extend(state.books.moves_in(&standings, asked_at, false, now));
+            out
+        });
     }
 }
 
@@ -148,10 +153,14 @@ async fn prepare(core: &Core, server: &Server) -> Result<()> {
     });
     learn(core, server).await?;
     let ours = core.hub.state().books.live();
+    let asked_at = core.hub.clock.now();
     let list = server.channels(CONNECT).await?;
-    let legs = live_legs(&list);
-    core.hub
-        .events(|state, now| state.books.listed(&legs, &ours, now));
+    let (legs, standings) = (live_legs(&list), standings(&list));
+    core.hub.events(|state, now| {
+        let mut out = state.books.listed(&legs, &ours, now);
+        out.extend(state.books.moves_in(&standings, asked_at, true, now));
+        out
+    });
     sweep_spool(core, &list).await;
     Ok(())
 }

@@ -6,7 +6,7 @@ use faxbot_core::{Error, ErrorKind, Private, Timestamp, id::CallId, sip::Causes}
 
 use super::super::{
     answer::OnceAnswered,
-    control::{dtmf::Turn, record::Recordings},
+    control::record::Recordings,
     outcome::Report,
 };
 use super::{
@@ -16,7 +16,10 @@ use super::{
     media::Holders,
     moves::Control,
 };
-use crate::{adapter::incoming::Waiting, protocol::ami::Message};
+use crate::{
+    adapter::{digits::Turn, incoming::Waiting},
+    protocol::ami::Message,
+};
 
 /// What the server shows of one of our calls beside its state.
 #[derive(Debug, Default)]

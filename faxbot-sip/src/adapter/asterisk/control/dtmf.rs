@@ -12,7 +12,6 @@ use faxbot_core::{
     id::{CallId, RequestId},
     sip::{CallState, DtmfRequest, SipEvent},
 };
-use tokio::sync::Mutex;
 
 use super::super::{
     core::Core,
@@ -40,10 +39,6 @@ const ENDING: Duration = Duration::from_secs(5);
 
 /// What sends digits now, by the `Uniqueid` of its channel.
 pub(crate) type Senders = HashSet<String>;
-
-/// Whose turn it is to send digits into a call, and until when those of a request that nobody waits
-/// for any longer go on.
-pub(crate) type Turn = Arc<Mutex<Option<std::time::Instant>>>;
 
 /// A digit came in (`05_dtmf`). Those that we send have no event, and one that goes on to the other
 /// party of the call has `Direction: Sent` there: each digit is told once.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use faxbot_core::{
     Effect, Error, ErrorKind, Result,
     address::Address,
-    fax::FailureClass,
     id::{CallId, CallRef},
     sip::{CallState, Causes, ConnectionState, TransferPlan, TransferRequest},
 };
@@ -23,7 +22,7 @@ use super::super::{
     server::Server,
 };
 use super::{Claim, hold::bridge, place, see_extension};
-use crate::adapter::hub::Book as _;
+use crate::adapter::{hub::Book as _, unreached::not_answered};
 
 const OPERATION: &str = "transfer";
 
@@ -280,23 +279,6 @@ async fn causes(core: &Core, server: &Server, id: CallId, own: &str, word: &str)
     status.map(DialStatus::causes).unwrap_or_default()
 }
 
-/// The error of a party that was called and did not answer: `DIALSTATUS` is its code, and the causes
-/// are its text.
-pub(crate) fn not_answered(operation: &'static str, word: &str, causes: &Causes) -> Error {
-    let message = match causes.class() {
-        Some(FailureClass::Busy) => "the other party is busy",
-        Some(FailureClass::NoAnswer) => "the other party did not answer",
-        Some(FailureClass::InvalidNumber) => "the other party does not exist",
-        Some(FailureClass::Rejected) => "the other party rejected the call",
-        _ => "the other party could not be reached",
-    };
-    let sip = causes.sip_status.map(|status| format!("SIP {status}"));
-    let q850 = causes.q850.map(|cause| format!("Q.850 {cause}"));
-    let known: Vec<_> = sip.into_iter().chain(q850).collect();
-    let text = (!known.is_empty()).then(|| known.join(", "));
-    Error::new(ErrorKind::Rejected, operation, message).with_native(Some(word.to_owned()), text)
-}
-
 /// Bridges the own channels of two answered calls.
 async fn attended(core: &Core, server: &Server, call: &CallRef, other: &CallRef) -> Result<()> {
     let both = {
@@ -359,22 +341,4 @@ async fn attended(core: &Core, server: &Server, call: &CallRef, other: &CallRef)
         }),
     }
     done.map_err(|error| error.with_call_id(one))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_party_that_does_not_answer_has_its_word_and_its_causes() {
-        let busy = Causes::new().with_q850(17).with_sip_status(486);
-        let error = not_answered(OPERATION, "BUSY", &busy);
-        assert_eq!(error.kind(), ErrorKind::Rejected);
-        assert_eq!(error.effect(), Effect::NoEffect);
-        assert_eq!(error.message(), "the other party is busy");
-        assert_eq!(error.native_code(), Some("BUSY"));
-        assert_eq!(error.native_text(), Some("SIP 486, Q.850 17"));
-        let nothing = not_answered(OPERATION, "CHANUNAVAIL", &Causes::new());
-        assert_eq!(nothing.native_text(), None);
-    }
 }
