@@ -385,3 +385,30 @@ async fn nothing_private_is_in_the_transcript() {
     assert!(text.contains("Event-Name: CHANNEL_PARK"));
     mock.finish().await;
 }
+
+#[tokio::test]
+async fn the_socket_application_dials_an_address_and_a_call_without_an_application_ends() {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .unwrap();
+    let address = listener.local_addr().unwrap();
+    let mock = MockFreeSwitch::builder().in_memory().start().await.unwrap();
+    let mut client = Client::listen(mock.connect_duplex()).await;
+    let socket = format!("sofia/gateway/x/1 &socket({address} async full)");
+    client.originate(A, "", &socket).await;
+    let (stream, _) = listener.accept().await.unwrap();
+    let mut application = Client::over(stream);
+    application.send("connect\n\n").await;
+    let channel = application.frame().await.unwrap();
+    assert_eq!(channel.get("Unique-ID"), Some(A.as_bytes()));
+    assert_eq!(application.ask("exit").await, "+OK bye");
+    application.until_end().await;
+    // The dialplan has nothing left.
+    let end = client.until("CHANNEL_HANGUP_COMPLETE", A).await;
+    assert_eq!(end.get("Hangup-Cause"), "NORMAL_CLEARING");
+    drop(listener);
+    client.originate(B, "", &socket).await;
+    let end = client.until("CHANNEL_HANGUP_COMPLETE", B).await;
+    assert_eq!(end.get("Hangup-Cause"), "NORMAL_CLEARING");
+    mock.finish().await;
+}

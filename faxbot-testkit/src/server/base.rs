@@ -43,7 +43,7 @@ pub trait Server: Send + Sync + Sized + fmt::Debug + 'static {
     type State: DerefMut<Target = Common<Self::Client>> + Send;
     /// What it keeps of a client.
     type Client: Send;
-    /// What its builder sets beside [`Shared`].
+    /// What its builder sets beside what all builders set.
     type Setup: Default + fmt::Debug + Send;
 
     /// The name of the mock, for what it says of unmet expectations.
