@@ -106,6 +106,7 @@ fn plan(core: &Core, to: &Address, party: &str, ring: Duration) -> Result<String
     let variables = Variables::new()
         .set("origination_uuid", party)
         .and_then(|all| all.set("originate_timeout", &whole_seconds(ring)))
+        .and_then(|all| all.set("faxbot_instance", &core.config.instance))
         // Else early media counts as the answer.
         .and_then(|all| all.set("ignore_early_media", "true"))
         .map_err(refuse)?;
