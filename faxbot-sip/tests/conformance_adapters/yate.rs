@@ -38,6 +38,16 @@ impl Dialect for Yate {
     fn capabilities(&self) -> Capabilities {
         [
             Capability::Dial,
+            Capability::Connect,
+            Capability::OnAnswerBridge,
+            Capability::OnAnswerExtension,
+            Capability::RecordOnAnswer,
+            Capability::TransferBlind,
+            Capability::TransferAttended,
+            Capability::Hold,
+            Capability::Conference,
+            Capability::Record,
+            Capability::SendDtmf,
             Capability::OnAnswerPark,
             Capability::MaxDuration,
             Capability::Variables,
@@ -45,6 +55,10 @@ impl Dialect for Yate {
             Capability::Hangup,
             Capability::CallHistory,
             Capability::SendFax,
+            Capability::Incoming,
+            Capability::ReceiveFax,
+            Capability::SendMessage,
+            Capability::Cdr,
         ]
         .into_iter()
         .collect()
@@ -56,6 +70,11 @@ impl Dialect for Yate {
             Need::Disturb(Disturbance::Overloaded) => {
                 Some("Yate refuses no request of a module for its load".to_owned())
             }
+            Need::RemoteHold => {
+                let why = "Yate tells of a re-INVITE, and not whether it holds";
+                Some(why.to_owned())
+            }
+            Need::ConferenceLock => Some("Yate cannot lock a conference".to_owned()),
             _ => None,
         }
     }
@@ -105,6 +124,8 @@ impl Dialect for Yate {
         ))?
         .with_spool(spool, spool.to_string_lossy());
         config.incoming = true;
+        config.recordings = Some(spool.to_string_lossy().into_owned());
+        config.cdr = true;
         if how == How::ShortTimeouts {
             config.request_timeout = Duration::from_secs(1);
             config.incoming_deadline = Duration::from_secs(1);
@@ -133,12 +154,7 @@ impl Dialect for Yate {
         Bytes::from_static(b"\0\xff\xfe%%<\n%%<message::maybe:x\n%%>message:%q:z\n")
     }
 
-    fn far_end(
-        &self,
-        mock: &MockYate,
-        channel: &str,
-        does: &FarEnd,
-    ) -> Result<bool, Failure> {
+    fn far_end(&self, mock: &MockYate, channel: &str, does: &FarEnd) -> Result<bool, Failure> {
         Ok(match does {
             FarEnd::HangsUp => mock.far_end_hangs_up(channel, 16),
             FarEnd::Holds => mock.far_end_holds(channel, true),

@@ -38,8 +38,8 @@ pub const FIELDS: FieldTable = FieldTable::new(
         settings::SPOOL,
         settings::SPOOL_REMOTE,
         settings::SPOOL_GROUP,
-        Field::new("options.incoming", Kind::Bool, "calls that no other route of Yate takes come to us").default("false"),
-        Field::new("options.incoming_priority", Kind::Integer { min: 1, max: 1000 }, "where in the order of Yate's routes we stand: lower comes earlier").default("90").server_name("priority"),
+        Field::new("options.incoming", Kind::Bool, "calls from outside and messages come to us: those that no route before ours takes").default("false"),
+        Field::new("options.incoming_priority", Kind::Integer { min: 1, max: 1000 }, "where in the order of Yate's routes we stand: lower comes earlier. `regexroute` has 100: with a lower number every call from outside comes to us first, with a higher one only those that its rules leave").default("90").server_name("priority"),
         settings::INCOMING_DEADLINE,
         Field::new("options.incoming_headers", Kind::Text, "names of SIP headers that an incoming call is told with, separated by commas"),
         settings::STATION_ID,
@@ -86,7 +86,7 @@ pub struct YateConfig {
     pub hangup_on_close: bool,
     /// Where pages are put; without it no fax can be sent.
     pub spool: Option<SpoolConfig>,
-    /// Calls that no other route takes come to us.
+    /// Calls from outside and messages come to us: those that no route before ours takes.
     pub incoming: bool,
     /// Where in the order of routes we stand; 90 by default.
     pub incoming_priority: u32,
@@ -161,6 +161,15 @@ impl YateConfig {
     /// Every problem at once.
     pub fn validate(value: &Value) -> Result<(), ConfigErrors> {
         FIELDS.load_with::<Raw>(value, rules).map(drop)
+    }
+
+    /// The module that a held call's music is of: its file may have another name than its targets.
+    pub(super) fn music_module(&self) -> &str {
+        match self.music.split('/').next().unwrap_or_default() {
+            "tone" => "tonegen",
+            "wave" => "wavefile",
+            other => other,
+        }
     }
 
     /// Sets where numbers and extensions are called.

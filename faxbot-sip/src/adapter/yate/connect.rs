@@ -4,7 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use faxbot_core::Result;
 
-use super::{YateAdapter, event::WATCHED, run::work, server::refused};
+use super::{
+    YateAdapter,
+    asked::answer,
+    event::{RECORDS, WATCHED},
+    run::work,
+    server::refused,
+};
 use crate::{
     adapter::{
         endpoint::connector,
@@ -16,6 +22,10 @@ use crate::{
 
 /// How long a keep-alive may stay unanswered.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where in the order of those who take messages we stand: before the drivers (100), which would try to
+/// send on what is ours.
+const MESSAGES: u32 = 50;
 
 impl YateAdapter {
     pub(super) fn start(&self) -> Result<Running<YateSession>> {
@@ -39,7 +49,9 @@ impl YateAdapter {
             wait_for_server: config.wait_for_server,
         };
         let core = Arc::clone(&self.core);
-        Running::start(&self.core, start, |handle| work(core, handle))
+        Running::start(&self.core, start, |handle| async move {
+            tokio::join!(work(Arc::clone(&core), handle), answer(core));
+        })
     }
 
     fn endpoint(&self) -> Endpoint {
@@ -60,10 +72,25 @@ impl YateAdapter {
         } else {
             Login::new()
         };
-        for name in WATCHED {
-            let watch = Command::watch(name);
-            login = watch
-                .and_then(|watch| login.required(watch))
+        let records = config.cdr.then_some(RECORDS);
+        let mut commands: Vec<_> = WATCHED
+            .iter()
+            .copied()
+            .chain(records)
+            .map(Command::watch)
+            .collect();
+        if config.incoming || self.core.asked.has_hook() {
+            commands.push(Command::install(
+                Some(config.incoming_priority),
+                "call.route",
+            ));
+        }
+        if config.incoming {
+            commands.push(Command::install(Some(MESSAGES), "msg.execute"));
+        }
+        for command in commands {
+            login = command
+                .and_then(|command| login.required(command))
                 .map_err(|error| refused("connect", error))?;
         }
         Ok(login)

@@ -9,7 +9,9 @@ use faxbot_core::{
     sip::{RawEvent, SipEvent},
 };
 
-use super::{abilities::Abilities, config::YateConfig, event, server::Server, state::Desk};
+use super::{
+    abilities::Abilities, asked::Asked, config::YateConfig, event, server::Server, state::Desk,
+};
 use crate::{
     adapter::{
         hub::{self, Hub},
@@ -29,6 +31,8 @@ pub(super) struct Core {
     pub(super) config: YateConfig,
     pub(super) spool: Option<Spool>,
     pub(super) hub: Hub<YateSession, Desk>,
+    /// What the engine asks, and waits for.
+    pub(super) asked: Asked,
 }
 
 impl Core {
@@ -38,8 +42,13 @@ impl Core {
             .clone()
             .map(|spool| Spool::new(spool, &config.instance));
         let capabilities = Abilities::hoped_for().capabilities(&config);
-        let hub = Hub::new("yate", clock, Desk::new(), capabilities);
-        Self { config, spool, hub }
+        let hub = Hub::new("yate", clock, Desk::new(&config), capabilities);
+        Self {
+            config,
+            spool,
+            hub,
+            asked: Asked::default(),
+        }
     }
 
     /// What the server turned out to be able to do.
@@ -79,12 +88,18 @@ impl hub::Core for Core {
     }
 
     fn event(&self, event: Event) {
-        if let Event::Watched(frame) = &event {
-            self.told(frame);
+        match event {
+            Event::Watched(frame) => self.told(&frame),
+            Event::Asked(asked) => self.asked.question(self, asked),
+            Event::TimedOut(_) => {
+                tracing::warn!("yate: a question of the engine was answered too late")
+            }
+            _ => {}
         }
     }
 
     fn logged_in(&self, ready: Ready) {
+        self.asked.logged_in();
         self.hub.state().books.logged_in = ready.run_id;
     }
 

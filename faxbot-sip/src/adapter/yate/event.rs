@@ -5,7 +5,9 @@ use faxbot_core::{
     sip::{Causes, Disposition, SipEvent},
 };
 
-use super::{fax_end::FaxWords, request::marked, state::Desk};
+use super::{
+    control::is_of_room, fax_end::FaxWords, fax_limits::Reached, request::marked, state::Desk,
+};
 use crate::{
     adapter::{
         books::{Leg, Report, Sign},
@@ -23,11 +25,16 @@ pub(super) const WATCHED: &[&str] = &[
     "chan.connected",
     "chan.disconnected",
     "chan.hangup",
+    "chan.notify",
+    "chan.dtmf",
 ];
+
+/// Watched too, where records are wanted.
+pub(super) const RECORDS: &str = "call.cdr";
 
 /// Whether a message has a form of ours.
 pub(super) fn is_understood(message: &Message<'_>) -> bool {
-    WATCHED.iter().any(|name| message.is(name))
+    WATCHED.iter().any(|name| message.is(name)) || message.is(RECORDS)
 }
 
 impl Desk {
@@ -36,34 +43,68 @@ impl Desk {
         let Some(message) = frame.message() else {
             return Vec::new();
         };
+        if message.is(RECORDS) {
+            self.cdr_told(&message);
+            return Vec::new();
+        }
+        if message.is("chan.notify") {
+            let text = |name: &str| message.text(name).unwrap_or_default();
+            self.notices.told(&text("targetid"), &text("reason"));
+        }
+        let channel = message.text("id").unwrap_or_default();
+        let mut out = self.room_told(&channel, &message);
+        if !is_of_room(&channel) {
+            out.extend(self.channel_told(&channel, &message, frame, now));
+        }
+        out
+    }
+
+    fn channel_told(
+        &mut self,
+        channel: &str,
+        message: &Message<'_>,
+        frame: &Frame,
+        now: Now,
+    ) -> Vec<SipEvent> {
         let text = |name: &str| message.text(name).unwrap_or_default();
-        let channel = text("id");
         if message.is("chan.startup")
             && let Some(&id) = self.paths.get(&*text("address"))
             && channel.starts_with("fax/")
         {
             self.paths.remove(&*text("address"));
-            return self.is_ours(id, &channel, now);
+            return self.becomes(id, channel, now);
         }
         if message.is("chan.startup")
-            && self.leg(&channel).is_none()
-            && let Some(out) = self.starts(&channel, &text("address"), &text("targetid"), now)
+            && self.leg(channel).is_none()
+            && let Some(out) = self.comes_in(channel, &text("address"), now)
         {
             return out;
         }
-        match self.leg(&channel) {
-            Some(Leg::Own(id)) => self.own_told(id, &message, now),
-            Some(Leg::Other(id)) => self.other_told(id, &channel, &message, now),
+        if message.is("chan.startup")
+            && self.leg(channel).is_none()
+            && let Some(out) = self.starts(channel, &text("address"), &text("targetid"), now)
+        {
+            return out;
+        }
+        match self.leg(channel) {
+            Some(Leg::Own(id)) => {
+                let mut out = self.own_told(id, channel, message, now);
+                out.extend(self.own_moved(id, message, now));
+                out
+            }
+            Some(Leg::Other(id)) => self
+                .other_moved(id, channel, message, now)
+                .unwrap_or_else(|| self.other_told(id, channel, message, now)),
             None => {
                 // The far end of a fax is told by who it is for.
                 if let Some(Leg::Own(id)) = self.leg(&text("targetid"))
                     && self.is_fax(id)
                 {
-                    let mut out = self.is_other(id, &channel, now);
-                    out.extend(self.other_told(id, &channel, &message, now));
+                    let mut out = self.is_other(id, channel, now);
+                    out.extend(self.other_told(id, channel, message, now));
                     return out;
                 }
-                self.stray(&channel, frame);
+                self.stray(channel, frame);
                 Vec::new()
             }
         }
@@ -89,12 +130,29 @@ impl Desk {
         }
     }
 
-    fn own_told(&mut self, id: CallId, message: &Message<'_>, now: Now) -> Vec<SipEvent> {
+    fn own_told(
+        &mut self,
+        id: CallId,
+        channel: &str,
+        message: &Message<'_>,
+        now: Now,
+    ) -> Vec<SipEvent> {
         if message.is("call.ringing") || message.is("call.progress") {
             return self.own_is(id, Sign::Ringing, now);
         }
         if message.is("call.answered") {
             return self.own_is(id, Sign::Up, now);
+        }
+        if message.is("chan.connected") && self.came_in(id) {
+            // Anybody may give it to somebody else.
+            let seat = self.seat(id);
+            if message
+                .text("peerid")
+                .is_some_and(|peer| Some(&*peer) != seat.as_deref())
+            {
+                self.waits_no_longer(id);
+            }
+            return Vec::new();
         }
         if message.is("chan.disconnected") && self.is_fax(id) {
             // It says why the far end was not reached; the fax channel's own hang-up does not.
@@ -102,11 +160,17 @@ impl Desk {
             return Vec::new();
         }
         if message.is("chan.hangup") {
-            let report = if self.is_fax(id) {
-                fax_report(message)
+            let mut report = if self.is_fax(id) && message.text("module").as_deref() == Some("fax")
+            {
+                fax_report(message, self.limits.reached(id))
             } else {
                 report(message)
             };
+            self.ended_channels.push(channel, id);
+            self.notices.over(id);
+            // Of a call with two parties it is the first one that has answered.
+            report.answered &= self.is_reached(id);
+            self.over(id, now);
             return self.ended(id, report, now);
         }
         Vec::new()
@@ -121,6 +185,17 @@ impl Desk {
     ) -> Vec<SipEvent> {
         if message.is("chan.hangup") {
             self.parts(id, channel, Some(causes(message)));
+            return Vec::new();
+        }
+        if self.came_in(id) {
+            // The other party of a bridge, or the end that the caller waits at: another process may
+            // answer by it.
+            if message.is("call.answered") {
+                if channel.starts_with("dumb/") || channel.starts_with("fax/") {
+                    return self.own_is(id, Sign::Up, now);
+                }
+                return self.other_is(id, Sign::Up, now);
+            }
             return Vec::new();
         }
         // A fax channel has no sign of its own before its end: it is as far as its far end.
@@ -154,10 +229,18 @@ fn report(message: &Message<'_>) -> Report {
 }
 
 /// A fax channel is answered with its far end, or over a tone of this server; its result says more.
-fn fax_report(message: &Message<'_>) -> Report {
+fn fax_report(message: &Message<'_>, reached: Option<Reached>) -> Report {
+    let rang = reached == Some(Reached::Ring);
     Report {
         answered: message.flag("answered"),
-        fax: Some(Box::new(FaxWords::of(message))),
+        causes: if rang {
+            // We ended it: nothing that the server says of that tells why.
+            Causes::new().with_q850(19)
+        } else {
+            Causes::new()
+        },
+        disposition: rang.then_some(Disposition::NoAnswer),
+        fax: Some(Box::new(FaxWords::of(message, reached))),
         ..Report::default()
     }
 }

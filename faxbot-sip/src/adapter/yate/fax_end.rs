@@ -6,10 +6,14 @@ use faxbot_core::{
     sip::Causes,
 };
 
+use super::fax_limits::Reached;
 use crate::{
     adapter::{books::FaxEnd, fax_run::FaxContext},
     protocol::yate::Message,
 };
+
+/// What is told of a fax that we ended because it took too long.
+const TOO_LONG: &str = "the fax took longer than its time limit";
 
 /// The words of a fax channel's hang-up.
 pub(super) struct FaxWords {
@@ -19,6 +23,8 @@ pub(super) struct FaxWords {
     digital: Option<bool>,
     ecm: Option<bool>,
     answered: bool,
+    /// We ended it, because a limit was over.
+    reached: Option<Reached>,
 }
 
 impl std::fmt::Debug for FaxWords {
@@ -31,7 +37,7 @@ impl std::fmt::Debug for FaxWords {
 }
 
 impl FaxWords {
-    pub(super) fn of(message: &Message<'_>) -> Self {
+    pub(super) fn of(message: &Message<'_>, reached: Option<Reached>) -> Self {
         let text = |name: &str| message.text(name).unwrap_or_default().into_owned();
         Self {
             reason: text("reason"),
@@ -45,6 +51,7 @@ impl FaxWords {
             },
             ecm: message.text("faxecm").map(|word| word == "true"),
             answered: message.flag("answered"),
+            reached,
         }
     }
 
@@ -73,6 +80,9 @@ impl FaxWords {
             }
             .with_causes(causes)
         };
+        if self.reached == Some(Reached::Total) {
+            failure.native_text = Some(TOO_LONG.to_owned());
+        }
         if context.hung_up_by_us {
             failure.class = FailureClass::Cancelled;
         }

@@ -30,18 +30,34 @@ pub(super) async fn lookup(core: &Core, server: Result<Server>, call: &CallRef) 
     };
     let mark = mark(id);
     let pages = core.spool.as_ref().map(|spool| spool.file(id).remote);
-    let near = list.iter().find(|channel| {
-        channel.address == mark || pages.as_ref().is_some_and(|pages| channel.address == *pages)
-    });
+    let received = core.spool.as_ref().map(|spool| spool.received(id).remote);
+    let seat = core.hub.state().books.entrance.address(id);
+    let is_at = |channel: &Channel, place: &Option<String>| {
+        place
+            .as_ref()
+            .is_some_and(|place| channel.address == *place)
+    };
+    let came_in = |channel: &Channel| is_at(channel, &received) || is_at(channel, &seat);
+    let near = list
+        .iter()
+        .find(|channel| channel.address == mark || is_at(channel, &pages) || came_in(channel));
     let Some(near) = near else {
         return Ok(Lookup::Unknown(UnknownReason::NotKept));
     };
+    let inbound = came_in(near);
     let far = near.leg.joined.as_ref();
     let far = far.and_then(|far| list.iter().find(|channel| channel.leg.native == *far));
-    Ok(Lookup::Live(match far {
+    let mut status = match far {
         Some(far) => live(core, call, &[far, near]),
         None => live(core, call, &[near]),
-    }))
+    };
+    if inbound {
+        status.direction = Direction::Inbound;
+        if status.state != CallState::Connected {
+            status.state = CallState::Incoming;
+        }
+    }
+    Ok(Lookup::Live(status))
 }
 
 fn live(core: &Core, call: &CallRef, channels: &[&Channel]) -> CallStatus {
@@ -54,7 +70,9 @@ fn live(core: &Core, call: &CallRef, channels: &[&Channel]) -> CallStatus {
         .requested_at
         .unwrap_or_else(|| core.hub.clock.timestamp());
     let mut status = CallStatus::new(call.id, state, Direction::Outbound, started);
-    let names = channels.iter().map(|channel| channel.leg.native.clone().into());
+    let names = channels
+        .iter()
+        .map(|channel| channel.leg.native.clone().into());
     status.channels.extend(names);
     status
 }

@@ -27,14 +27,23 @@
 //! so.
 
 mod abilities;
+mod asked;
+mod attach;
 mod config;
 mod connect;
+mod control;
 mod core;
 mod event;
 mod fax_end;
+mod fax_limits;
+mod halt;
+mod history;
+mod incoming;
 mod lookup;
+mod message;
 mod place;
 mod request;
+mod route;
 mod run;
 mod server;
 mod state;
@@ -47,23 +56,36 @@ use faxbot_core::{
     clock::{SharedClock, TokioClock},
     config::ConfigErrors,
     event::EventStream,
-    fax::{FaxCall, FaxRequest},
+    fax::{FaxCall, FaxRequest, TakenFax},
     id::{CallId, CallRef},
+    message::MessageResult,
     plugin::Page,
     random::{SharedRandom, SystemRandom},
     sip::{
-        AdapterKind, Call, CallRecord, CallRequest, CallStatus, Capabilities, Capability,
-        Connection, Drained, EventPath, HangupOutcome, Health, HistoryQuery, Lookup, SipAdapter,
-        SipEvent, Snapshot, SupportedVersions,
+        AcceptAs, AdapterKind, Call, CallRecord, CallRequest, CallStatus, Capabilities, Capability,
+        ConferenceRequest, Connection, Drained, DtmfRequest, EventPath, HangupOutcome, Health,
+        HistoryQuery, Lookup, RecordRequest, RejectCause, SipAdapter, SipEvent, SipMessage,
+        Snapshot, SupportedVersions, TransferRequest,
     },
 };
 use serde_json::Value;
 use tracing::Instrument as _;
 
-pub use self::config::{FIELDS, SCHEMES, YateConfig};
-use self::{core::Core, server::Server};
+pub use self::{
+    attach::{Attach, AttachEnd, Attached},
+    config::{FIELDS, SCHEMES, YateConfig},
+    halt::EndsEveryCall,
+    route::{RouteCall, RouteTarget},
+};
+use self::{
+    control::{conference, dtmf, hold, record, transfer},
+    core::Core,
+    incoming::{accept::accept, decide, receive},
+    server::Server,
+};
 use crate::{
     adapter::{
+        digits,
         hub::{Book as _, call_span},
         life::Life,
     },
@@ -211,6 +233,101 @@ impl SipAdapter for YateAdapter {
     async fn get_cdr(&self, call: &CallRef) -> Result<CallRecord> {
         self.core.hub.require(&[Capability::Cdr], "get_cdr")?;
         self.core.hub.state().books.cdr(call)
+    }
+
+    async fn accept(&self, call: &CallRef, accept_as: AcceptAs) -> Result<()> {
+        const OPERATION: &str = "accept";
+        self.core
+            .hub
+            .require(&[accept_as.capability()], OPERATION)?;
+        let server = self.server(OPERATION)?;
+        let (core, target) = (Arc::clone(&self.core), call.clone());
+        let order = async move { accept(&core, server, &target, accept_as).await };
+        self.life
+            .carry_out(OPERATION, order.instrument(self.span(call.id)))
+            .await
+    }
+
+    async fn reject(&self, call: &CallRef, cause: RejectCause) -> Result<()> {
+        self.core.hub.require(&[Capability::Incoming], "reject")?;
+        let server = self.server("reject")?;
+        decide::reject(&self.core, server, call, cause)
+            .instrument(self.span(call.id))
+            .await
+    }
+
+    async fn transfer(&self, request: TransferRequest) -> Result<()> {
+        const OPERATION: &str = "transfer";
+        self.core.hub.require(&[request.capability()], OPERATION)?;
+        let span = self.span(request.call.id);
+        let (core, server) = (Arc::clone(&self.core), self.server(OPERATION)?);
+        let order = async move { transfer::transfer(&core, &server, request).await };
+        self.life.carry_out(OPERATION, order.instrument(span)).await
+    }
+
+    async fn hold(&self, call: &CallRef) -> Result<()> {
+        self.core.hub.require(&[Capability::Hold], "hold")?;
+        let (core, server, call) = (Arc::clone(&self.core), self.server("hold")?, call.clone());
+        let span = self.span(call.id);
+        let order = async move { hold::hold(&core, &server, &call).await };
+        self.life.carry_out("hold", order.instrument(span)).await
+    }
+
+    async fn resume(&self, call: &CallRef) -> Result<()> {
+        self.core.hub.require(&[Capability::Hold], "resume")?;
+        let (core, server, call) = (Arc::clone(&self.core), self.server("resume")?, call.clone());
+        let span = self.span(call.id);
+        let order = async move { hold::resume(&core, &server, &call).await };
+        self.life.carry_out("resume", order.instrument(span)).await
+    }
+
+    async fn conference(&self, request: ConferenceRequest) -> Result<()> {
+        const OPERATION: &str = "conference";
+        self.core
+            .hub
+            .require(&[Capability::Conference], OPERATION)?;
+        let (core, server) = (Arc::clone(&self.core), self.server(OPERATION)?);
+        let order = async move { conference::conference(&core, &server, request).await };
+        let span = self.span(None);
+        self.life.carry_out(OPERATION, order.instrument(span)).await
+    }
+
+    async fn record(&self, request: RecordRequest) -> Result<()> {
+        self.core.hub.require(&[Capability::Record], "record")?;
+        let span = self.span(request.call.id);
+        let (core, server) = (Arc::clone(&self.core), self.server("record")?);
+        let order = async move { record::record(&core, &server, request).await };
+        self.life.carry_out("record", order.instrument(span)).await
+    }
+
+    async fn send_dtmf(&self, request: DtmfRequest) -> Result<()> {
+        const OPERATION: &str = "send_dtmf";
+        self.core.hub.require(&[Capability::SendDtmf], OPERATION)?;
+        digits::check(&request)?;
+        let span = self.span(request.call.id);
+        let (core, server) = (Arc::clone(&self.core), self.server(OPERATION)?);
+        let order = async move { dtmf::send(&core, &server, request).await };
+        self.life.carry_out(OPERATION, order.instrument(span)).await
+    }
+
+    async fn take_fax(&self, call: &CallRef) -> Result<TakenFax> {
+        self.core
+            .hub
+            .require(&[Capability::ReceiveFax], "take_fax")?;
+        receive::take(&self.core, self.server("take_fax"), call)
+            .instrument(self.span(call.id))
+            .await
+    }
+
+    async fn send_message(&self, message: SipMessage) -> Result<MessageResult> {
+        const OPERATION: &str = "send_message";
+        self.core
+            .hub
+            .require(&[Capability::SendMessage], OPERATION)?;
+        let server = self.server(OPERATION)?;
+        message::send(&self.core, server, message)
+            .instrument(self.span(None))
+            .await
     }
 
     async fn send_fax(&self, request: FaxRequest) -> Result<FaxCall> {

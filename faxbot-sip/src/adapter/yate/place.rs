@@ -31,6 +31,7 @@ impl YateAdapter {
         self.core.hub.require(&request.capabilities(), OPERATION)?;
         let id = request.id;
         let command = request::make_call(&self.core.config, &request)?;
+        let then = request::once_answered(&self.core.config, &request)?;
         let server = self.server(OPERATION)?;
         let (from, to) = parties(&request, OPERATION)?;
         let new = NewLine {
@@ -43,12 +44,15 @@ impl YateAdapter {
             ring_timeout: request.options.timeout,
             plan: Plan::of(&request),
             kind: "call",
-            once_answered: false,
+            once_answered: then.is_due(),
         };
-        let updates = self
-            .core
-            .hub
-            .change(|state, now| (state.books.open(new, now), Vec::new()))?;
+        let updates = self.core.hub.change(|state, now| {
+            let opened = state.books.open(new, now);
+            if opened.is_ok() && then.is_due() {
+                state.books.orders.opens(id, then);
+            }
+            (opened, Vec::new())
+        })?;
         let placing = Placing::new(&self.core.hub, id);
         execute(&self.core, placing, &server, command, None, OPERATION).await?;
         Ok(Call::new(id, updates))
@@ -80,6 +84,9 @@ impl YateAdapter {
         let updates = self.core.hub.change(|state, now| {
             let opened = state.books.open_fax(new, pages, now);
             if opened.is_ok() {
+                let at = now.instant;
+                let (ring, total) = (request.ring_timeout, request.total_timeout());
+                state.books.limits.sends(id, at + ring, at + total);
                 state.books.paths.insert(remote, id);
             }
             (opened, Vec::new())
@@ -103,10 +110,10 @@ impl YateAdapter {
 }
 
 /// A request whose answer names the channels of its call.
-struct Answer<'a>(&'a Core);
+pub(super) struct Answer<'a>(&'a Core);
 
 impl<'a> Answer<'a> {
-    fn awaited(core: &'a Core) -> Self {
+    pub(super) fn awaited(core: &'a Core) -> Self {
         core.hub.state().books.places();
         Self(core)
     }

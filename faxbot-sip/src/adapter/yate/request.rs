@@ -6,13 +6,17 @@ use faxbot_core::{
     Error, ErrorKind, Result,
     address::{Address, FaxTarget},
     fax::{FaxRequest, T38Mode},
-    id::CallId,
+    id::{CallId, RequestId},
     sip::{CallOptions, CallPlan, CallRequest, OnAnswer},
 };
 use uuid::Uuid;
 
 use super::{
     config::YateConfig,
+    control::{
+        desk::{Ordered, Then},
+        party::Party,
+    },
     server::{message, refused},
 };
 use crate::{
@@ -30,6 +34,12 @@ const MARK: &str = "faxbot-";
 /// The address of our end of a call.
 pub(super) fn mark(id: CallId) -> String {
     format!("{MARK}{}", id.as_uuid())
+}
+
+/// The address of our end of the call of another party, for a call: no other process takes it for the
+/// call itself.
+pub(super) fn second_mark(id: CallId, party: RequestId) -> String {
+    format!("{}-{}", mark(id), party.as_uuid())
 }
 
 /// The call that an address is our end of.
@@ -99,7 +109,7 @@ pub(super) fn target(config: &YateConfig, to: &Address, operation: &'static str)
 }
 
 impl Target {
-    fn add(&self, command: Command, operation: &'static str) -> Result<Command> {
+    pub(super) fn add(&self, command: Command, operation: &'static str) -> Result<Command> {
         let (direct, target) = match self {
             Self::Direct(direct) => (Some(direct.as_str()), NOBODY),
             Self::Routed(target) => (None, target.as_str()),
@@ -116,10 +126,8 @@ impl Target {
 pub(super) fn make_call(config: &YateConfig, request: &CallRequest) -> Result<Command> {
     const OPERATION: &str = "make_call";
     let to = match &request.plan {
-        CallPlan::Dial {
-            to,
-            on_answer: OnAnswer::Park,
-        } => to,
+        CallPlan::Dial { to, .. } => to,
+        CallPlan::Connect { from, .. } => from,
         _ => return Err(Error::unsupported(OPERATION)),
     };
     let options = &request.options;
@@ -128,26 +136,82 @@ pub(super) fn make_call(config: &YateConfig, request: &CallRequest) -> Result<Co
     let command = message("call.execute", &[("callto", &callto)], OPERATION)?;
     let mut command = target.add(command, OPERATION)?;
     command = param(command, "maxcall", &millis(options.timeout), OPERATION)?;
-    if let Some(limit) = options.max_duration {
+    // Of two parties it counts from the answer of the second one.
+    let connects = matches!(request.plan, CallPlan::Connect { .. });
+    if let Some(limit) = options.max_duration.filter(|_| !connects) {
         command = param(command, "timeout", &millis(limit), OPERATION)?;
     }
-    caller(command, options, OPERATION)
+    options_of(command, options, OPERATION)
 }
 
-fn caller(mut command: Command, options: &CallOptions, operation: &'static str) -> Result<Command> {
+/// What begins when a call is answered.
+pub(super) fn once_answered(config: &YateConfig, request: &CallRequest) -> Result<Ordered> {
+    const OPERATION: &str = "make_call";
+    let options = &request.options;
+    let party = |to: &Address| {
+        let target = target(config, to, OPERATION)?;
+        let party = Party::new(
+            request.id,
+            &target,
+            options.timeout,
+            Some(options),
+            OPERATION,
+        )?;
+        Ok::<_, Error>(Some(Then::Party(Box::new(party))))
+    };
+    let mut limit = None;
+    let then = match &request.plan {
+        CallPlan::Connect { to, .. } => {
+            limit = options.max_duration;
+            party(to)?
+        }
+        CallPlan::Dial { on_answer, .. } => match on_answer {
+            OnAnswer::Park => None,
+            OnAnswer::Bridge(to) => party(to)?,
+            OnAnswer::Extension { extension, context } => {
+                if extension.is_empty() {
+                    let message = "an extension is a number that yate routes";
+                    return Err(Error::new(ErrorKind::InvalidRequest, OPERATION, message));
+                }
+                // Nothing in them may break a line.
+                let context = context.clone();
+                let routed = [Some(extension), context.as_ref()];
+                for text in routed.into_iter().flatten() {
+                    message("call.route", &[("called", text)], OPERATION)?;
+                }
+                Some(Then::Extension(extension.clone(), context))
+            }
+            _ => return Err(Error::unsupported(OPERATION)),
+        },
+        _ => return Err(Error::unsupported(OPERATION)),
+    };
+    Ok(Ordered::once_answered(then, options.record, limit))
+}
+
+/// The caller, the headers and the variables of a call.
+pub(super) fn options_of(
+    mut command: Command,
+    options: &CallOptions,
+    operation: &'static str,
+) -> Result<Command> {
     if let Some(number) = &options.caller_id {
         command = param(command, "caller", number.e164(), operation)?;
     }
     if let Some(name) = &options.caller_id_name {
         command = param(command, "callername", name, operation)?;
     }
+    // What is not named is dropped in silence (observed on Yate 6.4.1).
+    let mut copied = Vec::new();
     for (name, value) in &options.headers {
         sip_headers::check(name, value, operation)?;
-        command = param(command, &format!("osip_{name}"), value, operation)?;
+        let name = format!("osip_{name}");
+        command = param(command, &name, value, operation)?;
+        copied.push(name);
     }
     for (name, value) in &options.variables {
         guard::name(name.as_bytes()).map_err(|source| {
-            let message = "the name of a variable has letters, digits and punctuation of ASCII only";
+            let message =
+                "the name of a variable has letters, digits and punctuation of ASCII only";
             Error::new(ErrorKind::InvalidRequest, operation, message).with_source(source)
         })?;
         let lower = name.to_ascii_lowercase();
@@ -155,9 +219,30 @@ fn caller(mut command: Command, options: &CallOptions, operation: &'static str) 
             let message = "this parameter is set by the adapter";
             return Err(Error::new(ErrorKind::InvalidRequest, operation, message));
         }
+        if name.contains(',') {
+            let message = "the name of a variable cannot hold a comma";
+            return Err(Error::new(ErrorKind::InvalidRequest, operation, message));
+        }
         command = param(command, name, value, operation)?;
+        copied.push(name.clone());
+    }
+    if !copied.is_empty() {
+        command = param(command, "copyparams", &copied.join(","), operation)?;
     }
     Ok(command)
+}
+
+/// The `call.execute` of a second party of a call, with an end of ours that the call's id names.
+pub(super) fn second_call(
+    id: CallId,
+    to: &Target,
+    ring: Duration,
+    operation: &'static str,
+) -> Result<Command> {
+    let callto = format!("dumb/{}", mark(id));
+    let command = message("call.execute", &[("callto", &callto)], operation)?;
+    let command = to.add(command, operation)?;
+    param(command, "maxcall", &millis(ring), operation)
 }
 
 /// The `call.execute` of a fax: a `fax` channel that reads `file`, as Yate sees it.
@@ -209,6 +294,6 @@ fn param(command: Command, name: &str, value: &str, operation: &'static str) -> 
 }
 
 /// Yate counts in milliseconds; 0 would be no limit.
-fn millis(time: Duration) -> String {
+pub(super) fn millis(time: Duration) -> String {
     time.as_millis().clamp(1, 86_400_000).to_string()
 }

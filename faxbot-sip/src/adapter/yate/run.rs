@@ -4,12 +4,17 @@
 use std::sync::Arc;
 
 use faxbot_core::{Error, ErrorKind, Result, id::CallId};
+use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
 use super::{
     abilities::Abilities,
+    control::{answer::once_answered, party::hang_up_left, rooms},
     core::{Core, HANGUP},
-    server::Server,
+    incoming::decide,
+    message::{self, Means},
+    server::{Channel, Server},
+    state::Task,
 };
 use crate::{
     adapter::{
@@ -26,10 +31,18 @@ const CONNECT: &str = "connect";
 /// Serves the books as long as the adapter runs.
 pub(super) async fn work(core: Arc<Core>, handle: Handle<YateSession>) {
     let server = Server::new(handle, core.config.request_timeout);
+    // What begins with answers takes as long as people take. It ends with the worker.
+    let mut begun = JoinSet::new();
     loop {
+        while begun.try_join_next().is_some() {}
         match core.hub.turn() {
             Turn::SetUp(setup) => set_up(&core, setup).await,
-            Turn::Do(todo) => carry_out(&core, &server, todo).await,
+            Turn::Do(Task::Books(Todo::Answered(id))) => {
+                let begin = once_answered(Arc::clone(&core), server.clone(), id);
+                begun.spawn(begin.instrument(call_span(core.hub.name, Some(id))));
+            }
+            Turn::Do(Task::Books(todo)) => carry_out(&core, &server, todo).await,
+            Turn::Do(Task::Left) => hang_up_left(&core, &server).await,
             Turn::Rest(until) => core.hub.rest(until).await,
         }
     }
@@ -58,7 +71,11 @@ async fn carry_out(core: &Core, server: &Server, todo: Todo) {
                 tracing::debug!(%error, "yate: what it can do now was not told");
             }
         }
-        Todo::Answered(_) | Todo::Announce(_) | Todo::Overdue(_) | Todo::Refuse => {}
+        Todo::Announce(id) => decide::announce(core, id),
+        Todo::Overdue(id) => decide::overdue(core, server, id).await,
+        Todo::Refuse => decide::refuse(core, server).await,
+        // Begun by the worker itself.
+        Todo::Answered(_) => {}
     }
 }
 
@@ -66,14 +83,14 @@ async fn carry_out(core: &Core, server: &Server, todo: Todo) {
 async fn check(core: &Core, server: &Server, id: CallId) {
     let mut asked = vec![id];
     core.hub.state().work.retain(|todo| match todo {
-        Todo::Check(other) => {
+        Task::Books(Todo::Check(other)) => {
             asked.push(*other);
             false
         }
         _ => true,
     });
     // A check that fails is due again by itself.
-    if let Ok(list) = server.channels("lookup").await {
+    if let Ok(list) = channels(core, server, "lookup").await {
         core.hub
             .events(|state, now| state.books.in_list(&list, &asked, now));
     }
@@ -88,6 +105,8 @@ async fn finish(core: &Core, id: CallId) {
     }
     core.hub.events(|state, now| {
         state.books.paths.retain(|_, call| *call != id);
+        state.books.over(id, now);
+        state.books.notices.over(id);
         state.books.finish(id, None, now)
     });
 }
@@ -95,6 +114,8 @@ async fn finish(core: &Core, id: CallId) {
 /// Everything that makes a connection "connected": which run of the engine this is, what it can do, the
 /// calls that ended meanwhile, leftovers.
 async fn set_up(core: &Core, setup: Setup<YateSession>) {
+    // What the engine asks is answered from now on: it waits.
+    core.asked.answers_by(setup.handle().clone());
     let server = Server::new(setup.handle().clone(), core.config.request_timeout);
     match prepare(core, &server).await {
         Ok(()) => {
@@ -115,15 +136,27 @@ async fn prepare(core: &Core, server: &Server) -> Result<()> {
     });
     learn(core, server).await?;
     let ours = core.hub.state().books.live();
-    let list = server.channels(CONNECT).await?;
+    let list = channels(core, server, CONNECT).await?;
     core.hub
         .events(|state, now| state.books.in_list(&list, &ours, now));
+    rooms::refresh(core, server, CONNECT).await?;
+    hang_up_left(core, server).await;
     // Pages of a fax whose process is gone: nobody follows it, but Yate may still send it.
     if list.iter().all(|it| !it.leg.native.starts_with("fax/")) {
         let keep = core.hub.state().books.live().into_iter().collect();
         spool::tidy(&core.hub, core.spool.as_ref(), keep).await;
     }
     Ok(())
+}
+
+/// The channels that are up, and who calls where one waits for us that we do not know.
+async fn channels(core: &Core, server: &Server, operation: &'static str) -> Result<Vec<Channel>> {
+    let mut list = server.channels(operation).await?;
+    let strangers = core.hub.state().books.has_strangers(&list);
+    if strangers {
+        server.parties(&mut list, operation).await?;
+    }
+    Ok(list)
 }
 
 /// Finds out what the server can do for us.
@@ -139,8 +172,21 @@ async fn learn(core: &Core, server: &Server) -> Result<()> {
         let message = "yate has no module dumbchan, which calls begin from; load it in yate.conf";
         return Err(Error::new(ErrorKind::Config, CONNECT, message));
     }
+    let messages = has("ysipchan");
+    let means = if messages {
+        message::means(server, CONNECT).await?
+    } else {
+        Means::Execute
+    };
     core.learn(Abilities {
         fax: has("faxchan"),
+        messages,
+        means,
+        cdr: has("cdrbuild"),
+        control: has("pbx"),
+        music: has(core.config.music_module()),
+        rooms: has("conference"),
+        files: has("wavefile"),
     });
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use faxbot_core::{Error, ErrorKind, Result};
 use tracing::Instrument as _;
 
+use super::control::is_party;
 use crate::{
     adapter::books::{LiveLeg, Sign},
     driver::Handle,
@@ -79,19 +80,59 @@ impl Server {
     pub(super) async fn channels(&self, operation: &'static str) -> Result<Vec<Channel>> {
         let mut channels = Vec::new();
         for module in CHANNELS {
-            let command = message("engine.status", &[("module", module)], operation)?;
-            // The answer may say `false` and still be filled (recording `engine_timer_and_status`).
-            let frame = self.ask(command, operation).await?;
-            let Some(answer) = frame.message() else {
-                continue;
-            };
-            let retval = answer.retval();
-            for module in status::modules(&retval) {
-                let items = module.items().filter(|item| item.id().contains('/'));
-                channels.extend(items.map(channel));
-            }
+            channels.extend(self.items(module, operation).await?);
         }
         Ok(channels)
+    }
+
+    /// The channels of one module.
+    pub(super) async fn items(
+        &self,
+        module: &str,
+        operation: &'static str,
+    ) -> Result<Vec<Channel>> {
+        let command = message("engine.status", &[("module", module)], operation)?;
+        // The answer may say `false` and still be filled (recording `engine_timer_and_status`).
+        let frame = self.ask(command, operation).await?;
+        let Some(answer) = frame.message() else {
+            return Ok(Vec::new());
+        };
+        let retval = answer.retval();
+        let items = status::modules(&retval).flat_map(|module| {
+            let items = module.items().filter(|item| item.id().contains('/'));
+            items.map(channel).collect::<Vec<_>>()
+        });
+        Ok(items.collect())
+    }
+
+    /// Adds to a list who calls and whom, as `cdrbuild` knows it.
+    pub(super) async fn parties(
+        &self,
+        list: &mut [Channel],
+        operation: &'static str,
+    ) -> Result<()> {
+        let command = message("engine.status", &[("module", "cdrbuild")], operation)?;
+        let frame = self.ask(command, operation).await?;
+        let Some(answer) = frame.message() else {
+            return Ok(());
+        };
+        let retval = answer.retval();
+        for module in status::modules(&retval) {
+            for channel in list.iter_mut() {
+                let Some(item) = module.item(&channel.leg.native) else {
+                    continue;
+                };
+                // `Status|Caller|Called|BillId|Duration`; a caller may write a `|`.
+                let fields: Vec<&str> = item.fields().collect();
+                if let [_, caller, called, _, seconds] = fields.as_slice() {
+                    channel.caller = Some((*caller).to_owned()).filter(|it| !it.is_empty());
+                    channel.called = Some((*called).to_owned()).filter(|it| !it.is_empty());
+                    let seconds: f64 = seconds.parse().unwrap_or_default();
+                    channel.age = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Hangs a channel up; `NotFound` when there is none. Never without an id: that would end every
@@ -123,6 +164,11 @@ pub(super) struct Channel {
     pub(super) leg: LiveLeg,
     /// Where it calls, or what it reads: of a channel that we began, what we wrote there.
     pub(super) address: String,
+    /// Who calls and whom, where that was asked for.
+    pub(super) caller: Option<String>,
+    pub(super) called: Option<String>,
+    /// How long it is up, likewise.
+    pub(super) age: Duration,
 }
 
 /// `Status|Address|Peer` of a channel. The address is what stands between: it may hold a `|`.
@@ -133,7 +179,9 @@ fn channel(item: status::Item<'_>) -> Channel {
         _ => Sign::Dialing,
     };
     let fields: Vec<&str> = item.fields().collect();
-    let peer = fields.last().filter(|peer| fields.len() > 2 && !peer.is_empty());
+    let peer = fields
+        .last()
+        .filter(|peer| fields.len() > 2 && !peer.is_empty());
     let address = fields.get(1..fields.len().saturating_sub(1));
     Channel {
         leg: LiveLeg {
@@ -142,12 +190,20 @@ fn channel(item: status::Item<'_>) -> Channel {
             joined: peer.map(|&peer| peer.to_owned()),
         },
         address: address.unwrap_or_default().join("|"),
+        caller: None,
+        called: None,
+        age: Duration::ZERO,
     }
 }
 
-/// The channels as the books want them.
+/// The channels as the books want them: joined are those who talk, not one with our own end.
 pub(super) fn live_legs(channels: &[Channel]) -> Vec<LiveLeg> {
-    channels.iter().map(|channel| channel.leg.clone()).collect()
+    let leg = |channel: &Channel| {
+        let mut leg = channel.leg.clone();
+        leg.joined = leg.joined.filter(|peer| is_party(peer));
+        leg
+    };
+    channels.iter().map(leg).collect()
 }
 
 /// A message to the engine, checked.

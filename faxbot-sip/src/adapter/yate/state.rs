@@ -15,6 +15,12 @@ use faxbot_core::{
 
 use super::{
     abilities::Abilities,
+    attach::Notices,
+    config::YateConfig,
+    control::desk::Orders,
+    fax_limits::Limits,
+    history::Ended,
+    incoming::Entrance,
     request::marked,
     server::{Channel, live_legs},
 };
@@ -30,6 +36,15 @@ use crate::{
 
 /// Messages that may wait for the answer that tells whose channel they are about.
 const MAX_STRAYS: usize = 1000;
+
+/// What the worker must do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Task {
+    /// What the books want.
+    Books(Todo),
+    /// Channels are left that nobody talks to: hang them up.
+    Left,
+}
 
 /// What the adapter knows of one Yate.
 #[derive(Debug)]
@@ -48,12 +63,25 @@ pub(super) struct Desk {
     strays: VecDeque<(String, Frame)>,
     /// Faxes whose channel is told by the path of their pages.
     pub(super) paths: HashMap<String, CallId>,
+    /// Which calls come to us.
+    pub(super) entrance: Entrance,
+    /// How long faxes may take.
+    pub(super) limits: Limits,
+    /// What orders know of calls.
+    pub(super) orders: Orders,
+    /// The channels of calls that ended: their records come after.
+    pub(super) ended_channels: Ended,
+    /// Ends of sounds that are waited for.
+    pub(super) notices: Notices,
 }
 
 impl Desk {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(config: &YateConfig) -> Self {
+        let mut books = Books::new(AdapterKind::YATE);
+        books.door.kind = "incoming";
+        books.door.deadline = config.incoming_deadline;
         Self {
-            books: Books::new(AdapterKind::YATE),
+            books,
             abilities: Abilities::hoped_for(),
             run_id: None,
             logged_in: None,
@@ -61,6 +89,11 @@ impl Desk {
             placing: 0,
             strays: VecDeque::new(),
             paths: HashMap::new(),
+            entrance: Entrance::of(config),
+            limits: Limits::default(),
+            orders: Orders::default(),
+            ended_channels: Ended::default(),
+            notices: Notices::default(),
         }
     }
 
@@ -86,15 +119,19 @@ impl Desk {
     /// Its answer came, or will not.
     pub(super) fn placed(&mut self) {
         self.placing = self.placing.saturating_sub(1);
-        if self.placing == 0 && self.paths.is_empty() {
+        if !self.waits_for_channels() {
             self.strays.clear();
         }
     }
 
+    /// Whether a channel that nobody knows may turn out to be one of ours.
+    fn waits_for_channels(&self) -> bool {
+        self.placing > 0 || !self.paths.is_empty() || self.entrance.is_waited_for()
+    }
+
     /// Keeps a message about a channel that nobody knows, while one may become known.
     pub(super) fn stray(&mut self, channel: &str, frame: &Frame) {
-        let wanted = self.placing > 0 || !self.paths.is_empty();
-        if wanted && !channel.is_empty() {
+        if self.waits_for_channels() && !channel.is_empty() {
             if self.strays.len() >= MAX_STRAYS {
                 self.strays.pop_front();
             }
@@ -120,7 +157,17 @@ impl Desk {
         }
     }
 
-    fn catch_strays(&mut self, channel: &str, now: Now) -> Vec<SipEvent> {
+    /// Another channel is the call from now on; the one before stays one of its channels.
+    pub(super) fn becomes(&mut self, id: CallId, channel: &str, now: Now) -> Vec<SipEvent> {
+        let before = self.books.own_channel(id);
+        let mut out = self.is_ours(id, channel, now);
+        if let Some(before) = before.filter(|before| before != channel) {
+            out.extend(self.is_other(id, &before, now));
+        }
+        out
+    }
+
+    pub(super) fn catch_strays(&mut self, channel: &str, now: Now) -> Vec<SipEvent> {
         let (ours, rest): (VecDeque<_>, _) = std::mem::take(&mut self.strays)
             .into_iter()
             .partition(|(of, _)| of == channel);
@@ -148,7 +195,7 @@ impl Desk {
             }
             if let Some(&id) = self.paths.get(&channel.address) {
                 self.paths.remove(&channel.address);
-                out.extend(self.is_ours(id, native, now));
+                out.extend(self.becomes(id, native, now));
             } else if let Some(id) = marked(&channel.address)
                 && self.books.lines.contains_key(&id)
             {
@@ -158,7 +205,11 @@ impl Desk {
                 }
             }
         }
+        out.extend(self.waiting_in(list, now));
         out.extend(self.books.listed(&live_legs(list), asked, now));
+        for &id in asked {
+            self.first_is_up(id);
+        }
         out
     }
 
@@ -169,6 +220,8 @@ impl Desk {
         if before.is_some() && before != self.run_id {
             tracing::warn!("yate: the engine was restarted");
             self.books.restarted(lost_at);
+            self.orders.restarted();
+            self.ended_channels.clear();
             // The channels of the run before have no name any more: a new one may be another's.
             self.books.forget_channels();
         }
@@ -190,26 +243,43 @@ impl DerefMut for Desk {
 }
 
 impl Book for Desk {
-    type Todo = Todo;
+    type Todo = Task;
 
     fn calls(&self) -> &Calls {
         &self.books.calls
     }
 
-    fn take_todo(&mut self) -> Vec<Todo> {
-        self.books.take_todo()
+    fn take_todo(&mut self) -> Vec<Task> {
+        let todo = self.books.take_todo().into_iter();
+        let mut todo: Vec<_> = todo
+            .chain(self.orders.take_todo())
+            .map(Task::Books)
+            .collect();
+        if self.orders.has_new_left() {
+            todo.push(Task::Left);
+        }
+        todo
     }
 
-    fn settle_todo(id: CallId) -> Todo {
-        Todo::Settle(id)
+    fn settle_todo(id: CallId) -> Task {
+        Task::Books(Todo::Settle(id))
     }
 
     fn next_timeout(&self) -> Option<Instant> {
-        self.books.next_timeout()
+        let limits = self.limits.next();
+        [self.books.next_timeout(), limits]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn timeout(&mut self, now: Now) {
         self.books.timeout(now);
+        let books = &self.books;
+        let answered = |id| books.calls.state(id).map(|_| books.calls.is_answered(id));
+        for id in self.limits.due(now.instant, answered) {
+            self.books.hang_up_when_there(id, now);
+        }
     }
 
     fn requested(&mut self, id: CallId, now: Now) -> bool {
@@ -226,11 +296,15 @@ impl Book for Desk {
 
     fn lose(&mut self, id: CallId, error: Error) -> Vec<SipEvent> {
         self.paths.retain(|_, call| *call != id);
+        self.over_unseen(id);
+        self.notices.over(id);
         self.books.lose(id, error)
     }
 
     fn missed_events(&mut self) {
         self.strays.clear();
+        self.entrance.forget();
+        self.notices.forget();
         self.books.missed_events();
     }
 
@@ -240,11 +314,16 @@ impl Book for Desk {
 
     fn forget_connection(&mut self) {
         self.strays.clear();
+        self.entrance.forget();
+        self.orders.forget_connection();
+        self.books.door.forget();
         self.paths.clear();
         self.placing = 0;
     }
 
     fn snapshot(&self, snapshot: &mut Snapshot) {
         snapshot.faxes = self.books.faxes();
+        snapshot.conferences = self.orders.rooms.list();
+        snapshot.incoming = self.books.waiting();
     }
 }
