@@ -141,6 +141,17 @@ impl FaxRun {
         changed
     }
 
+    /// Damaged rows of all pages, with those of the page that is confirmed now: for a server that tells
+    /// them page by page.
+    pub(crate) fn bad_lines_with(&self, confirmed: Option<u32>, rows: Option<u32>) -> Option<u32> {
+        if confirmed <= self.progress.pages_confirmed {
+            return self.bad_lines;
+        }
+        let before = self.bad_lines.unwrap_or(0);
+        rows.map(|rows| before.saturating_add(rows))
+            .or(self.bad_lines)
+    }
+
     /// What we called ourselves, as the server says.
     pub(crate) fn local_station(&mut self, station: &str) {
         if !station.is_empty() {

@@ -3,7 +3,7 @@
 use faxbot_core::sip::{Capabilities, Capability};
 
 use super::{
-    config::FreeswitchConfig,
+    config::{FreeswitchConfig, IncomingPath},
     outcome::{Keeper, keepers},
 };
 
@@ -37,7 +37,10 @@ impl Abilities {
     /// What can be asked of an adapter with this configuration.
     pub(super) fn capabilities(&self, config: &FreeswitchConfig) -> Capabilities {
         let fax = config.spool.is_some() && self.fax;
+        let incoming = config.incoming != IncomingPath::Off;
         let optional = [
+            (Capability::Incoming, incoming),
+            (Capability::ReceiveFax, incoming && fax),
             (Capability::LookupEnded, self.keeper.is_some()),
             (Capability::SendFax, fax),
             (Capability::Record, self.recordings.is_some()),

@@ -39,7 +39,9 @@ impl Core {
             .map(|spool| Spool::new(spool, &config.instance));
         let abilities = Abilities::hoped_for(&config);
         let capabilities = abilities.capabilities(&config);
-        let hub = Hub::new("freeswitch", clock, Desk::new(abilities), capabilities);
+        let mut desk = Desk::new(abilities);
+        desk.open_gate(&config);
+        let hub = Hub::new("freeswitch", clock, desk, capabilities);
         Self { config, spool, hub }
     }
 

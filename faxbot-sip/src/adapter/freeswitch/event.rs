@@ -32,6 +32,7 @@ pub(super) const EVENTS: &[&str] = &[
     "CHANNEL_HOLD",
     "CHANNEL_UNHOLD",
     "CHANNEL_PARK",
+    "CHANNEL_UNPARK",
     "CHANNEL_HANGUP_COMPLETE",
     "DTMF",
     "RECORD_START",
@@ -91,7 +92,14 @@ impl Desk {
                 "CHANNEL_ANSWER" => self.own_is(id, Sign::Up, now),
                 "CHANNEL_HOLD" => self.hold_changed(id, &uuid, true, now),
                 "CHANNEL_UNHOLD" => self.hold_changed(id, &uuid, false, now),
-                "CHANNEL_PARK" => self.goes_on(id),
+                "CHANNEL_PARK" => {
+                    self.is_back(id, event);
+                    self.goes_on(id)
+                }
+                "CHANNEL_UNPARK" => {
+                    self.waits_no_longer(id);
+                    Vec::new()
+                }
                 "DTMF" => pressed(id, event),
                 "RECORD_START" => self.record_told(id, event, true),
                 "RECORD_STOP" => self.record_told(id, event, false),
@@ -118,6 +126,7 @@ impl Desk {
                 }
                 _ => Vec::new(),
             },
+            None if &*name == "CHANNEL_PARK" => self.came_to_park(event, now),
             None => Vec::new(),
         }
     }
@@ -207,16 +216,25 @@ impl Desk {
         if !page && !subclass.ends_with("faxnegociateresult") {
             return Vec::new();
         }
-        let signs = FaxSigns {
+        let confirmed = page
+            .then(|| number("fax-document-transferred-pages"))
+            .flatten();
+        let bad_rows = page.then(|| number("fax-bad-rows")).flatten();
+        let station = event.text("fax-local-station-id");
+        let mut signs = FaxSigns {
             agreed: true,
-            confirmed: page
-                .then(|| number("fax-document-transferred-pages"))
-                .flatten(),
+            confirmed,
             bit_rate: number("fax-transfer-rate"),
             ecm: event.text("fax-ecm-used").map(|word| word == "on"),
-            bad_lines: page.then(|| number("fax-bad-rows")).flatten(),
+            bad_lines: None,
         };
-        self.fax_event(id, |fax| fax.signs(signs, now.instant))
+        self.fax_event(id, |fax| {
+            if fax.receives() {
+                fax.local_station(station.as_deref().unwrap_or_default());
+                signs.bad_lines = fax.bad_lines_with(confirmed, bad_rows);
+            }
+            fax.signs(signs, now.instant)
+        })
     }
 }
 

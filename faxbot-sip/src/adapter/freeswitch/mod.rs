@@ -39,6 +39,7 @@ mod core;
 mod dial;
 mod event;
 mod fax_values;
+mod incoming;
 mod lookup;
 mod outcome;
 mod place;
@@ -55,14 +56,15 @@ use faxbot_core::{
     clock::{SharedClock, TokioClock},
     config::ConfigErrors,
     event::EventStream,
-    fax::{FaxCall, FaxRequest},
+    fax::{FaxCall, FaxRequest, TakenFax},
     id::CallRef,
     plugin::Page,
     random::{SharedRandom, SystemRandom},
     sip::{
-        AdapterKind, Call, CallRecord, CallRequest, CallStatus, Capabilities, Capability,
+        AcceptAs, AdapterKind, Call, CallRecord, CallRequest, CallStatus, Capabilities, Capability,
         Connection, Drained, DtmfRequest, EventPath, HangupOutcome, Health, HistoryQuery, Lookup,
-        RecordRequest, SipAdapter, SipEvent, Snapshot, SupportedVersions, TransferRequest,
+        RecordRequest, RejectCause, SipAdapter, SipEvent, Snapshot, SupportedVersions,
+        TransferRequest,
     },
 };
 use serde_json::Value;
@@ -72,6 +74,7 @@ pub use self::config::{FIELDS, FreeswitchConfig, IncomingPath, Outcomes, SCHEMES
 use self::{
     control::{dtmf, hold, record, transfer},
     core::Core,
+    incoming::{accept, decide, receive},
     server::Server,
 };
 use crate::{
@@ -256,7 +259,9 @@ impl SipAdapter for FreeswitchAdapter {
     }
 
     async fn send_dtmf(&self, request: DtmfRequest) -> Result<()> {
-        self.core.hub.require(&[Capability::SendDtmf], "send_dtmf")?;
+        self.core
+            .hub
+            .require(&[Capability::SendDtmf], "send_dtmf")?;
         let span = self.span(request.call.id);
         dtmf::send(&self.core, &self.server("send_dtmf")?, request)
             .instrument(span)
@@ -276,6 +281,30 @@ impl SipAdapter for FreeswitchAdapter {
     async fn send_fax(&self, request: FaxRequest) -> Result<FaxCall> {
         let span = self.span(Some(request.id));
         self.place_fax(request).instrument(span).await
+    }
+
+    async fn accept(&self, call: &CallRef, accept_as: AcceptAs) -> Result<()> {
+        let needs = [accept_as.capability()];
+        self.core.hub.require(&needs, "accept")?;
+        accept::accept(&self.core, self.server("accept")?, call, accept_as)
+            .instrument(self.span(call.id))
+            .await
+    }
+
+    async fn reject(&self, call: &CallRef, cause: RejectCause) -> Result<()> {
+        self.core.hub.require(&[Capability::Incoming], "reject")?;
+        decide::reject(&self.core, self.server("reject")?, call, cause)
+            .instrument(self.span(call.id))
+            .await
+    }
+
+    async fn take_fax(&self, call: &CallRef) -> Result<TakenFax> {
+        self.core
+            .hub
+            .require(&[Capability::ReceiveFax], "take_fax")?;
+        receive::take(&self.core, self.server("take_fax"), call)
+            .instrument(self.span(call.id))
+            .await
     }
 }
 

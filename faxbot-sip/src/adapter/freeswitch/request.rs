@@ -319,6 +319,18 @@ impl Originator<'_> {
             .collect()
     }
 
+    /// The dial string of the party that an incoming call is bridged to.
+    pub(super) fn second_party(
+        &self,
+        id: CallId,
+        to: &Address,
+        operation: &'static str,
+    ) -> Result<String> {
+        let leg = second_party(self.config, to, operation)?;
+        let line = Line::new(operation).set("origination_uuid", &peer_uuid(id))?;
+        Ok(line.to(leg))
+    }
+
     fn fax_variables(
         &self,
         station: Option<&StationId>,
@@ -410,7 +422,7 @@ fn limits(line: Line, request: &CallRequest) -> Result<Line> {
     line.set("execute_on_answer_limit", &hang_up_after(limit))
 }
 
-fn hang_up_after(limit: Duration) -> String {
+pub(super) fn hang_up_after(limit: Duration) -> String {
     format!("sched_hangup +{} {LIMIT_CAUSE}", whole_seconds(limit))
 }
 
@@ -445,7 +457,7 @@ fn without_v17(rate: u32, operation: &'static str) -> Result<&'static str> {
 }
 
 /// The file of a fax: a directory that was configured, and a name of ours.
-fn fax_file<'a>(file: &'a str, operation: &'static str) -> Result<&'a str> {
+pub(super) fn fax_file<'a>(file: &'a str, operation: &'static str) -> Result<&'a str> {
     if file.is_empty() || file.contains(|c: char| c.is_control() || "()$'\"\\".contains(c)) {
         return Err(invalid(
             operation,
@@ -468,7 +480,7 @@ pub(super) fn recordable<'a>(file: &'a str, operation: &'static str) -> Result<&
 
 /// An extension or a context. `undef` would take the argument away, and FreeSWITCH with it; `&`
 /// begins an application (`originate_function` in `mod_commands.c`).
-fn check_word(word: &str, operation: &'static str) -> Result<()> {
+pub(super) fn check_word(word: &str, operation: &'static str) -> Result<()> {
     let known = |b: u8| b.is_ascii_alphanumeric() || b"*#_.+-@".contains(&b);
     if word.is_empty() || word.eq_ignore_ascii_case("undef") || !word.bytes().all(known) {
         return Err(invalid(

@@ -1,9 +1,16 @@
 //! The worker of one adapter: it sets connections up, reads outcomes, asks about calls that say
 //! nothing, and hangs up what was not there yet.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use faxbot_core::{Error, Result, id::CallId, sip::Severity};
+use faxbot_core::{
+    Error, Result,
+    id::CallId,
+    sip::{Capability, Severity},
+};
 use tracing::Instrument as _;
 
 use super::{
@@ -11,6 +18,7 @@ use super::{
     control::standings,
     core::Core,
     event::{CUSTOM, EVENTS},
+    incoming::{announce, decide, socket::Port},
     outcome::{Ended, call_of, keepers},
     server::{Channel, Server, live_legs, refused},
 };
@@ -27,15 +35,44 @@ use crate::{
 
 const CONNECT: &str = "connect";
 
+/// How far the list of channels may be behind: 70 to 150 ms (observed on FreeSWITCH 1.10.12, which was
+/// not busy).
+const WRITTEN_BEHIND: Duration = Duration::from_secs(1);
+
 /// Serves the books as long as the adapter runs.
 pub(super) async fn work(core: Arc<Core>, handle: Handle<EslSession>) {
     let server = Server::new(handle, core.config.request_timeout);
+    let mut port = None;
+    // When the list of channels is looked through once more for calls that wait.
+    let mut look_at: Option<Instant> = None;
     loop {
         match core.hub.turn() {
-            Turn::SetUp(setup) => set_up(&core, setup).await,
+            Turn::SetUp(setup) => {
+                set_up(&core, setup, &mut port).await;
+                look_at = Some(core.hub.clock.now() + WRITTEN_BEHIND);
+            }
             Turn::Do(todo) => carry_out(&core, &server, todo).await,
-            Turn::Rest(until) => core.hub.rest(until).await,
+            Turn::Rest(_) if look_at.is_some_and(|at| at <= core.hub.clock.now()) => {
+                look_at = None;
+                look_around(&core, &server).await;
+            }
+            Turn::Rest(until) => {
+                let until = [until, look_at].into_iter().flatten().min();
+                core.hub.rest(until).await;
+            }
         }
+    }
+}
+
+/// Looks for calls that came when no events did: they may have been too new for the list of the set-up.
+async fn look_around(core: &Core, server: &Server) {
+    if !core.hub.state().capabilities.has(Capability::Incoming) {
+        return;
+    }
+    // What fails here shows in the list of the next connection.
+    if let Ok(list) = server.channels("incoming").await {
+        core.hub
+            .events(|state, now| state.books.waiting_in(&list, now));
     }
 }
 
@@ -61,7 +98,13 @@ async fn carry_out(core: &Core, server: &Server, todo: Todo) {
             Ok(()) => {}
             Err(error) => tracing::debug!(%error, "freeswitch: what it can do now was not told"),
         },
-        Todo::Answered(_) | Todo::Announce(_) | Todo::Overdue(_) | Todo::Refuse => {}
+        Todo::Answered(_) => {}
+        Todo::Announce(id) => {
+            let span = call_span(core.hub.name, Some(id));
+            announce::announce(core, server, id).instrument(span).await;
+        }
+        Todo::Overdue(id) => decide::overdue(core, server, id).await,
+        Todo::Refuse => decide::refuse(core, server).await,
     }
 }
 
@@ -80,7 +123,8 @@ async fn check(core: &Core, server: &Server, id: CallId) {
     if let Ok(list) = server.channels("lookup").await {
         let (legs, standings) = (live_legs(&list), standings(&list));
         core.hub.events(|state, now| {
-            let mut out = state.books.listed(&legs, &asked, now);
+            let mut out = state.books.waiting_in(&list, now);
+            out.extend(state.books.listed(&legs, &asked, now));
             out.extend(state.books.moves_in(&standings, asked_at, false, now));
             out
         });
@@ -130,9 +174,15 @@ async fn finish(core: &Core, id: CallId, kept: Option<Report>) {
 
 /// Everything that makes a connection "connected": the events, which run of FreeSWITCH this is, what it
 /// can do, the calls that ended meanwhile, leftovers.
-async fn set_up(core: &Core, setup: Setup<EslSession>) {
+async fn set_up(core: &Arc<Core>, setup: Setup<EslSession>, port: &mut Option<Port>) {
     let server = Server::new(setup.handle().clone(), core.config.request_timeout);
-    match prepare(core, &server).await {
+    let prepared = async {
+        if port.is_none() {
+            *port = Port::open(core).await?;
+        }
+        prepare(core, &server).await
+    };
+    match prepared.await {
         Ok(()) => {
             core.hub.connected(setup);
         }
@@ -157,7 +207,8 @@ async fn prepare(core: &Core, server: &Server) -> Result<()> {
     let list = server.channels(CONNECT).await?;
     let (legs, standings) = (live_legs(&list), standings(&list));
     core.hub.events(|state, now| {
-        let mut out = state.books.listed(&legs, &ours, now);
+        let mut out = state.books.waiting_in(&list, now);
+        out.extend(state.books.listed(&legs, &ours, now));
         out.extend(state.books.moves_in(&standings, asked_at, true, now));
         out
     });

@@ -4,7 +4,7 @@
 //! events among them (recording `02_api_blocks_events_and_later_commands`). What takes time goes by
 //! `bgapi`, whose result is an event.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use faxbot_core::{Error, ErrorKind, Result, Timestamp, id::CallId};
 use serde::Deserialize;
@@ -218,6 +218,21 @@ impl Server {
     pub(super) async fn exists(&self, uuid: &str, operation: &'static str) -> Result<bool> {
         let answer = self.api("uuid_exists", uuid, operation).await?;
         Ok(answer == "true")
+    }
+
+    /// The headers and variables of a channel, as an event of it would have them.
+    pub(super) async fn dump(
+        &self,
+        uuid: &str,
+        operation: &'static str,
+    ) -> Result<BTreeMap<String, serde_json::Value>> {
+        let text = self
+            .api("uuid_dump", &format!("{uuid} json"), operation)
+            .await?;
+        serde_json::from_str(&text).map_err(|source| {
+            let message = "the dump of a channel is not the JSON that FreeSWITCH writes";
+            Error::new(ErrorKind::Protocol, operation, message).with_source(source)
+        })
     }
 
     /// A variable of a channel; `None` where it has none.

@@ -14,7 +14,7 @@ use faxbot_core::{
     sip::{AdapterKind, CallRecord, Disposition, HistoryQuery, SipEvent, Snapshot},
 };
 
-use super::{abilities::Abilities, causes, outcome::Kind};
+use super::{abilities::Abilities, causes, incoming::Gate, outcome::Kind};
 use crate::{
     adapter::{
         books::{Books, Todo},
@@ -35,6 +35,8 @@ pub(super) struct Desk {
     pub(super) core_uuid: Option<String>,
     /// When another run was found: what it knows says nothing of requests before.
     pub(super) other_since: Option<Timestamp>,
+    /// Which channels are calls for us.
+    pub(super) gate: Gate,
     /// What the server measured of calls.
     cdrs: Cdrs,
     /// Calls whose absent outcome was looked for once: the hook of their end may still have been
@@ -49,6 +51,7 @@ impl Desk {
             abilities,
             core_uuid: None,
             other_since: None,
+            gate: Gate::default(),
             cdrs: Cdrs::default(),
             looked: HashSet::new(),
         }
@@ -180,9 +183,11 @@ impl Book for Desk {
 
     fn forget_connection(&mut self) {
         self.looked.clear();
+        self.books.door.forget();
     }
 
     fn snapshot(&self, snapshot: &mut Snapshot) {
+        snapshot.incoming = self.books.waiting();
         snapshot.faxes = self.books.faxes();
     }
 }
