@@ -20,6 +20,8 @@ pub(super) struct Abilities {
     pub(super) sofia: bool,
     /// The directory of recordings: the configured one, or the server's own.
     pub(super) recordings: Option<String>,
+    /// The domain of the server's users, where it told one.
+    pub(super) domain: Option<String>,
 }
 
 impl Abilities {
@@ -31,6 +33,7 @@ impl Abilities {
             conference: true,
             sofia: true,
             recordings: config.recordings.clone().or_else(|| Some(String::new())),
+            domain: None,
         }
     }
 
@@ -43,6 +46,8 @@ impl Abilities {
             (Capability::ReceiveFax, incoming && fax),
             (Capability::LookupEnded, self.keeper.is_some()),
             (Capability::SendFax, fax),
+            (Capability::Conference, self.conference),
+            (Capability::SendMessage, self.sofia),
             (Capability::Record, self.recordings.is_some()),
             (Capability::RecordOnAnswer, self.recordings.is_some()),
         ];

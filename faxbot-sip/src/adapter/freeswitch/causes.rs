@@ -164,6 +164,34 @@ pub(super) fn class(causes: &Causes) -> Option<FailureClass> {
     by_name.or_else(|| causes.class())
 }
 
+/// Whether the server itself refused a call, of whose far end this says nothing: it makes no channel
+/// then (recordings `03_originate_failures_loopback_and_bad_dialstrings`,
+/// `02_max_sessions_and_pause`). An uuid that is in use has `DESTINATION_OUT_OF_ORDER` too.
+pub(super) fn is_of_the_server(causes: &Causes) -> bool {
+    match causes.native.as_deref() {
+        None => false,
+        Some(
+            "DESTINATION_OUT_OF_ORDER"
+            | "SWITCH_CONGESTION"
+            | "INVALID_GATEWAY"
+            | "INVALID_PROFILE"
+            | "INVALID_URL"
+            | "CHAN_NOT_IMPLEMENTED",
+        ) => true,
+        // No cause at all, but words: `permission denied`.
+        Some(words) => find(words).is_none(),
+    }
+}
+
+/// Whether the server takes no calls at the moment: too many a second (`sessions-per-second`, by
+/// default 30), too many at all (`max-sessions`), or it is paused. Observed on FreeSWITCH 1.10.12.
+pub(super) fn is_throttled(causes: &Causes) -> bool {
+    matches!(
+        causes.native.as_deref(),
+        Some("DESTINATION_OUT_OF_ORDER" | "SWITCH_CONGESTION")
+    )
+}
+
 /// The cause to hang up an incoming call with that was not answered: 486, 480, 404, 603 on a SIP
 /// channel (recording `09_inbound_park_decide`).
 pub(super) fn of_reject(cause: RejectCause) -> &'static str {

@@ -6,7 +6,7 @@ use faxbot_core::{
     Error, ErrorKind, Private, Result,
     clock::SharedClock,
     id::CallId,
-    sip::{RawEvent, Severity, SipEvent},
+    sip::{AdapterKind, RawEvent, Severity, SipEvent},
 };
 
 use super::{
@@ -26,23 +26,30 @@ use crate::{
 /// What lives as long as the adapter, across connections.
 #[derive(Debug)]
 pub(super) struct Core {
+    /// What the adapter calls itself: FusionPBX is a FreeSWITCH too.
+    pub(super) kind: AdapterKind,
     pub(super) config: FreeswitchConfig,
     pub(super) spool: Option<Spool>,
     pub(super) hub: Hub<EslSession, Desk>,
 }
 
 impl Core {
-    pub(super) fn new(config: FreeswitchConfig, clock: SharedClock) -> Self {
+    pub(super) fn new(kind: AdapterKind, config: FreeswitchConfig, clock: SharedClock) -> Self {
         let spool = config
             .spool
             .clone()
             .map(|spool| Spool::new(spool, &config.instance));
         let abilities = Abilities::hoped_for(&config);
         let capabilities = abilities.capabilities(&config);
-        let mut desk = Desk::new(abilities);
+        let mut desk = Desk::new(kind.clone(), abilities);
         desk.open_gate(&config);
         let hub = Hub::new("freeswitch", clock, desk, capabilities);
-        Self { config, spool, hub }
+        Self {
+            kind,
+            config,
+            spool,
+            hub,
+        }
     }
 
     /// What the server turned out to be able to do.
@@ -52,6 +59,12 @@ impl Core {
             state.books.abilities = abilities;
             state.set_capabilities(now_can)
         });
+    }
+
+    /// The domain that users of the server are in: the tenant's, or the server's own.
+    pub(super) fn domain(&self) -> Option<String> {
+        let tenant = self.config.variables.get("domain_name").cloned();
+        tenant.or_else(|| self.hub.state().books.abilities.domain.clone())
     }
 
     /// Where outcomes are kept on the server that is connected.

@@ -8,6 +8,7 @@ use super::{
     causes,
     control::record::is_recording_of,
     outcome::{Ended, Kind},
+    presence, rooms,
     state::Desk,
 };
 use crate::{
@@ -39,6 +40,9 @@ pub(super) const EVENTS: &[&str] = &[
     "RECORD_STOP",
     "BACKGROUND_JOB",
     "HEARTBEAT",
+    "SHUTDOWN",
+    "MESSAGE",
+    "PRESENCE_IN",
     "MODULE_LOAD",
     "MODULE_UNLOAD",
 ];
@@ -49,6 +53,7 @@ pub(super) const CUSTOM: &[&str] = &[
     "spandsp::txfaxpageresult",
     "spandsp::rxfaxnegociateresult",
     "spandsp::rxfaxpageresult",
+    rooms::MAINTENANCE,
 ];
 
 /// The clock of telephone events (RFC 4733): `DTMF-Duration` counts samples.
@@ -69,6 +74,15 @@ impl Desk {
             "BACKGROUND_JOB" => return self.job_ended(event, now),
             "CHANNEL_BRIDGE" => return self.bridged(event, now),
             "CHANNEL_UNBRIDGE" => return self.unbridged(event, now),
+            "MESSAGE" => return self.messages.told(event),
+            "PRESENCE_IN" => return presence::changed(event).into_iter().collect(),
+            "CUSTOM" if event.subclass().as_deref() == Some(rooms::MAINTENANCE) => {
+                return self.conference_told(event, now);
+            }
+            "SHUTDOWN" => {
+                tracing::warn!("freeswitch: the server is being shut down");
+                return Vec::new();
+            }
             "MODULE_LOAD" | "MODULE_UNLOAD" => {
                 self.reloaded();
                 return Vec::new();
@@ -94,6 +108,7 @@ impl Desk {
                 "CHANNEL_UNHOLD" => self.hold_changed(id, &uuid, false, now),
                 "CHANNEL_PARK" => {
                     self.is_back(id, event);
+                    self.parked_behind(event);
                     self.goes_on(id)
                 }
                 "CHANNEL_UNPARK" => {
@@ -188,17 +203,23 @@ impl Desk {
     /// which may come later (`burst_200_calls`).
     fn job_ended(&mut self, event: &Event<'_>, now: Now) -> Vec<SipEvent> {
         let job = event.text("Job-UUID").unwrap_or_default();
-        let Some(Leg::Own(id)) = self.leg(&job) else {
-            return Vec::new();
-        };
         let body = String::from_utf8_lossy(event.body().unwrap_or_default());
         let body = body.trim();
+        let Some(Leg::Own(id)) = self.leg(&job) else {
+            return self.messages.job_ended(&job, body);
+        };
         if let Some(why) = body.strip_prefix("-ERR") {
             let report = Report {
                 causes: causes::causes(why.trim(), None),
                 ..Report::default()
             };
-            return self.refused(id, report, now);
+            if self.is_being_placed(id) && causes::is_of_the_server(&report.causes) {
+                // Whoever places it waits for this.
+                self.refused_at_once(id, report);
+                return Vec::new();
+            }
+            self.refused(id, report, now);
+            return Vec::new();
         }
         // Whatever it was: the name of the channel that was made is the last word.
         if let Some(uuid) = body.strip_prefix("+OK ").map(str::trim)

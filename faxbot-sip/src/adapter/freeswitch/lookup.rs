@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use faxbot_core::{
     ErrorKind, Result, Timestamp,
+    fax::FaxOutcome,
     id::CallRef,
-    sip::{
-        AdapterKind, CallRecord, CallState, CallStatus, Direction, Disposition, Lookup,
-        UnknownReason,
-    },
+    sip::{CallRecord, CallState, CallStatus, Direction, Disposition, Lookup, UnknownReason},
 };
 
 use super::{
@@ -58,7 +56,10 @@ pub(super) async fn lookup(core: &Core, server: Result<Server>, call: &CallRef) 
     }
     match kept {
         Ok(Some(ended)) => Ok(Lookup::Ended(Box::new(record(core, call, ended)))),
-        Ok(None) => absent(core, &server, call).await,
+        Ok(None) => match server.pages(&store, id, OPERATION).await? {
+            Some(pages) => Ok(Lookup::Ended(Box::new(cut_off(core, call, pages)))),
+            None => absent(core, &server, call).await,
+        },
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             Ok(Lookup::Unknown(UnknownReason::NotKept))
         }
@@ -141,7 +142,7 @@ fn record(core: &Core, call: &CallRef, ended: Ended) -> CallRecord {
     } else {
         Direction::Outbound
     };
-    let mut record = CallRecord::new(call.id, AdapterKind::FREESWITCH, direction, start);
+    let mut record = CallRecord::new(call.id, core.kind.clone(), direction, start);
     record.answer = answered_at(report.answered, report.answered_at, start, end);
     record.close(end);
     record.disposition = if report.answered {
@@ -158,6 +159,17 @@ fn record(core: &Core, call: &CallRef, ended: Ended) -> CallRecord {
         .as_ref()
         .map(|fax| fax.outcome(&report.causes, FaxContext::default()));
     record.causes = report.causes;
+    record
+}
+
+/// A record of a fax that the server took down with it: of its end only the pages are known.
+fn cut_off(core: &Core, call: &CallRef, pages: u32) -> CallRecord {
+    let now = core.hub.clock.timestamp();
+    let start = call.requested_at.unwrap_or(now).min(now);
+    let mut record = CallRecord::new(call.id, core.kind.clone(), Direction::Outbound, start);
+    record.close(now);
+    record.disposition = Disposition::Unknown;
+    record.fax = Some(FaxOutcome::unknown(Some(pages), None));
     record
 }
 

@@ -32,21 +32,27 @@
 
 mod abilities;
 mod causes;
+mod conference;
 pub(super) mod config;
 mod connect;
 mod control;
 mod core;
 mod dial;
+mod diet;
 mod event;
 mod fax_values;
 mod incoming;
 mod lookup;
+mod message;
 mod outcome;
 mod place;
+mod presence;
 mod request;
+mod rooms;
 mod run;
 mod server;
 mod state;
+mod sweep;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -58,13 +64,13 @@ use faxbot_core::{
     event::EventStream,
     fax::{FaxCall, FaxRequest, TakenFax},
     id::CallRef,
+    message::MessageResult,
     plugin::Page,
     random::{SharedRandom, SystemRandom},
     sip::{
         AcceptAs, AdapterKind, Call, CallRecord, CallRequest, CallStatus, Capabilities, Capability,
-        Connection, Drained, DtmfRequest, EventPath, HangupOutcome, Health, HistoryQuery, Lookup,
-        RecordRequest, RejectCause, SipAdapter, SipEvent, Snapshot, SupportedVersions,
-        TransferRequest,
+        ConferenceRequest, Connection, Drained, DtmfRequest, EventPath, HangupOutcome, Health, HistoryQuery, Lookup,
+        RecordRequest, RejectCause, SipAdapter, SipEvent, SipMessage, Snapshot, SupportedVersions, TransferRequest,
     },
 };
 use serde_json::Value;
@@ -102,7 +108,16 @@ impl FreeswitchAdapter {
 
     /// As [`new`](Self::new), with a clock of the caller's, for tests.
     pub fn with_clock(config: FreeswitchConfig, clock: SharedClock) -> Self {
-        let core = Arc::new(Core::new(config, clock));
+        Self::of_kind(AdapterKind::FREESWITCH, config, clock)
+    }
+
+    /// As [`with_clock`](Self::with_clock), for an adapter that calls itself something else.
+    pub(in crate::adapter) fn of_kind(
+        kind: AdapterKind,
+        config: FreeswitchConfig,
+        clock: SharedClock,
+    ) -> Self {
+        let core = Arc::new(Core::new(kind, config, clock));
         Self {
             life: Life::new(Arc::clone(&core)),
             core,
@@ -141,7 +156,7 @@ fn server_of(life: &Life<Core>, operation: &'static str) -> Result<Server> {
 #[async_trait]
 impl SipAdapter for FreeswitchAdapter {
     fn kind(&self) -> AdapterKind {
-        AdapterKind::FREESWITCH
+        self.core.kind.clone()
     }
 
     fn supported_versions(&self) -> SupportedVersions {
@@ -259,13 +274,26 @@ impl SipAdapter for FreeswitchAdapter {
     }
 
     async fn send_dtmf(&self, request: DtmfRequest) -> Result<()> {
-        self.core
-            .hub
-            .require(&[Capability::SendDtmf], "send_dtmf")?;
+        self.core.hub.require(&[Capability::SendDtmf], "send_dtmf")?;
         let span = self.span(request.call.id);
         dtmf::send(&self.core, &self.server("send_dtmf")?, request)
             .instrument(span)
             .await
+    }
+
+    async fn conference(&self, request: ConferenceRequest) -> Result<()> {
+        let needs = [Capability::Conference];
+        self.core.hub.require(&needs, "conference")?;
+        let (core, server) = (Arc::clone(&self.core), self.server("conference")?);
+        let order = async move { conference::conference(&core, &server, request).await };
+        self.life.carry_out("conference", order).await
+    }
+
+    async fn send_message(&self, message: SipMessage) -> Result<MessageResult> {
+        let needs = [Capability::SendMessage];
+        self.core.hub.require(&needs, "send_message")?;
+        let server = self.server("send_message")?;
+        message::send(&self.core, &server, message).await
     }
 
     async fn get_call_history(&self, query: HistoryQuery) -> Result<Page<CallRecord>> {

@@ -265,13 +265,16 @@ impl OutcomeStore {
         self.words("delete", &self.pages, uuid)
     }
 
-    /// Asks for the uuids of all that is kept, for [`listed`](Self::listed): at most 4 KB of them with
-    /// `mod_db`.
-    pub(super) fn list(&self) -> Option<Words> {
-        Some(match self.keeper? {
-            Keeper::Db => ("db", format!("list/{}", self.realm)),
-            Keeper::Hash => ("hash_dump", "db".to_owned()),
-        })
+    /// Asks for the uuids of all that is kept, outcomes and pages, for [`listed`](Self::listed): at
+    /// most 4 KB of each with `mod_db`.
+    pub(super) fn lists(&self) -> Vec<Words> {
+        match self.keeper {
+            None => Vec::new(),
+            Some(Keeper::Db) => [&self.realm, &self.pages]
+                .map(|realm| ("db", format!("list/{realm}")))
+                .into(),
+            Some(Keeper::Hash) => vec![("hash_dump", "db".to_owned())],
+        }
     }
 
     /// The uuids in the answer to [`list`](Self::list); others' keys are left out.
@@ -281,8 +284,13 @@ impl OutcomeStore {
             // The list is cut anywhere: half a uuid is none.
             Some(Keeper::Db) => answer.split(',').collect(),
             Some(Keeper::Hash) => {
-                let start = format!("D/{}_", self.realm);
-                let lines = answer.lines().filter_map(|line| line.strip_prefix(&start));
+                let starts = [&self.realm, &self.pages].map(|realm| format!("D/{realm}_"));
+                let ours = |line| {
+                    starts
+                        .iter()
+                        .find_map(|start| str::strip_prefix(line, start))
+                };
+                let lines = answer.lines().filter_map(ours);
                 lines.filter_map(|line| line.split('/').next()).collect()
             }
         };

@@ -229,13 +229,13 @@ fn each_keeper_has_its_words() {
         (db.select(ID), "db", format!("select/faxbot-a/{ID}")),
         (db.delete(ID), "db", format!("delete/faxbot-a/{ID}")),
         (db.select_pages(ID), "db", format!("select/faxpages-a/{ID}")),
-        (db.list(), "db", "list/faxbot-a".to_owned()),
+        (db.lists().pop(), "db", "list/faxpages-a".to_owned()),
         (
             hash.delete_pages(ID),
             "hash",
             format!("delete/faxpages-a/{ID}"),
         ),
-        (hash.list(), "hash_dump", "db".to_owned()),
+        (hash.lists().pop(), "hash_dump", "db".to_owned()),
     ] {
         assert_eq!(words, Some((command, arguments)));
     }

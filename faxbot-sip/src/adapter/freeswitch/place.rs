@@ -1,5 +1,7 @@
 //! Placing calls and faxes, and hanging them up.
 
+use std::time::Duration;
+
 use faxbot_core::{
     Effect, Error, ErrorKind, Private, Result,
     fax::{FaxCall, FaxRequest},
@@ -9,22 +11,26 @@ use faxbot_core::{
 };
 
 use super::{
-    FreeswitchAdapter,
+    FreeswitchAdapter, causes,
     core::Core,
     outcome::{Kind, channel_uuid, peer_uuid},
     request::Originator,
     server::{Server, refused},
     server_of,
-    state::Desk,
+    state::{Desk, FirstSign},
 };
 use crate::{
     adapter::{
-        books::{NewLine, Plan},
+        books::{NewLine, Plan, Report},
         placing::{Placing, fax_call, parties},
         spool::{self, Pages},
     },
     protocol::esl::{Command, EslSession},
 };
+
+/// How long the first sign of a call may take until the request counts as taken without one. It comes
+/// within some 20 ms (observed on FreeSWITCH 1.10.12).
+const FIRST_SIGN: Duration = Duration::from_secs(1);
 
 impl FreeswitchAdapter {
     pub(super) async fn place_call(&self, request: CallRequest) -> Result<Call> {
@@ -143,9 +149,23 @@ async fn originate(
     if let Some(pages) = pages {
         pages.keep();
     }
-    match server.order(command, operation).await {
-        Ok(_) => {
+    let taken = match server.order(command, operation).await {
+        Ok(_) => first_sign(core, server, id, operation).await,
+        Err(error) => Err(error),
+    };
+    match taken {
+        Ok(()) => {
             placing.taken();
+            // A refusal that came at this moment.
+            core.hub.note(|state, now| {
+                if let Some(FirstSign::Refused(causes)) = state.books.first_sign(id) {
+                    let report = Report {
+                        causes,
+                        ..Report::default()
+                    };
+                    state.books.refused(id, report, now);
+                }
+            });
             Ok(())
         }
         Err(error) => {
@@ -155,6 +175,43 @@ async fn originate(
             Err(placing.failed(error))
         }
     }
+}
+
+/// Waits for the first sign of a call whose job the server took: the job is only then begun, and what
+/// the server itself refuses makes no channel. Such a refusal is provably without effect.
+async fn first_sign(
+    core: &Core,
+    server: &Server,
+    id: CallId,
+    operation: &'static str,
+) -> Result<()> {
+    let limit = FIRST_SIGN.min(core.config.request_timeout);
+    let sign = core.hub.until(limit, |state| state.books.first_sign(id));
+    let causes = match sign.await {
+        Some(FirstSign::Refused(causes)) => causes,
+        Some(FirstSign::Taken) | None => return Ok(()),
+    };
+    let uuid = channel_uuid(id);
+    let (kind, message) = if !causes::is_throttled(&causes) {
+        (
+            ErrorKind::Rejected,
+            "freeswitch refused the call; see the gateway or profile of its dial string",
+        )
+    } else if matches!(server.exists(&uuid, operation).await, Ok(false)) {
+        (
+            ErrorKind::ServerBusy,
+            "freeswitch takes no calls now: more than its sessions-per-second or max-sessions, or it is paused; try again later",
+        )
+    } else {
+        // The uuid is in use: by a request before, perhaps of another process.
+        (
+            ErrorKind::InvalidState,
+            "freeswitch refused the call; a call of this id may be up there, ask with lookup",
+        )
+    };
+    let native = causes.native.clone();
+    let error = Error::new(kind, operation, message).with_native(None, native);
+    Err(error.with_effect(Effect::NoEffect))
 }
 
 /// Hangs up a call of ours, or one channel.

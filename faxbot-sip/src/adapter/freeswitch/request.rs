@@ -16,6 +16,7 @@ use faxbot_core::{
 use super::{
     config::FreeswitchConfig,
     control::record::PRE_BUFFER,
+    diet::MARK,
     dial::{self, dial_string, fax_address, invalid, is_sip, second_party},
     outcome::{Kind, OutcomeStore, channel_uuid, peer_uuid},
 };
@@ -41,6 +42,7 @@ const OWN_VARIABLES: &[&str] = &[
     "bridge_post_execute",
     "exec_after",
     "execute_on_",
+    "faxbot_",
     "group_confirm",
     "hangup_after_bridge",
     "hangup_complete_with_xml",
@@ -232,7 +234,9 @@ impl Originator<'_> {
     fn bridge(&self, id: CallId, to: &Address, second: Line) -> Result<Vec<String>> {
         let operation = second.operation;
         let leg = second_party(self.config, to, operation)?;
-        let second = second.set("origination_uuid", &peer_uuid(id))?;
+        let second = second
+            .set("origination_uuid", &peer_uuid(id))?
+            .set(MARK, &self.config.instance)?;
         Ok(vec![format!("&bridge({})", second.to(leg))])
     }
 
@@ -297,6 +301,7 @@ impl Originator<'_> {
         let mut all = self.fax_variables(None, T38Mode::Prefer, OPERATION)?;
         // The sender asks for T.38; asking it back at the same time would cross.
         all.retain(|(name, _)| *name != "fax_enable_t38_request");
+        all.push((MARK, self.config.instance.clone()));
         all.extend(
             self.store
                 .hook(Kind::Receive, uuid)
@@ -312,11 +317,10 @@ impl Originator<'_> {
 
     /// What an incoming call is given when it is accepted as a call.
     pub(super) fn accept(&self, uuid: &str) -> Vec<(&'static str, String)> {
-        self.store
-            .hook(Kind::Incoming, uuid)
-            .map(|hook| ("api_hangup_hook", hook))
-            .into_iter()
-            .collect()
+        let hook = self.store.hook(Kind::Incoming, uuid);
+        let mark = [(MARK, self.config.instance.clone())];
+        let hook = hook.map(|hook| ("api_hangup_hook", hook));
+        mark.into_iter().chain(hook).collect()
     }
 
     /// The dial string of the party that an incoming call is bridged to.
@@ -370,6 +374,10 @@ impl Originator<'_> {
         for (name, value) in &self.config.variables {
             line = line.set(name, value)?;
         }
+        line = line
+            .set(MARK, &self.config.instance)?
+            // Parties that the channel is bridged to, in a dialplan too.
+            .set("export_vars", MARK)?;
         match self.store.hook(kind, &uuid) {
             Some(hook) => line.template("api_hangup_hook", &hook),
             None => Ok(line),

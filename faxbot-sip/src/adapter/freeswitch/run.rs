@@ -17,20 +17,22 @@ use super::{
     abilities::Abilities,
     control::standings,
     core::Core,
-    event::{CUSTOM, EVENTS},
+    diet,
     incoming::{announce, decide, socket::Port},
     outcome::{Ended, call_of, keepers},
-    server::{Channel, Server, live_legs, refused},
+    rooms,
+    server::{Channel, Server, live_legs},
+    sweep::Sweep,
 };
 use crate::{
     adapter::{
         books::{Report, Todo},
+        fax_run::{FaxRun, FaxSigns},
         hub::{Turn, call_span, is_passing},
-        settings::RawEvents,
         spool,
     },
     driver::{Handle, Setup},
-    protocol::esl::{Command, EslSession, Format},
+    protocol::esl::EslSession,
 };
 
 const CONNECT: &str = "connect";
@@ -43,12 +45,14 @@ const WRITTEN_BEHIND: Duration = Duration::from_secs(1);
 pub(super) async fn work(core: Arc<Core>, handle: Handle<EslSession>) {
     let server = Server::new(handle, core.config.request_timeout);
     let mut port = None;
+    let mut sweep = Sweep::default();
     // When the list of channels is looked through once more for calls that wait.
     let mut look_at: Option<Instant> = None;
     loop {
         match core.hub.turn() {
             Turn::SetUp(setup) => {
                 set_up(&core, setup, &mut port).await;
+                sweep.begins(core.hub.clock.now());
                 look_at = Some(core.hub.clock.now() + WRITTEN_BEHIND);
             }
             Turn::Do(todo) => carry_out(&core, &server, todo).await,
@@ -57,7 +61,11 @@ pub(super) async fn work(core: Arc<Core>, handle: Handle<EslSession>) {
                 look_around(&core, &server).await;
             }
             Turn::Rest(until) => {
-                let until = [until, look_at].into_iter().flatten().min();
+                if sweep.step(&core, &server).await {
+                    continue;
+                }
+                let sweeps = sweep.next.filter(|_| server.is_up());
+                let until = [until, look_at, sweeps].into_iter().flatten().min();
                 core.hub.rest(until).await;
             }
         }
@@ -147,7 +155,10 @@ async fn settle(core: &Core, server: &Server, id: CallId) {
             core.hub.settle_later(id);
             core.hub.wake();
         }
-        Ok(_) => finish(core, id, None).await,
+        Ok(_) => {
+            last_pages(core, server, id).await;
+            finish(core, id, None).await;
+        }
         Err(error) if is_passing(&error) => {
             core.hub.settle_later(id);
             core.hub.wake();
@@ -157,6 +168,25 @@ async fn settle(core: &Core, server: &Server, id: CallId) {
             core.hub.trouble(Severity::Warning, error.with_call_id(id));
             finish(core, id, None).await;
         }
+    }
+}
+
+/// A fax left no outcome, because the server died: what is known of it are the pages that were
+/// confirmed last.
+async fn last_pages(core: &Core, server: &Server, id: CallId) {
+    if !core.hub.state().books.is_fax(id) {
+        return;
+    }
+    if let Ok(Some(pages)) = server.pages(&core.store(), id, "lookup").await {
+        let signs = FaxSigns {
+            agreed: true,
+            confirmed: Some(pages),
+            ..FaxSigns::default()
+        };
+        core.hub.events(|state, now| {
+            let signed = |fax: &mut FaxRun| fax.signs(signs, now.instant);
+            state.books.fax_event(id, signed)
+        });
     }
 }
 
@@ -194,7 +224,8 @@ async fn set_up(core: &Arc<Core>, setup: Setup<EslSession>, port: &mut Option<Po
 }
 
 async fn prepare(core: &Core, server: &Server) -> Result<()> {
-    subscribe(core, server).await?;
+    diet::subscribe(server, &core.config).await?;
+    core.hub.events(|state, _| state.books.messages.lost());
     let core_uuid = server.core_uuid().await?;
     core.hub.events(|state, now| {
         let lost_at = state.lost_at.unwrap_or(now.wall);
@@ -212,19 +243,9 @@ async fn prepare(core: &Core, server: &Server) -> Result<()> {
         out.extend(state.books.moves_in(&standings, asked_at, true, now));
         out
     });
+    rooms::refresh(core, server).await?;
     sweep_spool(core, &list).await;
     Ok(())
-}
-
-/// Subscriptions go with the connection.
-async fn subscribe(core: &Core, server: &Server) -> Result<()> {
-    let command = if core.config.raw_events == RawEvents::All {
-        Command::event(Format::Json, &["ALL"], &[])
-    } else {
-        Command::event(Format::Json, EVENTS, CUSTOM)
-    };
-    let command = command.map_err(|error| refused(CONNECT, error))?;
-    server.order(command, CONNECT).await.map(drop)
 }
 
 /// Finds out what the server can do for us.
@@ -248,6 +269,7 @@ async fn learn(core: &Core, server: &Server) -> Result<()> {
         keeper,
         fax: has("mod_spandsp").await?,
         conference: has("mod_conference").await?,
+        domain: server.domain(CONNECT).await?,
         sofia: has("mod_sofia").await?,
     };
     core.learn(abilities);

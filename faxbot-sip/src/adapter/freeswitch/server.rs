@@ -10,7 +10,7 @@ use faxbot_core::{Error, ErrorKind, Result, Timestamp, id::CallId};
 use serde::Deserialize;
 use tracing::Instrument as _;
 
-use super::outcome::{Ended, OutcomeStore, channel_uuid};
+use super::outcome::{Ended, OutcomeStore, channel_uuid, parse_pages};
 use crate::{
     adapter::books::{LiveLeg, Sign},
     driver::Handle,
@@ -173,6 +173,16 @@ impl Server {
         }
     }
 
+    /// The domain of the server's users, if it has one that an account may ask for.
+    pub(super) async fn domain(&self, operation: &'static str) -> Result<Option<String>> {
+        let known = |c: char| c.is_ascii_alphanumeric() || "-.:[]".contains(c);
+        match self.look_up("global_getvar", "domain", operation).await {
+            Ok(told) => Ok(told.filter(|domain| domain.chars().all(known))),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Whether a module is loaded; `None` for an account that may not ask.
     pub(super) async fn has_module(
         &self,
@@ -271,6 +281,20 @@ impl Server {
         };
         let value = self.look_up(command, &arguments, operation).await?;
         Ok(value.as_deref().and_then(Ended::parse))
+    }
+
+    /// How many pages of a fax were confirmed, as far as is kept: also of one that left no outcome.
+    pub(super) async fn pages(
+        &self,
+        store: &OutcomeStore,
+        id: CallId,
+        operation: &'static str,
+    ) -> Result<Option<u32>> {
+        let Some((command, arguments)) = store.select_pages(&channel_uuid(id)) else {
+            return Ok(None);
+        };
+        let value = self.look_up(command, &arguments, operation).await?;
+        Ok(value.as_deref().and_then(parse_pages))
     }
 
     /// Forgets what is kept of a call; what is not there is no error.

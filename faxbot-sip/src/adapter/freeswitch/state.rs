@@ -2,7 +2,7 @@
 //! about.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     ops::{Deref, DerefMut},
     time::Instant,
 };
@@ -11,16 +11,19 @@ use faxbot_core::{
     Error, Result, Timestamp,
     id::{CallId, CallRef},
     plugin::Page,
-    sip::{AdapterKind, CallRecord, Disposition, HistoryQuery, SipEvent, Snapshot},
+    sip::{AdapterKind, CallRecord, Causes, Disposition, HistoryQuery, SipEvent, Snapshot},
 };
 
-use super::{abilities::Abilities, causes, incoming::Gate, outcome::Kind};
+use super::{
+    abilities::Abilities, causes, incoming::Gate, message::Messages, outcome::Kind, rooms::NAMES,
+};
 use crate::{
     adapter::{
-        books::{Books, Todo},
+        books::{Books, Report, Todo},
         calls::{Calls, Now, disposition},
         history::{Cdr, Cdrs},
         hub::Book,
+        rooms::Conferences,
     },
     protocol::esl::Event,
 };
@@ -42,18 +45,34 @@ pub(super) struct Desk {
     /// Calls whose absent outcome was looked for once: the hook of their end may still have been
     /// running (recording `09_hook_race_at_kill`).
     looked: HashSet<CallId>,
+    /// The conferences of the server.
+    pub(super) rooms: Conferences,
+    /// Joins of conferences that wait, by their marks, and whether the channel was not let in.
+    pub(super) joins: HashMap<String, bool>,
+    pub(super) messages: Messages,
+}
+
+/// What the server first tells of a call that it is to place.
+#[derive(Debug)]
+pub(super) enum FirstSign {
+    Taken,
+    /// It made no channel. Why.
+    Refused(Causes),
 }
 
 impl Desk {
-    pub(super) fn new(abilities: Abilities) -> Self {
+    pub(super) fn new(kind: AdapterKind, abilities: Abilities) -> Self {
         Self {
-            books: Books::new(AdapterKind::FREESWITCH),
+            books: Books::new(kind),
             abilities,
             core_uuid: None,
             other_since: None,
             gate: Gate::default(),
             cdrs: Cdrs::default(),
             looked: HashSet::new(),
+            rooms: Conferences::new(NAMES),
+            joins: HashMap::new(),
+            messages: Messages::default(),
         }
     }
 
@@ -109,6 +128,29 @@ impl Desk {
     /// It was found, or is not looked for any longer.
     pub(super) fn looked(&mut self, id: CallId) {
         self.looked.remove(&id);
+    }
+
+    /// Whether a call is between its request and the first sign of it.
+    pub(super) fn is_being_placed(&self, id: CallId) -> bool {
+        let line = self.books.lines.get(&id);
+        line.is_some_and(|line| !line.taken && !line.there)
+    }
+
+    /// The server refused a call that is being placed, and made no channel.
+    pub(super) fn refused_at_once(&mut self, id: CallId, report: Report) {
+        if let Some(line) = self.books.lines.get_mut(&id) {
+            line.refused = Some(report);
+        }
+    }
+
+    /// What became of a call that is being placed; `None` before there is a sign of it.
+    pub(super) fn first_sign(&self, id: CallId) -> Option<FirstSign> {
+        let Some(line) = self.books.lines.get(&id).filter(|line| !line.there) else {
+            // A channel, or an end already.
+            return Some(FirstSign::Taken);
+        };
+        let refused = line.refused.as_ref()?;
+        Some(FirstSign::Refused(refused.causes.clone()))
     }
 
     /// A server answers: enters what that says of the calls that were up. `lost_at` is when the link
@@ -189,5 +231,6 @@ impl Book for Desk {
     fn snapshot(&self, snapshot: &mut Snapshot) {
         snapshot.incoming = self.books.waiting();
         snapshot.faxes = self.books.faxes();
+        snapshot.conferences = self.rooms.list();
     }
 }

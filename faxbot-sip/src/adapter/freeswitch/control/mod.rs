@@ -40,9 +40,9 @@ const HELD: &str = "HELD";
 /// What the server tells of one channel, at this moment: its list of channels is written behind, and
 /// lacks one that was answered just now (observed on FreeSWITCH 1.10.12).
 #[derive(Debug, Deserialize)]
-struct Shown {
+pub(super) struct Shown {
     #[serde(rename = "Unique-ID")]
-    uuid: String,
+    pub(super) uuid: String,
     #[serde(rename = "Answer-State", default)]
     answer: String,
     #[serde(rename = "Channel-Call-State", default)]
@@ -51,7 +51,7 @@ struct Shown {
     application: String,
     /// The channel that it is joined with.
     #[serde(rename = "variable_bridge_uuid", default)]
-    joined: Option<String>,
+    pub(super) joined: Option<String>,
 }
 
 impl Shown {
@@ -78,7 +78,7 @@ impl Shown {
 ///
 /// # Errors
 /// `NotFound` when it is gone; `InvalidState` while the second party rings.
-async fn own_channel(
+pub(super) async fn own_channel(
     core: &Core,
     server: &Server,
     id: CallId,
