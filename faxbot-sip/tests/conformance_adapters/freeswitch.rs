@@ -8,7 +8,7 @@ use faxbot_sip::adapter::freeswitch::{FreeswitchAdapter, FreeswitchConfig};
 use faxbot_testkit::{
     conformance::{
         Case, Failure,
-        sip_adapter::{BadConfig, FarEnd},
+        sip_adapter::{BadConfig, FarEnd, Fate, Need},
     },
     server::{
         IncomingScript, Mock, MockBuilder, ReplyFault, Timings,
@@ -23,7 +23,7 @@ pub fn cases() -> Vec<Case> {
     env::cases(Freeswitch)
 }
 
-struct Freeswitch;
+pub struct Freeswitch;
 
 impl Dialect for Freeswitch {
     type Server = World;
@@ -33,6 +33,11 @@ impl Dialect for Freeswitch {
 
     fn name(&self) -> String {
         "freeswitch".to_owned()
+    }
+
+    fn lacks(&self, need: &Need) -> Option<String> {
+        let why = "replies come in the order of the commands: one cannot be missing alone";
+        matches!(need, Need::Fate(Fate::NoReply)).then(|| why.to_owned())
     }
 
     fn good_config(&self) -> Value {
@@ -104,7 +109,7 @@ impl Dialect for Freeswitch {
     }
 
     fn refusal(&self) -> ReplyFault {
-        ReplyFault::Refuse("permission denied".to_owned())
+        ReplyFault::Refuse("CHAN_NOT_IMPLEMENTED".to_owned())
     }
 
     fn garbled(&self) -> Bytes {

@@ -4,6 +4,7 @@
 mod asterisk;
 mod env;
 mod freeswitch;
+mod fusionpbx;
 mod yate;
 
 use std::process::ExitCode;
@@ -13,6 +14,7 @@ use faxbot_testkit::conformance;
 fn main() -> ExitCode {
     let mut cases = asterisk::cases();
     cases.extend(freeswitch::cases());
+    cases.extend(fusionpbx::cases());
     cases.extend(yate::cases());
     conformance::run(cases)
 }
