@@ -176,6 +176,9 @@ pub(super) fn couple(state: &mut State, a: &str, b: &str) -> bool {
     if let Some(channel) = state.channels.get_mut(a) {
         channel.other = Some(b.to_owned());
     }
+    for id in [a, b] {
+        state.set_var(id, "call_uuid", a);
+    }
     for (one, other) in [(a, b), (b, a)] {
         if let Some(channel) = state.channels.get(one) {
             channel.ask(Signal::Bridge(other.to_owned()));

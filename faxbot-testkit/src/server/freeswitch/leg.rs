@@ -209,6 +209,7 @@ fn create(
     state.set_var(id, "originate_endpoint", target.endpoint);
     if let Some(by) = &options.by {
         state.set_var(id, "originator", by);
+        state.set_var(id, "call_uuid", by);
         if let Some(channel) = state.channels.get_mut(id) {
             channel.other = Some(by.clone());
         }

@@ -81,32 +81,43 @@ pub(crate) async fn resume(core: &Core, server: &Server, call: &CallRef) -> Resu
     if state != CallState::OnHold {
         return Err(refused(OPERATION, "the call is not held").with_call_id(id));
     }
-    let done = async {
-        let channel = {
-            let state = core.hub.state();
-            let line = state.books.lines.get(&id);
-            let held = line.map(|line| line.moves.held().unwrap_or(&line.own).to_owned());
-            held.ok_or_else(|| gone(OPERATION))?
-        };
-        let order = format!("off {channel}");
-        match server.api("uuid_hold", &order, OPERATION).await {
-            Ok(_) => {}
-            Err(error) if error.effect() == Effect::Unknown => {
-                claim.unsure();
-                return Err(error);
-            }
-            // Somebody else took it back, or it is held for another reason: the channel tells.
-            Err(error) if error.kind() == ErrorKind::Rejected => {}
-            Err(error) => return Err(error),
-        }
-        if is_held(core, server, id, &channel, false, OPERATION).await? {
-            let text = "freeswitch did not take the call back";
-            return Err(Error::new(ErrorKind::Rejected, OPERATION, text));
-        }
-        core.hub.events(|state, now| state.books.holds_not(id, now));
-        Ok(())
+    let done = take_back(core, server, &claim, id, OPERATION).await;
+    done.map_err(|error| error.with_call_id(id))
+}
+
+/// Takes a claimed call back that is held, and sees that it is not held any longer.
+pub(super) async fn take_back(
+    core: &Core,
+    server: &Server,
+    claim: &Claim<'_>,
+    id: CallId,
+    operation: &'static str,
+) -> Result<()> {
+    let channel = {
+        let state = core.hub.state();
+        let line = state.books.lines.get(&id);
+        let held = line.map(|line| line.moves.held().unwrap_or(&line.own).to_owned());
+        held.ok_or_else(|| gone(operation))?
     };
-    done.await.map_err(|error: Error| error.with_call_id(id))
+    match server
+        .api("uuid_hold", &format!("off {channel}"), operation)
+        .await
+    {
+        Ok(_) => {}
+        Err(error) if error.effect() == Effect::Unknown => {
+            claim.unsure();
+            return Err(error);
+        }
+        // Somebody else took it back, or it is held for another reason: the channel tells.
+        Err(error) if error.kind() == ErrorKind::Rejected => {}
+        Err(error) => return Err(error),
+    }
+    if is_held(core, server, id, &channel, false, operation).await? {
+        let text = "freeswitch did not take the call back";
+        return Err(Error::new(ErrorKind::Rejected, operation, text));
+    }
+    core.hub.events(|state, now| state.books.holds_not(id, now));
+    Ok(())
 }
 
 /// Whether the channel is held, as its event tells, or else the server: it says `+OK Success` also for

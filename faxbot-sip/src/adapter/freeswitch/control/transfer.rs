@@ -14,7 +14,11 @@ use faxbot_core::{
     sip::{CallState, Causes, ConnectionState, TransferPlan, TransferRequest},
 };
 
-use super::{Claim, hold::hold_own, own_channel, refused};
+use super::{
+    Claim,
+    hold::{hold_own, take_back},
+    own_channel, refused,
+};
 use crate::{
     adapter::{
         books::Calling,
@@ -328,7 +332,12 @@ async fn attended(core: &Core, server: &Server, call: &CallRef, other: &CallRef)
     let (one, one_was) = claim.take(call)?;
     let (two, two_was) = claim.take(other)?;
     if core.hub.state().books.talks_with(one) == Some(two) {
-        return Ok(());
+        // Nobody leaves.
+        if one_was != CallState::OnHold {
+            return Ok(());
+        }
+        let done = take_back(core, server, &claim, one, OPERATION).await;
+        return done.map_err(|error| error.with_call_id(one));
     }
     let mut channels = Vec::new();
     for id in [one, two] {
