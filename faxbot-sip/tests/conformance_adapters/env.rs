@@ -263,11 +263,12 @@ impl<D: Dialect> SipAdapterSetup for Setup<D> {
         match what {
             Disturbance::CutLinks => mock.drop_links(),
             Disturbance::Unreachable => {
-                mock.shutting_down(true);
+                mock.unreachable(true);
                 mock.drop_links();
             }
+            Disturbance::Reachable => mock.unreachable(false),
             Disturbance::Overloaded => mock.shutting_down(true),
-            Disturbance::Reachable | Disturbance::Relieved => mock.shutting_down(false),
+            Disturbance::Relieved => mock.shutting_down(false),
             Disturbance::Stopped => {
                 mock.stop_now();
                 // The listener closes in the mock's own task.
