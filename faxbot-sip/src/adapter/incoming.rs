@@ -227,6 +227,8 @@ impl Waiting {
             Some(RejectCause::Busy) => (486, 17),
             Some(RejectCause::Unavailable) => (480, 19),
             Some(RejectCause::NotFound) => (404, 1),
+            // Not every server can say 603: what it did say counts.
+            Some(_) if causes.sip_status.is_some() => return causes,
             Some(_) => (603, 21),
             None => return causes,
         };

@@ -54,6 +54,8 @@ pub(crate) struct Start<F> {
     pub(crate) connect_timeout: Duration,
     /// Go on trying when the first attempt fails.
     pub(crate) wait_for_server: bool,
+    /// How long the peer may take no byte, and our pump no event; `None` for the driver's own limit.
+    pub(crate) stalls: Option<Duration>,
 }
 
 impl<S: Session> Running<S> {
@@ -72,12 +74,15 @@ impl<S: Session> Running<S> {
     {
         let tasks = TaskSet::current("connect")?;
         let (hub, observed) = (core.hub(), Arc::clone(core));
-        let options = LinkOptions::new(hub.name)
+        let mut options = LinkOptions::new(hub.name)
             .with_connect_timeout(start.connect_timeout)
             .with_wait_for_server(start.wait_for_server)
             .with_observer(RoundTripObserver::new(move |took| {
                 observed.hub().health().round_trip(took)
             }));
+        if let Some(stall) = start.stalls {
+            options = options.with_stalls(stall, stall);
+        }
         let (link, events) = Link::start(
             options,
             start.connector,

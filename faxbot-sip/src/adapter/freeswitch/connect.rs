@@ -37,6 +37,7 @@ impl FreeswitchAdapter {
             random: Arc::clone(&self.random),
             connect_timeout: config.connect_timeout,
             wait_for_server: config.wait_for_server,
+            stalls: None,
         };
         let core = Arc::clone(&self.core);
         Running::start(&self.core, start, |handle| work(core, handle))

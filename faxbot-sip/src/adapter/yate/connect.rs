@@ -20,6 +20,10 @@ use crate::{
     protocol::yate::{Command, Login, MAX_LINE, Role, YateCodec, YateConfig, YateSession},
 };
 
+/// How long the engine may take no byte, and our pump no event. Short: one of the engine's threads waits
+/// for each answer, and the connection reads on beside a pump that is behind, but not for long.
+const STALL: Duration = Duration::from_secs(4);
+
 /// How long a keep-alive may stay unanswered.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -47,6 +51,7 @@ impl YateAdapter {
             random: Arc::clone(&self.random),
             connect_timeout: config.connect_timeout,
             wait_for_server: config.wait_for_server,
+            stalls: Some(STALL),
         };
         let core = Arc::clone(&self.core);
         Running::start(&self.core, start, |handle| async move {

@@ -2,11 +2,12 @@
 
 use faxbot_core::{
     id::CallId,
-    sip::{Causes, Disposition, SipEvent},
+    sip::{Causes, Disposition, RejectCause, SipEvent},
 };
 
 use super::{
-    control::is_of_room, fax_end::FaxWords, fax_limits::Reached, request::marked, state::Desk,
+    control::is_of_room, fax_end::FaxWords, fax_limits::Reached, incoming::decide::word,
+    request::marked, state::Desk,
 };
 use crate::{
     adapter::{
@@ -156,16 +157,26 @@ impl Desk {
         }
         if message.is("chan.disconnected") && self.is_fax(id) {
             // It says why the far end was not reached; the fax channel's own hang-up does not.
-            self.second_says(id, causes(message));
+            let why = causes(message);
+            self.limits.refused(id, why.sip_status);
+            self.second_says(id, why);
             return Vec::new();
         }
         if message.is("chan.hangup") {
             let mut report = if self.is_fax(id) && message.text("module").as_deref() == Some("fax")
             {
-                fax_report(message, self.limits.reached(id))
+                let no_t38 = self.limits.no_t38(id);
+                fax_report(message, self.limits.reached(id), no_t38)
             } else {
                 report(message)
             };
+            if self.came_in(id)
+                && !report.answered
+                && message.text("status").as_deref() == Some(word(RejectCause::Declined))
+            {
+                // There is no word for 603.
+                report.causes = Causes::new().with_sip_status(403).with_q850(21);
+            }
             self.ended_channels.push(channel, id);
             self.notices.over(id);
             // Of a call with two parties it is the first one that has answered.
@@ -229,18 +240,18 @@ fn report(message: &Message<'_>) -> Report {
 }
 
 /// A fax channel is answered with its far end, or over a tone of this server; its result says more.
-fn fax_report(message: &Message<'_>, reached: Option<Reached>) -> Report {
+fn fax_report(message: &Message<'_>, reached: Option<Reached>, no_t38: Option<u16>) -> Report {
     let rang = reached == Some(Reached::Ring);
     Report {
         answered: message.flag("answered"),
-        causes: if rang {
+        causes: match no_t38 {
             // We ended it: nothing that the server says of that tells why.
-            Causes::new().with_q850(19)
-        } else {
-            Causes::new()
+            _ if rang => Causes::new().with_q850(19),
+            Some(status) => Causes::new().with_sip_status(status),
+            None => Causes::new(),
         },
         disposition: rang.then_some(Disposition::NoAnswer),
-        fax: Some(Box::new(FaxWords::of(message, reached))),
+        fax: Some(Box::new(FaxWords::of(message, reached, no_t38.is_some()))),
         ..Report::default()
     }
 }

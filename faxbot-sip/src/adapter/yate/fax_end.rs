@@ -25,6 +25,8 @@ pub(super) struct FaxWords {
     answered: bool,
     /// We ended it, because a limit was over.
     reached: Option<Reached>,
+    /// The far end refused T.38 where nothing else would do.
+    no_t38: bool,
 }
 
 impl std::fmt::Debug for FaxWords {
@@ -37,7 +39,7 @@ impl std::fmt::Debug for FaxWords {
 }
 
 impl FaxWords {
-    pub(super) fn of(message: &Message<'_>, reached: Option<Reached>) -> Self {
+    pub(super) fn of(message: &Message<'_>, reached: Option<Reached>, no_t38: bool) -> Self {
         let text = |name: &str| message.text(name).unwrap_or_default().into_owned();
         Self {
             reason: text("reason"),
@@ -52,6 +54,7 @@ impl FaxWords {
             ecm: message.text("faxecm").map(|word| word == "true"),
             answered: message.flag("answered"),
             reached,
+            no_t38,
         }
     }
 
@@ -80,6 +83,9 @@ impl FaxWords {
             }
             .with_causes(causes)
         };
+        if self.no_t38 && failure.class == FailureClass::Unknown {
+            failure.class = FailureClass::T38;
+        }
         if self.reached == Some(Reached::Total) {
             failure.native_text = Some(TOO_LONG.to_owned());
         }

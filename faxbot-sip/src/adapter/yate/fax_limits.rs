@@ -21,6 +21,10 @@ struct Limit {
     /// Until then it has to be over.
     total: Instant,
     reached: Option<Reached>,
+    /// Only T.38 will do.
+    digital: bool,
+    /// The far end refused what was offered (RFC 3261 section 21.4.26).
+    unacceptable: Option<u16>,
 }
 
 /// The limits of the faxes that run.
@@ -29,23 +33,31 @@ pub(super) struct Limits(HashMap<CallId, Limit>);
 
 impl Limits {
     /// A fax is sent.
-    pub(super) fn sends(&mut self, id: CallId, ring: Instant, total: Instant) {
+    pub(super) fn sends(&mut self, id: CallId, ring: Instant, total: Instant, digital: bool) {
         let limit = Limit {
             ring: Some(ring),
-            total,
-            reached: None,
+            digital,
+            ..Limit::until(total)
         };
         self.0.insert(id, limit);
     }
 
     /// A fax is received: it was answered.
     pub(super) fn receives(&mut self, id: CallId, total: Instant) {
-        let limit = Limit {
-            ring: None,
-            total,
-            reached: None,
-        };
-        self.0.insert(id, limit);
+        self.0.insert(id, Limit::until(total));
+    }
+
+    /// The far end of a fax ended with a SIP status.
+    pub(super) fn refused(&mut self, id: CallId, status: Option<u16>) {
+        if let Some(limit) = self.0.get_mut(&id) {
+            limit.unacceptable = status.filter(|status| matches!(status, 415 | 488 | 606));
+        }
+    }
+
+    /// The status of a far end that refused T.38 where nothing else would do.
+    pub(super) fn no_t38(&self, id: CallId) -> Option<u16> {
+        let limit = self.0.get(&id).filter(|limit| limit.digital)?;
+        limit.unacceptable
     }
 
     /// Whether it was ended because of a limit.
@@ -84,6 +96,16 @@ impl Limits {
 }
 
 impl Limit {
+    fn until(total: Instant) -> Self {
+        Self {
+            ring: None,
+            total,
+            reached: None,
+            digital: false,
+            unacceptable: None,
+        }
+    }
+
     fn next(&self) -> Instant {
         self.ring.map_or(self.total, |ring| ring.min(self.total))
     }
@@ -99,7 +121,7 @@ mod tests {
     fn a_fax_that_rings_too_long_is_due_once() {
         let (mut limits, id, start) = (Limits::default(), CallId::new(), Instant::now());
         let after = |seconds| start + Duration::from_secs(seconds);
-        limits.sends(id, after(30), after(600));
+        limits.sends(id, after(30), after(600), false);
         assert_eq!(limits.next(), Some(after(30)));
         assert!(limits.due(after(29), |_| Some(false)).is_empty());
         assert_eq!(limits.due(after(30), |_| Some(false)), [id]);
@@ -112,7 +134,7 @@ mod tests {
     fn one_that_was_answered_has_its_whole_time() {
         let (mut limits, id, start) = (Limits::default(), CallId::new(), Instant::now());
         let after = |seconds| start + Duration::from_secs(seconds);
-        limits.sends(id, after(30), after(600));
+        limits.sends(id, after(30), after(600), false);
         assert!(limits.due(after(30), |_| Some(true)).is_empty());
         assert_eq!(limits.next(), Some(after(600)));
         assert_eq!(limits.due(after(600), |_| Some(true)), [id]);

@@ -2,7 +2,7 @@
 
 use faxbot_core::{
     Effect, Error, ErrorKind, Private, Result,
-    fax::{FaxCall, FaxRequest},
+    fax::{FaxCall, FaxRequest, T38Mode},
     id::{CallId, CallRef},
     sip::{Call, CallRequest, CallState, Capability, Direction, HangupOutcome, Lookup},
     task::blocking,
@@ -86,11 +86,14 @@ impl YateAdapter {
             if opened.is_ok() {
                 let at = now.instant;
                 let (ring, total) = (request.ring_timeout, request.total_timeout());
-                state.books.limits.sends(id, at + ring, at + total);
+                let digital = request.t38 == T38Mode::Require;
+                state.books.limits.sends(id, at + ring, at + total, digital);
                 state.books.paths.insert(remote, id);
             }
             (opened, Vec::new())
         })?;
+        // It looks at the limits of the fax.
+        self.core.hub.wake();
         let placing = Placing::new(&self.core.hub, id);
         let image = request.image.clone();
         // If this future is dropped meanwhile, so is what it answers, and the file with it.

@@ -24,9 +24,6 @@ use crate::{
     protocol::{guard, yate::Command},
 };
 
-/// What a fax may take beside its time-out before Yate itself ends the call: our own limit comes first.
-const LIMIT_GRACE: Duration = Duration::from_secs(30);
-
 /// Begins the address of a `dumb` channel of ours: it shows in its status, so that another process, or
 /// this one after a lost answer, finds the call (observed on Yate 6.4).
 const MARK: &str = "faxbot-";
@@ -269,19 +266,18 @@ pub(super) fn send_fax(config: &YateConfig, request: &FaxRequest, file: &str) ->
     if let Some(station) = station {
         command = param(command, "faxident", station.expose(), OPERATION)?;
     }
+    // `switch` begins in audio and asks for T.38 when it was answered; `analog` does not ask, but goes
+    // along with a far end that does; `digital` offers nothing else in its INVITE, which many refuse with
+    // 488 (observed on Yate 6.4.1 and FreeSWITCH 1.10.12). There is no word against T.38.
     let kind = match request.t38 {
         T38Mode::Prefer => "switch",
         T38Mode::Require => "digital",
         T38Mode::Disable => "analog",
         _ => return Err(Error::unsupported(OPERATION)),
     };
-    let limit = request.total_timeout().saturating_add(LIMIT_GRACE);
-    for (name, value) in [
-        ("faxtype", kind),
-        ("faxecm", if request.ecm { "true" } else { "false" }),
-        ("maxcall", &millis(request.ring_timeout)),
-        ("timeout", &millis(limit)),
-    ] {
+    // No time limits: `faxchan` ignores them, and ours are in `fax_limits`.
+    let ecm = if request.ecm { "true" } else { "false" };
+    for (name, value) in [("faxtype", kind), ("faxecm", ecm)] {
         command = param(command, name, value, OPERATION)?;
     }
     Ok(command)

@@ -94,6 +94,8 @@ pub(in crate::adapter::yate) async fn accept(
         }
         (decided, Vec::new())
     })?;
+    // The worker looks at the limits of a fax.
+    core.hub.wake();
     let mut decision = Decision::new(&core.hub, id);
     let prepared = match prepare(core, &server, &way).await {
         Ok(prepared) => prepared,
