@@ -229,23 +229,23 @@ impl Books {
     }
 
     /// The server says that the call could not be placed. Where a channel was made, its own end says
-    /// more and is awaited for a moment.
-    pub(crate) fn refused(&mut self, id: CallId, report: Report, now: Now) -> Vec<SipEvent> {
+    /// more and is awaited for a moment. Where none was, the id may be that of a call of an earlier
+    /// process that lives: the refusal is not its end, so the server's list is asked first.
+    pub(crate) fn refused(&mut self, id: CallId, report: Report, now: Now) {
         let answered = self.calls.is_answered(id);
         let Some(line) = self.lines.get_mut(&id).filter(|it| !it.settling) else {
-            return Vec::new();
+            return;
         };
         if answered || line.second.first_up || line.end.is_some() {
             // An answered call cannot fail to be placed.
-            return Vec::new();
+            return;
         }
-        let there = line.there;
         line.refused = Some(report);
-        if there {
+        if line.there {
             line.check_at = Some(now.instant + SECOND_WORD);
-            return Vec::new();
+        } else {
+            self.todo.push(Todo::Check(id));
         }
-        self.close(id, now)
     }
 
     /// Nobody knows whether the request happened: the server is asked soon.
@@ -353,6 +353,8 @@ impl Books {
         line.check_at = Some(now.instant + RECHECK);
         // The server that answered meanwhile was another one.
         line.restarted = None;
+        // What was refused was a second request with its id.
+        line.refused = None;
         // An earlier attempt to hang up failed.
         if line.cancel && !self.todo.contains(&Todo::HangUp(id)) {
             self.todo.push(Todo::HangUp(id));

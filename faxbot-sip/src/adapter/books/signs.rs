@@ -8,7 +8,7 @@ use faxbot_core::{
     sip::{CallState, Causes, SipEvent},
 };
 
-use super::{Books, Leg, Plan, RECHECK, Report, Todo};
+use super::{Books, Leg, Line, Plan, RECHECK, Report, Todo};
 use crate::adapter::calls::Now;
 
 /// How many channels beside our own a call has at most at one time. More are not followed.
@@ -297,7 +297,11 @@ impl Books {
     pub(super) fn others_in(&mut self, list: &[LiveLeg], asked: &[CallId]) {
         let there: HashSet<&str> = list.iter().map(|it| it.native.as_str()).collect();
         for &id in asked {
-            let Some(line) = self.lines.get(&id).filter(|line| !line.others.is_empty()) else {
+            // One that was not seen yet may still come.
+            let waits = |line: &Line| {
+                matches!(line.plan, Plan::Connect | Plan::Bridge) && !line.second.answered
+            };
+            let Some(line) = self.lines.get(&id).filter(|line| !waits(line)) else {
                 continue;
             };
             let gone = |other: &&String| !there.contains(other.as_str());

@@ -1,6 +1,6 @@
 use std::time::Instant;
 
-use faxbot_core::sip::RejectCause;
+use faxbot_core::sip::{AdapterKind, RejectCause};
 
 use super::*;
 use crate::adapter::freeswitch::abilities::Abilities;
@@ -13,7 +13,7 @@ fn config(options: &str) -> FreeswitchConfig {
 /// Books of a server whose calls come in so.
 fn desk(options: &str) -> Desk {
     let config = config(options);
-    let mut desk = Desk::new(Abilities::hoped_for(&config));
+    let mut desk = Desk::new(AdapterKind::FREESWITCH, Abilities::hoped_for(&config));
     desk.open_gate(&config);
     desk
 }
@@ -141,7 +141,7 @@ fn a_lost_order_is_made_up_for_when_two_lists_show_that_the_call_waits() {
     books.waiting_in(std::slice::from_ref(&channel), at);
     assert!(books.decide(id, "accept").is_err());
     books.waiting_in(std::slice::from_ref(&channel), later(at, 6));
-    assert_eq!((**books).announce(id, BTreeMap::new()).len(), 1);
+    assert_eq!(books.announce(id, BTreeMap::new()).len(), 1);
     assert!(books.decide(id, "accept").is_ok());
 }
 
@@ -166,7 +166,7 @@ fn a_call_is_told_of_once_however_often_the_list_shows_it() {
     let id = told(&mut books, &channel, at);
     for seconds in [0, 6, 60] {
         books.waiting_in(std::slice::from_ref(&channel), later(at, seconds));
-        assert!((**books).announce(id, BTreeMap::new()).is_empty());
+        assert!(books.announce(id, BTreeMap::new()).is_empty());
     }
     assert_eq!(
         books.waiting()[0].caller.as_ref().unwrap().expose(),
