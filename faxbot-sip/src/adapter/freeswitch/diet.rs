@@ -30,7 +30,6 @@ const ALWAYS: &[&str] = &[
     "CHANNEL_BRIDGE",
     "CHANNEL_PARK",
     "CHANNEL_UNBRIDGE",
-    "CHANNEL_UUID",
     "DTMF",
     "HEARTBEAT",
     "MESSAGE",

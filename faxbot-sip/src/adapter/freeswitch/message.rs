@@ -166,6 +166,11 @@ fn received(event: &Event<'_>) -> Option<SipEvent> {
         return None;
     }
     let from = text("from_full").or_else(|| text("from"))?;
+    // Behind the address are parameters of the header.
+    let from = from
+        .find('>')
+        .and_then(|end| from.get(..=end))
+        .unwrap_or(&from);
     let body = event.body().unwrap_or_default();
     if from.len() > MAX_SENDER || body.len() > MAX_RECEIVED {
         tracing::warn!("freeswitch: a message came in that is too long, and was left out");

@@ -39,6 +39,8 @@ mod control;
 mod core;
 mod dial;
 mod diet;
+#[cfg(test)]
+mod docs_tests;
 mod event;
 mod fax_values;
 mod incoming;
@@ -46,6 +48,7 @@ mod lookup;
 mod message;
 mod outcome;
 mod place;
+mod preflight;
 mod presence;
 mod request;
 mod rooms;
@@ -76,7 +79,10 @@ use faxbot_core::{
 use serde_json::Value;
 use tracing::Instrument as _;
 
-pub use self::config::{FIELDS, FreeswitchConfig, IncomingPath, Outcomes, SCHEMES};
+pub use self::{
+    config::{FIELDS, FreeswitchConfig, IncomingPath, Outcomes, SCHEMES},
+    preflight::{Preflight, PreflightProblem},
+};
 use self::{
     control::{dtmf, hold, record, transfer},
     core::Core,
@@ -131,6 +137,20 @@ impl FreeswitchAdapter {
     pub fn with_connector(mut self, connector: Arc<dyn Connect>) -> Self {
         self.connector = Some(connector);
         self
+    }
+
+    /// Finds what a fax would fail on (modules, a spool directory that FreeSWITCH does not see) and says
+    /// how to mend it. Leaves nothing behind.
+    ///
+    /// # Errors
+    /// `NotConnected`, `Timeout` and their like when the server could not be asked.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not stop it: it ends by itself, and takes away what it put.
+    pub async fn preflight(&self) -> Result<Preflight> {
+        let (core, server) = (Arc::clone(&self.core), self.server("preflight")?);
+        let order = async move { preflight::run(&core, &server).await };
+        self.life.see_through("preflight", order).await
     }
 
     /// The configuration.

@@ -196,6 +196,12 @@ impl Server {
         }
     }
 
+    /// Whether the server sees a file or a directory.
+    pub(super) async fn sees(&self, path: &str, operation: &'static str) -> Result<bool> {
+        let answer = self.api("file_exists", path, operation).await?;
+        Ok(answer == "true")
+    }
+
     /// The channels that are up.
     pub(super) async fn channels(&self, operation: &'static str) -> Result<Vec<Channel>> {
         self.show("channels as json", operation).await

@@ -149,8 +149,13 @@ impl Desk {
             // A channel, or an end already.
             return Some(FirstSign::Taken);
         };
-        let refused = line.refused.as_ref()?;
-        Some(FirstSign::Refused(refused.causes.clone()))
+        let causes = line.refused.as_ref()?.causes.clone();
+        Some(if causes::is_of_the_server(&causes) {
+            FirstSign::Refused(causes)
+        } else {
+            // It says something of the far end: a record of a call.
+            FirstSign::Taken
+        })
     }
 
     /// A server answers: enters what that says of the calls that were up. `lost_at` is when the link

@@ -87,16 +87,19 @@ pub(super) async fn own_channel(
     let own = core.hub.state().books.own_channel(id);
     let own = own.ok_or_else(|| gone(operation))?;
     let shown = Shown::ask(server, &own, operation).await?;
-    if shown.application == BRIDGE && shown.joined.is_none() {
-        let joined = core.hub.until(ENTER, |state| {
-            state.books.lines.get(&id)?.joined.as_ref().map(drop)
-        });
-        if joined.await.is_none() && Shown::ask(server, &own, operation).await?.joined.is_none() {
-            return Err(refused(
-                operation,
-                "the second party of the call still rings",
-            ));
-        }
+    if shown.application != BRIDGE || shown.joined.is_some() {
+        return Ok(shown);
+    }
+    let joined = core.hub.until(ENTER, |state| {
+        state.books.lines.get(&id)?.joined.as_ref().map(drop)
+    });
+    joined.await;
+    let shown = Shown::ask(server, &own, operation).await?;
+    if shown.joined.is_none() {
+        return Err(refused(
+            operation,
+            "the second party of the call still rings",
+        ));
     }
     Ok(shown)
 }
