@@ -82,13 +82,14 @@ impl fmt::Debug for Attach {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AttachEnd {
-    /// The file was played to its end. One that is not there is over at once.
+    /// The file was played to its end.
     Eof,
     /// The recording has the size that was asked for.
     Full,
     /// The call ended before, or what was attached was replaced with it.
     CallEnded,
-    /// Another word of Yate's.
+    /// Another word of Yate's: none for a file that is not there, which is over at once, and for a source
+    /// that another one replaced (observed on Yate 6.4.1).
     Other(String),
 }
 

@@ -20,6 +20,22 @@
 //! A listener in `extmodule.conf` that we may reach, and the module `dumbchan`: a `dumb` channel is our
 //! end of a call. Faxes need `faxchan` and a directory that both see.
 //!
+//! # Calls and messages that come in
+//!
+//! With `options.incoming` the adapter handles `call.route` and `msg.execute`. A call from outside waits
+//! at a `dumb` channel, ringing, until it is accepted, rejected, or its deadline is over; the engine waits
+//! for nothing but our answer to `call.route`, which comes at once. [`YateAdapter::on_route`] asks a
+//! function of yours first. Rejections give 486, 480, 404 and, for `Declined`, 403: Yate has no word for
+//! 603. A message that we take gives its sender 200; it needs `[message] enable=yes auth_required=no` in
+//! `ysipchan.conf`. What a far end says of a message of ours is only told with `generate=yes` there; without
+//! it the message is handed over, and no more is known.
+//!
+//! # Faxes
+//!
+//! Yate tells nothing of a fax before its end, and has no time limits for one: ours end it. Nothing can be
+//! said against T.38: with `T38Mode::Disable` we do not ask for it, and go along with a far end that does.
+//! `T38Mode::Require` offers T.38 alone in the INVITE, which many refuse with 488.
+//!
 //! # What Yate does not keep
 //!
 //! Nothing of a call that is over. One that ends while the link is down, or while this process is gone,
