@@ -4,13 +4,16 @@
 
 mod recorded;
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use faxbot_core::{
     address::Address,
     sip::{CallRequest, SipAdapter as _},
 };
-use faxbot_sip::adapter::freeswitch::{FreeswitchAdapter, FreeswitchConfig};
+use faxbot_sip::adapter::{
+    RawEvents,
+    freeswitch::{FreeswitchAdapter, FreeswitchConfig, IncomingPath},
+};
 use recorded::{LONG, Papers, Told, end, esl::Scene, esl_stage::Stage, eventually, outcome};
 use tokio::time::{sleep, timeout};
 
@@ -318,4 +321,57 @@ async fn recorded_hooks_tell_the_outcome_after_a_lost_link() {
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// Everything of a recording at once, while its calls are in the books.
+async fn flooded(name: &str, raw: RawEvents) -> Rig {
+    let rig = Rig::with(name, |config| {
+        config.raw_events = raw;
+        config.incoming = IncomingPath::Park;
+    })
+    .await;
+    for request in &rig.stage.scene().requests {
+        let call = CallRequest::dial(to()).with_id(request.id);
+        // The same id twice is refused.
+        let _ = rig.adapter.make_call(call).await;
+        rig.stage.up(&request.uuid, "RINGING");
+    }
+    rig.stage.plays_all().await;
+    sleep(Duration::from_secs(1)).await;
+    rig
+}
+
+#[tokio::test(start_paused = true)]
+async fn everything_that_a_server_ever_said_is_taken_without_trouble() {
+    let mut names = recorded::names("freeswitch");
+    names.push("bursts/freeswitch_06_burst_200_calls_json".to_owned());
+    for name in names {
+        for raw in [RawEvents::Off, RawEvents::All] {
+            let name = name.strip_prefix("freeswitch/").unwrap_or(&name);
+            let rig = flooded(name, raw).await;
+            let troubles = rig.told.troubles();
+            let known = |text: &&String| !text.starts_with("connect: ");
+            let others: Vec<_> = troubles.iter().filter(known).collect();
+            assert!(others.is_empty(), "{name}: {others:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_call_of_two_hundred_at_once_is_lost() {
+    for name in ["burst_200_calls", "06_burst_200_calls_json"] {
+        let name = format!("bursts/freeswitch_{name}");
+        let rig = flooded(&name, RawEvents::Off).await;
+        let scene = rig.stage.scene();
+        let ended: HashSet<_> = rig.told.ended().into_iter().collect();
+        let live = rig.adapter.snapshot().calls;
+        assert_eq!(ended.len() + live.len(), 200, "{name}");
+        assert_eq!(scene.requests.len(), 200, "{name}");
+        let over = scene.ended();
+        for request in &scene.requests {
+            let over = over.contains(&request.uuid);
+            assert_eq!(ended.contains(&request.id), over, "{name} {}", request.uuid);
+        }
+        println!("{name}: {} ended, {} live", ended.len(), live.len());
+    }
 }

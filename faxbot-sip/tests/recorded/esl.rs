@@ -1,6 +1,9 @@
 //! What a FreeSWITCH and its client said, frame by frame, and which call each `originate` made.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use faxbot_core::id::CallId;
@@ -53,13 +56,20 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) fn load(name: &str) -> Self {
-        let recording = Recording::load(&format!("freeswitch/{name}")).unwrap();
+        let full = if name.contains('/') {
+            name.to_owned()
+        } else {
+            format!("freeswitch/{name}")
+        };
+        let recording = Recording::load(&full).unwrap();
+        // There FreeSWITCH is the one that connects.
+        let by_server = full.starts_with("freeswitch/07_outbound");
         let mut steps = Vec::new();
         let mut ends = BTreeMap::new();
         // The commands that are not answered yet, by connection.
         let mut open: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
         for chunk in recording.chunks() {
-            let asks = chunk.dir == Direction::ToServer;
+            let asks = (chunk.dir == Direction::ToServer) != by_server;
             let (codec, input) = ends.entry((chunk.conn, asks)).or_insert_with(|| {
                 let role = if asks { Role::Server } else { Role::Client };
                 (EslCodec::new(role, MAX_FRAME), BytesMut::new())
@@ -186,6 +196,22 @@ impl Scene {
             }
         }
         told
+    }
+
+    /// The channels whose end is in the recording.
+    pub(crate) fn ended(&self) -> BTreeSet<String> {
+        let mut ended = BTreeSet::new();
+        for step in &self.steps {
+            let Said::Told(frame) = &step.said else {
+                continue;
+            };
+            if let Some(event) = frame.event().unwrap()
+                && event.name().as_deref() == Some("CHANNEL_HANGUP_COMPLETE")
+            {
+                ended.extend(event.text("Unique-ID").map(std::borrow::Cow::into_owned));
+            }
+        }
+        ended
     }
 
     /// Which `originate` this is, by the last digits of its uuid.

@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 use faxbot_sip::{
     driver::{Connect, LinkError, Transport},
     protocol::{
-        esl::{EslCodec, Event, Frame, MAX_FRAME, Role, server},
+        esl::{EslCodec, Event, Frame, Kind, MAX_FRAME, Role, server},
         session::Codec as _,
     },
 };
@@ -181,14 +181,26 @@ impl Stage {
         self.inner().tell(frame);
     }
 
-    /// Plays all events of one connection, from the beginning, with no regard to any request.
-    pub(crate) async fn plays_all(&self, conn: u32) {
+    /// Plays all that was told, from the beginning, with no regard to any request but for the names
+    /// of jobs. Calls of the recording are ours.
+    pub(crate) async fn plays_all(&self) {
         let scene = Arc::clone(&self.inner().scene);
+        let named = |request: &Request| Some((request.job.clone()?, request.uuid.clone()));
+        let names: BTreeMap<_, _> = scene.requests.iter().filter_map(named).collect();
+        let ours = scene.requests.iter().map(|it| it.uuid.clone());
+        self.inner().ours.extend(ours);
         for (index, step) in scene.steps.iter().enumerate() {
             if let Said::Told(frame) = &step.said
-                && step.conn == conn
+                && frame.kind() != Kind::AuthRequest
             {
-                self.inner().tell(frame);
+                let event = frame.event().unwrap();
+                let job = event.and_then(|event| Some(event.text("Job-UUID")?.into_owned()));
+                let uuid = job.as_ref().and_then(|job| names.get(job));
+                let names = job
+                    .clone()
+                    .zip(uuid.cloned())
+                    .filter(|(from, to)| from != to);
+                self.inner().tell(&renamed(frame, names.as_slice()));
             }
             if index % 64 == 0 {
                 sleep(Duration::from_millis(1)).await;
@@ -487,6 +499,7 @@ impl Link {
         } else {
             self.events.iter().any(|it| *it == *name)
         };
+        let asked = asked || self.events.iter().any(|it| it == "ALL");
         if !asked || self.filters.is_empty() {
             return asked;
         }

@@ -16,6 +16,7 @@ use faxbot_core::{
     document::FaxImage,
     event::EventStream,
     fax::{FaxOutcome, FaxRequest},
+    id::CallId,
     sip::{CallRecord, CallState, SipEvent},
 };
 use faxbot_testkit::{conformance::samples, fixtures};
@@ -102,6 +103,16 @@ impl Told {
             _ => None,
         });
         moves.collect()
+    }
+
+    /// The calls that ended.
+    pub(crate) fn ended(&self) -> Vec<CallId> {
+        let all = self.all();
+        let ended = all.iter().filter_map(|event| match event {
+            SipEvent::CallStateChanged(change) if change.record.is_some() => change.id,
+            _ => None,
+        });
+        ended.collect()
     }
 
     /// Troubles that the adapter told of.
