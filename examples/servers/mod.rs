@@ -27,7 +27,7 @@ use faxbot_testkit::server::{
 
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Kind {
+pub(crate) enum Kind {
     #[default]
     Asterisk,
     FreeSwitch,
@@ -35,9 +35,9 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 3] = [Self::Asterisk, Self::FreeSwitch, Self::Yate];
+    pub(crate) const ALL: [Self; 3] = [Self::Asterisk, Self::FreeSwitch, Self::Yate];
 
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Asterisk => "asterisk",
             Self::FreeSwitch => "freeswitch",
@@ -46,7 +46,7 @@ impl Kind {
     }
 
     /// The variable that names a real one.
-    pub fn variable(self) -> &'static str {
+    pub(crate) fn variable(self) -> &'static str {
         match self {
             Self::Asterisk => "FAXBOT_AMI",
             Self::FreeSwitch => "FAXBOT_ESL",
@@ -54,7 +54,7 @@ impl Kind {
         }
     }
 
-    pub fn parse(name: &str) -> Result<Self> {
+    pub(crate) fn parse(name: &str) -> Result<Self> {
         Self::ALL
             .into_iter()
             .find(|kind| kind.name() == name)
@@ -62,7 +62,7 @@ impl Kind {
     }
 
     /// The server of the command line (`--server NAME`), else the one that the environment names.
-    pub fn chosen(words: &[String]) -> Result<Self> {
+    pub(crate) fn chosen(words: &[String]) -> Result<Self> {
         if let Some(at) = words.iter().position(|word| word == "--server") {
             return Self::parse(words.get(at + 1).map_or("", String::as_str));
         }
@@ -73,24 +73,24 @@ impl Kind {
     }
 }
 
-pub fn wrong(text: &str) -> Error {
+pub(crate) fn wrong(text: &str) -> Error {
     Error::new(ErrorKind::InvalidRequest, "arguments", text)
 }
 
 /// What an adapter is made of, whatever its server.
 #[derive(Debug, Clone, Default)]
-pub struct Settings {
-    pub url: String,
-    pub dial: Option<String>,
+pub(crate) struct Settings {
+    pub(crate) url: String,
+    pub(crate) dial: Option<String>,
     /// As we and as the server see it.
-    pub spool: Option<(String, String)>,
+    pub(crate) spool: Option<(String, String)>,
     /// Pass on every event of the server's own.
-    pub raw_events: bool,
+    pub(crate) raw_events: bool,
 }
 
 impl Settings {
     /// A real server, by the environment; `None` where it names none.
-    pub fn from_environment(kind: Kind) -> Option<Self> {
+    pub(crate) fn from_environment(kind: Kind) -> Option<Self> {
         let url = env::var(kind.variable()).ok()?;
         let spool = env::var("FAXBOT_SPOOL").ok();
         let remote = env::var("FAXBOT_SPOOL_REMOTE").ok();
@@ -102,7 +102,7 @@ impl Settings {
         })
     }
 
-    pub fn adapter(&self, kind: Kind) -> Result<Arc<dyn SipAdapter>> {
+    pub(crate) fn adapter(&self, kind: Kind) -> Result<Arc<dyn SipAdapter>> {
         let raw_events = if self.raw_events {
             RawEvents::All
         } else {
@@ -130,17 +130,17 @@ impl Settings {
 }
 
 /// Where the mocks believe that their pages are.
-pub const MOCK_SPOOL: &str = "/var/spool/fax";
+pub(crate) const MOCK_SPOOL: &str = "/var/spool/fax";
 
 /// A mock of one of the servers: whoever is called answers, and takes a fax.
-pub enum Mock {
+pub(crate) enum Mock {
     Asterisk(MockAsterisk),
     FreeSwitch(MockFreeSwitch),
     Yate(MockYate),
 }
 
 impl Mock {
-    pub async fn start(kind: Kind, spool: &Path) -> std::io::Result<Self> {
+    pub(crate) async fn start(kind: Kind, spool: &Path) -> std::io::Result<Self> {
         Ok(match kind {
             Kind::Asterisk => Self::Asterisk(start(MockAsterisk::builder(), spool).await?),
             Kind::FreeSwitch => Self::FreeSwitch(start(MockFreeSwitch::builder(), spool).await?),
@@ -149,7 +149,7 @@ impl Mock {
     }
 
     /// How to reach it, with pages in `spool`.
-    pub fn settings(&self, spool: &Path) -> Settings {
+    pub(crate) fn settings(&self, spool: &Path) -> Settings {
         let (url, dial) = match self {
             Self::Asterisk(mock) => (mock.url(), "PJSIP/{number}"),
             Self::FreeSwitch(mock) => (mock.url(), "sofia/gateway/trunk/{number}"),
@@ -163,7 +163,7 @@ impl Mock {
         }
     }
 
-    pub fn received_faxes(&self) -> Vec<ReceivedFax> {
+    pub(crate) fn received_faxes(&self) -> Vec<ReceivedFax> {
         match self {
             Self::Asterisk(mock) => mock.received_faxes(),
             Self::FreeSwitch(mock) => mock.received_faxes(),
