@@ -1,13 +1,18 @@
 //! SIP servers, driven: protocol codecs, one driver for all of them, and
-//! `SipAdapter` implementations. Asterisk (AMI) is the first.
+//! `SipAdapter` implementations for Asterisk (AMI), FreeSWITCH and FusionPBX (ESL) and Yate (external
+//! modules).
 //!
 //! Three layers, each usable without those above it:
 //!
 //! - [`protocol`]: bytes to frames to meaning, sans-IO. No tokio, no task, no clock.
 //! - `driver` (feature `driver`): sockets, tasks, deadlines and reconnects, the same for every
 //!   protocol.
-//! - `adapter` (feature `asterisk`): what the rest of the SDK calls a `SipAdapter`. To place calls
-//!   and send faxes begin at `adapter::asterisk`.
+//! - `adapter` (features `asterisk`, `freeswitch`, `yate`): what the rest of the SDK calls a
+//!   `SipAdapter`. To place calls and send faxes begin at `adapter::asterisk`, `adapter::freeswitch`,
+//!   `adapter::fusionpbx` or `adapter::yate`.
+//!
+//! Beside the adapters stands `outbound` (feature `driver`): the calls that FreeSWITCH brings by its
+//! application `socket`, for programs that want them without an adapter.
 //!
 //! # Example
 //!
@@ -44,6 +49,7 @@
 //! |---|---|---|
 //! | `asterisk` | yes | the Asterisk adapter; turns `driver` on |
 //! | `freeswitch` | yes | the FreeSWITCH and FusionPBX adapters; turns `driver` on |
+//! | `yate` | yes | the Yate adapter; turns `driver` on |
 //! | `tls` | yes | TLS by rustls with the ring provider, given explicitly; turns `driver` on |
 //! | `driver` | by the others | the driver, `outbound` (calls that FreeSWITCH brings), and the codecs as `tokio_util::codec::{Decoder, Encoder}` |
 

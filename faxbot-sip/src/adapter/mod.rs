@@ -7,6 +7,8 @@ mod calls;
 #[cfg(any(feature = "freeswitch", feature = "yate"))]
 mod claim;
 mod digits;
+#[cfg(test)]
+mod docs_tests;
 mod endpoint;
 mod fax_run;
 mod history;
