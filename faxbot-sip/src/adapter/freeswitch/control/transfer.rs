@@ -26,6 +26,7 @@ use crate::{
             causes,
             core::Core,
             dial::{self, invalid, second_party},
+            diet::MARK,
             outcome::Kind,
             request::{RINGBACK, whole_seconds},
             server::Server,
@@ -110,7 +111,7 @@ fn plan(core: &Core, to: &Address, party: &str, ring: Duration) -> Result<String
     let variables = Variables::new()
         .set("origination_uuid", party)
         .and_then(|all| all.set("originate_timeout", &whole_seconds(ring)))
-        .and_then(|all| all.set("faxbot_instance", &core.config.instance))
+        .and_then(|all| all.set(MARK, &core.config.instance))
         // Else early media counts as the answer.
         .and_then(|all| all.set("ignore_early_media", "true"))
         .map_err(refuse)?;
