@@ -125,3 +125,6 @@ fn gone(operation: &'static str) -> Error {
 fn refused(operation: &'static str, text: &str) -> Error {
     Error::new(ErrorKind::InvalidState, operation, text)
 }
+
+#[cfg(test)]
+mod event_tests;
