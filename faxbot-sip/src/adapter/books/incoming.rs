@@ -62,8 +62,6 @@ pub(crate) struct Arrival {
 pub(crate) struct News {
     /// The server's name of its channel.
     pub(crate) native: String,
-    /// How long it waits from now on.
-    pub(crate) left: Duration,
     pub(crate) late: bool,
 }
 
@@ -178,13 +176,12 @@ impl Books {
     }
 
     /// A call that nobody was told of yet.
-    pub(crate) fn news(&self, id: CallId, now: Now) -> Option<News> {
+    pub(crate) fn news(&self, id: CallId) -> Option<News> {
         let line = self.lines.get(&id)?;
         let waiting = line.incoming.as_ref()?;
         let new = waiting.stage() == Stage::New && line.is_there();
         new.then(|| News {
             native: line.own.clone(),
-            left: waiting.left_for(now.instant),
             late: waiting.late,
         })
     }

@@ -20,11 +20,10 @@ const OPERATION: &str = "incoming";
 
 /// Asks what an incoming call brings, makes the server keep its outcome, and tells of it.
 pub(crate) async fn announce(core: &Core, server: &Server, id: CallId) {
-    let now = core.hub.now();
     let (news, may) = {
         let state = core.hub.state();
         let may = state.capabilities.has(Capability::Incoming);
-        (state.books.news(id, now), may)
+        (state.books.news(id), may)
     };
     // An account that can do nothing about it is not asked to decide.
     let Some(news) = news.filter(|_| may) else {
