@@ -228,7 +228,10 @@ async fn by_ourselves(core: &Core, handle: &Handle<YateSession>, asked: &Incomin
     let answer = seat(asked, &address, limit);
     let said = match answer {
         Some(answer) => say(handle, answer).await,
-        None => say(handle, asked.answer(false)).await && false,
+        None => {
+            say(handle, asked.answer(false)).await;
+            false
+        }
     };
     if !said {
         void(core, id);
