@@ -170,6 +170,12 @@ pub(super) fn command(msg: &mut Msg, fax: bool) -> bool {
 
 /// `chan.control`: what is known of the dialog of a SIP leg.
 pub(super) fn control(world: &Arc<World>, module: &str, msg: &mut Msg) -> bool {
+    if module == "sip" && msg.get("timeout").is_some() {
+        // It takes, and says nothing of it (`Channel::msgControl`).
+        let target = modules::destination(module, msg).to_owned();
+        world.change(|state| state.limits(&target, msg));
+        return false;
+    }
     if module != "sip" || msg.get("operation") != Some("query") {
         return false;
     }
