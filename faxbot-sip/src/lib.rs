@@ -62,3 +62,21 @@ pub mod driver;
 #[cfg(feature = "driver")]
 pub mod outbound;
 pub mod protocol;
+
+/// The examples of the adapters' pages compile.
+#[cfg(all(
+    doctest,
+    feature = "asterisk",
+    feature = "freeswitch",
+    feature = "yate"
+))]
+mod docs {
+    #[doc = include_str!("../../docs/adapters/asterisk.md")]
+    struct Asterisk;
+    #[doc = include_str!("../../docs/adapters/freeswitch.md")]
+    struct Freeswitch;
+    #[doc = include_str!("../../docs/adapters/fusionpbx.md")]
+    struct Fusionpbx;
+    #[doc = include_str!("../../docs/adapters/yate.md")]
+    struct Yate;
+}

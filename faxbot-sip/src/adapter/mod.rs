@@ -7,7 +7,12 @@ mod calls;
 #[cfg(any(feature = "freeswitch", feature = "yate"))]
 mod claim;
 mod digits;
-#[cfg(test)]
+#[cfg(all(
+    test,
+    feature = "asterisk",
+    feature = "freeswitch",
+    feature = "yate"
+))]
 mod docs_tests;
 mod endpoint;
 mod fax_run;

@@ -1,7 +1,20 @@
 //! The snippet for the dialplan has what the code has.
 
-use super::{config::DialplanContext, dialplan::EXTENSIONS, outcome::OutcomeStore};
+use faxbot_core::sip::Capabilities;
+
+use super::{
+    AsteriskConfig, abilities::Abilities, config::DialplanContext, dialplan::EXTENSIONS,
+    outcome::OutcomeStore,
+};
 use crate::adapter::docs_tests::{nothing_of, page};
+
+/// What it can do at a server that has everything.
+pub(crate) fn at_the_best(config: &AsteriskConfig) -> Capabilities {
+    let mut abilities = Abilities::hoped_for(true);
+    // Not hoped for, because few servers send them.
+    abilities.cdr = true;
+    abilities.capabilities(config)
+}
 
 /// The context as an operator writes it.
 fn context() -> String {

@@ -47,8 +47,8 @@ mod control;
 mod core;
 mod dialplan;
 mod diet;
-#[cfg(test)]
-mod docs_tests;
+#[cfg(all(test, feature = "freeswitch", feature = "yate"))]
+pub(super) mod docs_tests;
 mod identity;
 mod incoming;
 mod known;

@@ -39,7 +39,7 @@ mod control;
 mod core;
 mod dial;
 mod diet;
-#[cfg(test)]
+#[cfg(all(test, feature = "asterisk", feature = "yate"))]
 mod docs_tests;
 mod event;
 mod fax_values;
