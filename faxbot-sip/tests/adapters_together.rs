@@ -1,4 +1,6 @@
 //! All adapters in one process at once: none takes another's calls, and every book is right.
+#![cfg(test)]
+#![cfg(all(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,12 +11,16 @@ use faxbot_core::{
 use faxbot_sip::adapter::{
     asterisk::{AsteriskAdapter, AsteriskConfig},
     freeswitch::{FreeswitchAdapter, FreeswitchConfig},
+    fusionpbx::{FusionpbxAdapter, FusionpbxConfig},
     yate::{YateAdapter, YateConfig},
 };
 use faxbot_testkit::server::{
     CallScript, MockBuilder, Server, Timings, asterisk::MockAsterisk, freeswitch::MockFreeSwitch,
     yate::MockYate,
 };
+
+/// A gateway of FusionPBX, by its uuid.
+const GATEWAY: &str = "5a2b6f0e-8c1d-4e55-9a3e-2f6d0c7b1a90";
 
 /// Calls of each adapter.
 const CALLS: u32 = 100;
@@ -87,6 +93,7 @@ async fn all(adapter: Arc<dyn SipAdapter>) {
 async fn four_adapters_place_a_hundred_calls_each_at_once() {
     let asterisk = scripted(MockAsterisk::builder()).start().await.unwrap();
     let freeswitch = scripted(MockFreeSwitch::builder()).start().await.unwrap();
+    let fusionpbx = scripted(MockFreeSwitch::builder()).start().await.unwrap();
     let yate = scripted(MockYate::builder()).start().await.unwrap();
 
     let dial = |template: &str| template.parse().unwrap();
@@ -95,15 +102,25 @@ async fn four_adapters_place_a_hundred_calls_each_at_once() {
     let config = FreeswitchConfig::from_url(&freeswitch.url()).unwrap();
     let on_freeswitch =
         FreeswitchAdapter::new(config.with_dial(dial("sofia/gateway/trunk/{number}")));
+    let config = FusionpbxConfig::from_value(&serde_json::json!({
+        "type": "fusionpbx",
+        "host": fusionpbx.address().ip().to_string(),
+        "port": fusionpbx.address().port(),
+        "auth": { "domain": "clinic.example", "password": "ClueCon" },
+        "options": { "gateway": GATEWAY },
+    }));
+    let on_fusionpbx = FusionpbxAdapter::new(config.unwrap());
     let config = YateConfig::from_url(&yate.url()).unwrap();
     let on_yate = YateAdapter::new(config.with_dial(dial("sip/sip:{number}@trunk.example")));
 
     tokio::join!(
         all(Arc::new(on_asterisk)),
         all(Arc::new(on_freeswitch)),
+        all(Arc::new(on_fusionpbx)),
         all(Arc::new(on_yate)),
     );
     asterisk.finish().await;
     freeswitch.finish().await;
+    fusionpbx.finish().await;
     yate.finish().await;
 }
