@@ -10,6 +10,7 @@ use crate::{
     document::{FaxImage, Resolution},
     id::CallId,
     redact::MASK,
+    sip::Capability,
 };
 
 /// Characters that a station id may have (ITU-T T.30 table 3: 20 positions).
@@ -34,6 +35,10 @@ pub struct FaxRequest {
     pub to: FaxTarget,
     /// The pages.
     pub image: FaxImage,
+    /// The page of `image` that the call begins with, from 1; the first one by default. Any other one
+    /// needs [`Capability::FaxFirstPage`]. The server's header line has the numbers of `image`;
+    /// progress and outcome count the pages of this call.
+    pub first_page: u32,
     /// Our station id (TSI): at most 20 characters.
     pub station_id: Option<StationId>,
     /// The text of the header line that the server draws; empty or absent for none.
@@ -48,7 +53,7 @@ pub struct FaxRequest {
     pub t38: T38Mode,
     /// How long it may ring.
     pub ring_timeout: Duration,
-    /// How long the whole call may take; by default 2 minutes and 5 more for each page.
+    /// How long the whole call may take; by default 2 minutes and 5 more for each page of the call.
     pub timeout: Option<Duration>,
 }
 
@@ -73,6 +78,7 @@ impl FaxRequest {
             id: CallId::new(),
             to,
             image,
+            first_page: 1,
             station_id: None,
             header: None,
             resolution: None,
@@ -105,10 +111,44 @@ impl FaxRequest {
         self
     }
 
+    /// Begins with this page of the image, from 1.
+    #[must_use]
+    pub fn with_first_page(mut self, page: u32) -> Self {
+        self.first_page = page;
+        self
+    }
+
+    /// Pages that this call sends: from the first one asked for to the last one of the image.
+    pub fn pages(&self) -> u32 {
+        let before = self.first_page.saturating_sub(1);
+        self.image.pages().saturating_sub(before)
+    }
+
+    /// What an adapter needs for this request.
+    pub fn capabilities(&self) -> Vec<Capability> {
+        let mut needs = vec![Capability::SendFax];
+        if self.first_page != 1 {
+            needs.push(Capability::FaxFirstPage);
+        }
+        needs
+    }
+
+    /// Checks what no server has to be asked for: that there is a page to begin with.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidRequest`] for page 0, or one behind the last one.
+    pub fn check(&self) -> Result<()> {
+        if (1..=self.image.pages()).contains(&self.first_page) {
+            return Ok(());
+        }
+        let message = "first_page: the fax has no such page; count from 1";
+        Err(Error::new(ErrorKind::InvalidRequest, "send_fax", message))
+    }
+
     /// How long the whole call may take, from the request on.
     pub fn total_timeout(&self) -> Duration {
         self.timeout.unwrap_or_else(|| {
-            TIME_FOR_SETUP.saturating_add(TIME_PER_PAGE.saturating_mul(self.image.pages()))
+            TIME_FOR_SETUP.saturating_add(TIME_PER_PAGE.saturating_mul(self.pages()))
         })
     }
 }
@@ -119,6 +159,7 @@ impl fmt::Debug for FaxRequest {
             .field("id", &self.id)
             .field("to", &self.to)
             .field("pages", &self.image.pages())
+            .field("first_page", &self.first_page)
             .field("resolution", &self.resolution)
             .field("ecm", &self.ecm)
             .field("max_rate", &self.max_rate)

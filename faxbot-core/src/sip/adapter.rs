@@ -336,8 +336,9 @@ pub trait SipAdapter: Send + Sync {
     /// The same id again while that fax lives is refused (`InvalidState`).
     ///
     /// # Errors
-    /// As [`make_call`](Self::make_call); `Unsupported` without `SendFax`; `Document` for pages
-    /// that the server cannot send; `Config` when the server cannot see our files.
+    /// As [`make_call`](Self::make_call); `Unsupported` without `SendFax`, and for a later
+    /// [`first_page`](FaxRequest::first_page) without `FaxFirstPage`; `InvalidRequest` for one that is
+    /// not there; `Document` for pages that the server cannot send; `Config` when the server cannot see our files.
     ///
     /// # Cancel safety
     /// A request that was written is not undone: `lookup` by the id of the request tells.

@@ -55,6 +55,8 @@ pub enum Capability {
     SendMessage,
     /// `send_fax`.
     SendFax,
+    /// `FaxRequest::first_page` behind the first one.
+    FaxFirstPage,
     /// `accept` as a fax.
     ReceiveFax,
 }
@@ -85,6 +87,7 @@ impl Capability {
         Self::Cdr,
         Self::SendMessage,
         Self::SendFax,
+        Self::FaxFirstPage,
         Self::ReceiveFax,
     ];
 }

@@ -1,8 +1,11 @@
 //! The pages of the next call: the whole document, or those of it that no call has brought so far.
+//! A server that can begin at a later page gets the whole document again; for any other one the rest
+//! is cut out.
 
 use faxbot_core::{
     DocumentReason, Effect, Error, ErrorKind, Result,
     document::{Document, FaxImage},
+    sip::{Capability, SipAdapter},
     task::blocking,
 };
 
@@ -15,16 +18,29 @@ use super::{
 
 /// What the next call sends.
 pub(super) struct Next {
+    /// All pages of the document, or those that are left.
     pub(super) image: FaxImage,
-    /// All pages of the document.
-    pub(super) whole: bool,
+    /// Where the server begins in them, from 1.
+    pub(super) first_page: u32,
+    /// The server draws the header line; else it is drawn above each page already.
+    pub(super) server_draws: bool,
+}
+
+impl Next {
+    fn from_page(image: FaxImage, first_page: u32) -> Self {
+        Self {
+            image,
+            first_page,
+            server_draws: true,
+        }
+    }
 }
 
 /// The pages of the call that is due; `None` when there is none, or when it cannot be placed now.
 /// They are cut for each call anew, so that a header line has its time.
 pub(super) async fn next_pages(shared: &Shared, entry: &Entry) -> Option<Next> {
     let now = shared.now();
-    let (image, rest, document, mark) = {
+    let (image, mut rest, document, mark) = {
         let state = entry.lock();
         let rest = state.job.rest(now.wall)?;
         let image = state.image.clone()?;
@@ -33,9 +49,19 @@ pub(super) async fn next_pages(shared: &Shared, entry: &Entry) -> Option<Next> {
         (image, rest, document, state.mark)
     };
     if rest.is_whole() {
-        return Some(Next { image, whole: true });
+        return Some(Next::from_page(image, 1));
     }
     let first_page = rest.pages.start.saturating_add(1);
+    let by_server = can_begin_later(shared.adapter.as_ref());
+    if by_server {
+        if document.is_none() {
+            tracing::info!(job_id = %entry.id, first_page, "a fax goes on behind its confirmed pages");
+            return Some(Next::from_page(image, first_page));
+        }
+        // The caller's own file may change until the server has read it: a copy of all pages does not.
+        rest.pages.start = 0;
+        rest.header = None;
+    }
     let limit = shared.config.limits.time.saturating_add(CONVERT_OVERRUN);
     let until = now.instant.checked_add(limit);
     let cut = tokio::select! {
@@ -51,10 +77,15 @@ pub(super) async fn next_pages(shared: &Shared, entry: &Entry) -> Option<Next> {
     };
     match cut {
         Ok(image) => {
-            tracing::info!(job_id = %entry.id, first_page, pages = image.pages(), "a fax goes on behind its confirmed pages");
-            Some(Next {
-                image,
-                whole: false,
+            tracing::info!(job_id = %entry.id, first_page, "a fax goes on behind its confirmed pages");
+            Some(if by_server {
+                Next::from_page(image, first_page)
+            } else {
+                Next {
+                    image,
+                    first_page: 1,
+                    server_draws: false,
+                }
             })
         }
         Err(error) => {
@@ -63,6 +94,11 @@ pub(super) async fn next_pages(shared: &Shared, entry: &Entry) -> Option<Next> {
             None
         }
     }
+}
+
+/// Whether the server begins at a later page of a file, with the header line of that page.
+pub(super) fn can_begin_later(adapter: &dyn SipAdapter) -> bool {
+    adapter.capabilities().has(Capability::FaxFirstPage)
 }
 
 /// Cuts from an image that is the document itself only if that has the mark it had.

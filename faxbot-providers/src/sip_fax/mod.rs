@@ -53,11 +53,13 @@
 //! where it begins, and its outcome counts what it sent. Status, outcome and progress of the job
 //! are those of the whole document.
 //!
-//! - Every page has its line, and none has two. Above the whole document the server draws it; above
-//!   a rest of it, where the server would begin at page 1, the converter does, with the numbers of
-//!   the document. Where a header is asked for and the converter
+//! - Every page has its line, and none has two. Where the adapter declares
+//!   [`Capability::FaxFirstPage`], the server gets the same file again, begins at the page, and draws
+//!   its line with the numbers of the document, as above a whole one.
+//! - Any other server gets a copy of the pages that are left, of which it would call the first one
+//!   page 1: above these the converter draws the line. Where a header is asked for and the converter
 //!   [draws none](faxbot_core::document::DocumentConverter::draws_headers), or there is no
-//!   converter, a fax with a confirmed page is not dialled again.
+//!   converter, a fax with a confirmed page is not dialled again there.
 //! - When the far end, or the line, needs standard resolution, the document is converted again. If
 //!   that has another number of pages, confirmed pages stand for nothing in it: the job fails.
 //! - Where the count of confirmed pages is not known, nothing is dialled again.
@@ -445,7 +447,7 @@ fn new_entry(
 ) -> Result<Entry> {
     let now = shared.now();
     let config = &shared.config;
-    let means = Means::of(shared.documents.as_deref());
+    let means = Means::of(shared.documents.as_deref(), shared.adapter.as_ref());
     let plan = Plan::new(options, config)?;
     let policy = plan.policy(options.retry.as_ref().unwrap_or(&config.retry), means)?;
     if options

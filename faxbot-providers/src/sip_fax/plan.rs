@@ -5,13 +5,17 @@ use std::time::Duration;
 use faxbot_core::{
     Error, ErrorKind, Result,
     address::FaxTarget,
-    document::{DocumentConverter, FaxImage, FaxTiff, Resolution},
+    document::{DocumentConverter, FaxTiff, Resolution},
     fax::{Alternative, FaxRequest, FaxRetryPolicy, HeaderText, StationId, T38Mode},
     id::CallId,
     plugin::SendOptions,
+    sip::SipAdapter,
 };
 
-use super::config::{RATES, RING_MAX, SipFaxConfig};
+use super::{
+    config::{RATES, RING_MAX, SipFaxConfig},
+    cut::{Next, can_begin_later},
+};
 
 /// Bit rate of the second rung of the ladder: V.29 without V.17.
 const RATE_REDUCED: u32 = 9600;
@@ -26,19 +30,22 @@ pub(super) struct Rendering {
     pub(super) fax_tiff: FaxTiff,
 }
 
-/// What the host's converter can do.
+/// What the host's converter and the server can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Means {
-    /// There is one.
+    /// There is a converter.
     pub(super) converts: bool,
     pub(super) draws_headers: bool,
+    /// The server begins at any page of a file.
+    pub(super) begins_later: bool,
 }
 
 impl Means {
-    pub(super) fn of(converter: Option<&dyn DocumentConverter>) -> Self {
+    pub(super) fn of(converter: Option<&dyn DocumentConverter>, adapter: &dyn SipAdapter) -> Self {
         Self {
             converts: converter.is_some(),
             draws_headers: converter.is_some_and(DocumentConverter::draws_headers),
+            begins_later: can_begin_later(adapter),
         }
     }
 }
@@ -97,7 +104,7 @@ impl Plan {
         if asked.max_dials == 0 || asked.max_tries == 0 {
             return Err(refused("retry: expected budgets of at least 1"));
         }
-        let header = self.header.is_none() || means.draws_headers;
+        let header = self.header.is_none() || means.draws_headers || means.begins_later;
         let mut policy = asked.clone().with_routes(1);
         policy.resume &= header;
         policy.alternatives.retain(|alternative| match alternative {
@@ -150,18 +157,12 @@ impl Plan {
         self.max_rate = Some(self.max_rate.map_or(rate, |known| known.min(rate)));
     }
 
-    /// The request for `image`. The server draws the header line above the whole document only:
-    /// it counts from page 1, and a rest of the pages has a line of ours.
-    pub(super) fn request(
-        &self,
-        id: CallId,
-        to: FaxTarget,
-        image: FaxImage,
-        whole: bool,
-    ) -> FaxRequest {
-        let mut request = FaxRequest::new(to, image).with_id(id);
+    /// The request for the pages of the next call.
+    pub(super) fn request(&self, id: CallId, to: FaxTarget, next: Next) -> FaxRequest {
+        let request = FaxRequest::new(to, next.image).with_id(id);
+        let mut request = request.with_first_page(next.first_page);
         request.station_id.clone_from(&self.station_id);
-        request.header = self.header.clone().filter(|_| whole);
+        request.header = self.header.clone().filter(|_| next.server_draws);
         request.ecm = self.ecm;
         request.max_rate = self.max_rate;
         request.t38 = self.t38;

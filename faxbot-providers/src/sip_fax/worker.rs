@@ -344,7 +344,7 @@ async fn call(shared: &Shared, entry: &Entry) {
             let id = state.job.dial(now)?;
             state.progress = None;
             let to = state.job.record().to.clone();
-            let request = state.job.plan().request(id, to, next.image, next.whole);
+            let request = state.job.plan().request(id, to, next);
             let limit = request.total_timeout().saturating_add(OVERRUN);
             state.overdue = now.instant.checked_add(limit);
             Some((id, request))

@@ -12,7 +12,7 @@ use faxbot_core::{
     fax::{Alternative, FailureClass, FaxRequest, FaxRetryPolicy, JobStatus},
     id::{CallId, CallRef, JobId},
     plugin::{FaxPlugin, Plugin, PluginDeps, PluginEvent, SendOptions},
-    sip::{Lookup, SipAdapter},
+    sip::{Capability, Lookup, SipAdapter},
 };
 use faxbot_providers::sip_fax::SipFaxPlugin;
 use faxbot_testkit::fake::FaxScript;
@@ -28,7 +28,16 @@ fn broken(pages: u32) -> FaxScript {
 fn numbers(request: &FaxRequest) -> Vec<u16> {
     let mut reader = request.image.reader().unwrap();
     let pages = reader.pages().map(|page| page.unwrap());
-    pages.map(|page| page.page_number.unwrap().number).collect()
+    let first = request.first_page as usize - 1;
+    let numbers = pages.map(|page| page.page_number.unwrap().number);
+    numbers.skip(first).collect()
+}
+
+/// The server begins at any page of a file from now on.
+fn begins_later(bench: &Bench) {
+    let can = bench.adapter.capabilities();
+    let can = can.with(Capability::FaxFirstPage);
+    bench.adapter.set_capabilities(can);
 }
 
 fn sent(bench: &Bench) -> Vec<Vec<u16>> {
@@ -151,6 +160,69 @@ async fn the_server_draws_the_line_above_a_whole_fax_and_the_converter_above_a_r
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_can_begins_at_the_page_and_draws_its_line() {
+    // No line of ours is needed.
+    for draws in [true, false] {
+        let config = json!({"options": {"jitter": 0, "header": "Clinic"}});
+        let bench = Bench::with(config).await;
+        bench.converter.draws.store(draws, Ordering::Relaxed);
+        begins_later(&bench);
+        let status = bench.play([broken(1), FaxScript::busy(), broken(1)]).await;
+        assert_eq!((status.status, status.error), (JobStatus::Success, None));
+        assert_eq!(status.pages, Some(PAGES));
+        assert_eq!(
+            sent(&bench),
+            [vec![0, 1, 2], vec![1, 2], vec![1, 2], vec![2]]
+        );
+        let requests = bench.adapter.requests();
+        assert!(requests.iter().all(|request| request.header.is_some()));
+        assert!(
+            requests
+                .iter()
+                .all(|request| request.image.pages() == PAGES)
+        );
+        assert!(bench.converter.cuts.lock().unwrap().is_empty());
+        let attempts = status.detail.attempts.iter();
+        let first: Vec<_> = attempts.clone().map(|a| a.first_page).collect();
+        assert_eq!(first, [1, 2, 2, 3]);
+        let counts: Vec<_> = attempts
+            .map(|a| a.outcome.as_ref().unwrap())
+            .map(|outcome| (outcome.pages_confirmed, outcome.pages_total))
+            .collect();
+        let counted = |pages, total| (Some(pages), Some(total));
+        assert_eq!(
+            counts,
+            [counted(1, 3), counted(0, 2), counted(1, 2), counted(1, 1)]
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_file_of_the_caller_is_copied_before_a_server_begins_at_its_page() {
+    let bench = Bench::new().await;
+    begins_later(&bench);
+    let plugin = SipFaxPlugin::new(Arc::new(bench.adapter.clone()));
+    let config = json!({"options": {"jitter": 0, "header": "Clinic"}});
+    plugin
+        .start(config, PluginDeps::current().unwrap())
+        .await
+        .unwrap();
+    bench.adapter.script(broken(1));
+    let to = NUMBER.parse().unwrap();
+    let document = Document::path(bench.path());
+    let sending = plugin.send_fax(to, document, SendOptions::new()).await;
+    let job = sending.unwrap().job_id;
+    pause(600).await;
+    let status = plugin.get_status(&job).await.unwrap();
+    assert_eq!((status.status, status.pages), (JobStatus::Success, Some(3)));
+    assert_eq!(sent(&bench), [vec![0, 1, 2], vec![1, 2]]);
+    let requests = bench.adapter.requests();
+    assert_eq!(requests[0].image.path(), bench.path());
+    assert_ne!(requests[1].image.path(), bench.path());
+    assert!(requests.iter().all(|request| request.header.is_some()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rest_that_would_lack_its_line_is_not_sent() {
     let config = json!({"options": {"jitter": 0, "header": "Clinic"}});
     let bench = Bench::with(config).await;
@@ -267,8 +339,9 @@ async fn another_rendering_is_sent_only_when_its_pages_are_the_same() {
 #[tokio::test(start_paused = true)]
 async fn a_file_that_changed_since_pages_of_it_arrived_is_not_sent_on() {
     let slowest = FaxRetryPolicy::new().with_alternatives(vec![Alternative::Slowest]);
-    // With a converter that renders again, and without one, where the file itself is cut.
-    for converts in [true, false] {
+    // With a converter that renders again, and without one, where the file itself is cut, or copied
+    // for a server that begins at the page.
+    for (converts, later) in [(true, false), (false, false), (false, true)] {
         for (confirmed, changes, word, calls) in [
             (1, false, "SUCCESS", 2),
             (1, true, "FAILED", 1),
@@ -276,6 +349,9 @@ async fn a_file_that_changed_since_pages_of_it_arrived_is_not_sent_on() {
             (0, true, "SUCCESS", 2),
         ] {
             let bench = Bench::new().await;
+            if later {
+                begins_later(&bench);
+            }
             let plugin = SipFaxPlugin::new(Arc::new(bench.adapter.clone()));
             let mut deps = PluginDeps::current().unwrap();
             if converts {
@@ -312,7 +388,7 @@ async fn a_file_that_changed_since_pages_of_it_arrived_is_not_sent_on() {
             assert_eq!(
                 (status.status.as_str(), bench.dials()),
                 (word, calls),
-                "{converts} {confirmed} {changes}: {:?}",
+                "{converts} {later} {confirmed} {changes}: {:?}",
                 status.error
             );
         }
@@ -344,11 +420,19 @@ async fn a_new_process_goes_on_behind_the_pages_of_the_one_before() {
 #[tokio::test(start_paused = true)]
 async fn a_stop_a_cancellation_or_a_crash_at_any_moment_sends_no_page_twice() {
     let (mut whole, mut halves) = (0, 0);
-    for what in ["stop", "cancel", "crash"] {
+    for (what, later) in [
+        ("stop", false),
+        ("cancel", false),
+        ("crash", false),
+        ("crash", true),
+    ] {
         // Every 2.5 s, and every 0.5 s about the cut, which is behind 86 s.
         let moments = (0..70).map(|n| 5 * n).chain(168..180);
         for moment in moments {
             let mut bench = Bench::new().await;
+            if later {
+                begins_later(&bench);
+            }
             bench.adapter.script(broken(1));
             let job = JobId::new();
             let options = SendOptions::with_job_id(job.clone());

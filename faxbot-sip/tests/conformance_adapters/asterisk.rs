@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use faxbot_core::sip::{CallStatus, SipAdapter};
+use faxbot_core::sip::{CallStatus, Capabilities, Capability, SipAdapter};
 use faxbot_sip::adapter::asterisk::{AsteriskAdapter, AsteriskConfig};
 use faxbot_testkit::{
     conformance::{
@@ -38,6 +38,12 @@ impl Dialect for Asterisk {
 
     fn name(&self) -> String {
         self.name.to_owned()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let all: Capabilities = Capability::ALL.iter().copied().collect();
+        // SendFAX sends a file from its first page.
+        all.without(Capability::FaxFirstPage)
     }
 
     fn good_config(&self) -> Value {

@@ -359,10 +359,12 @@ impl SipAdapter for FakeAdapter {
     }
 
     async fn send_fax(&self, request: FaxRequest) -> Result<FaxCall> {
-        if !self.capabilities().has(Capability::SendFax) {
+        let has = self.capabilities();
+        if !request.capabilities().iter().all(|&need| has.has(need)) {
             return Err(Error::unsupported("send_fax"));
         }
-        let (id, total) = (request.id, request.image.pages());
+        request.check()?;
+        let (id, total) = (request.id, request.pages());
         let script = {
             let mut state = self.lock();
             state.requests.push(request);

@@ -17,14 +17,23 @@ const PAGES: u32 = 5;
 const DRAWS: Means = Means {
     converts: true,
     draws_headers: true,
+    begins_later: false,
 };
 const PLAIN: Means = Means {
     converts: true,
     draws_headers: false,
+    begins_later: false,
 };
 const NONE: Means = Means {
     converts: false,
     draws_headers: false,
+    begins_later: false,
+};
+/// The server begins where it is told.
+const LATER: Means = Means {
+    converts: false,
+    draws_headers: false,
+    begins_later: true,
 };
 
 /// A job with its five pages converted.
@@ -209,6 +218,7 @@ fn a_confirmed_page_ends_the_job_where_the_rest_would_lack_its_line_or_the_polic
         (header(), DRAWS, true),
         (header(), PLAIN, false),
         (header(), NONE, false),
+        (header(), LATER, true),
         (never(), DRAWS, false),
     ];
     for (options, means, resumes) in rows {

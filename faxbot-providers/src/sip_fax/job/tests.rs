@@ -27,6 +27,7 @@ fn job_with(options: &SendOptions, converter: bool) -> FaxJob {
     let means = Means {
         converts: converter,
         draws_headers: false,
+        begins_later: false,
     };
     job_of(options, means)
 }

@@ -4,7 +4,7 @@ use faxbot_core::{
     Effect, Error, ErrorKind, Private, Result,
     fax::{FaxCall, FaxRequest},
     id::{CallId, CallRef},
-    sip::{Call, CallRequest, Capability, HangupOutcome},
+    sip::{Call, CallRequest, HangupOutcome},
     task::blocking,
 };
 
@@ -55,7 +55,7 @@ impl AsteriskAdapter {
 
     pub(super) async fn place_fax(&self, request: FaxRequest) -> Result<FaxCall> {
         const OPERATION: &str = "send_fax";
-        self.core.require(&[Capability::SendFax], OPERATION)?;
+        self.core.require(&request.capabilities(), OPERATION)?;
         let Some(spool) = self.core.spool.clone() else {
             return Err(Error::unsupported(OPERATION));
         };

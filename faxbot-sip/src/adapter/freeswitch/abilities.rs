@@ -46,6 +46,7 @@ impl Abilities {
             (Capability::ReceiveFax, incoming && fax),
             (Capability::LookupEnded, self.keeper.is_some()),
             (Capability::SendFax, fax),
+            (Capability::FaxFirstPage, fax),
             (Capability::Conference, self.conference),
             (Capability::SendMessage, self.sofia),
             (Capability::Record, self.recordings.is_some()),

@@ -6,7 +6,7 @@ use faxbot_core::{
     Effect, Error, ErrorKind, Private, Result,
     fax::{FaxCall, FaxRequest},
     id::{CallId, CallRef},
-    sip::{Call, CallRequest, CallState, Capability, Direction, HangupOutcome},
+    sip::{Call, CallRequest, CallState, Direction, HangupOutcome},
     task::blocking,
 };
 
@@ -82,7 +82,7 @@ impl FreeswitchAdapter {
 
     pub(super) async fn place_fax(&self, request: FaxRequest) -> Result<FaxCall> {
         const OPERATION: &str = "send_fax";
-        self.core.hub.require(&[Capability::SendFax], OPERATION)?;
+        self.core.hub.require(&request.capabilities(), OPERATION)?;
         let Some(spool) = self.core.spool.clone() else {
             return Err(Error::unsupported(OPERATION));
         };
@@ -92,7 +92,7 @@ impl FreeswitchAdapter {
             config: &self.core.config,
             store: &store,
         };
-        let command = originator.send_fax(&request, &spool.file(id).remote, None)?;
+        let command = originator.send_fax(&request, &spool.file(id).remote)?;
         let server = self.server(OPERATION)?;
         let new = NewLine {
             id,
@@ -106,7 +106,7 @@ impl FreeswitchAdapter {
             kind: Kind::of_fax(&request).word(),
             once_answered: false,
         };
-        let pages = request.image.pages();
+        let pages = request.pages();
         let updates = self
             .core
             .hub

@@ -16,8 +16,8 @@ use faxbot_core::{
 use super::{
     config::FreeswitchConfig,
     control::record::PRE_BUFFER,
-    diet::MARK,
     dial::{self, dial_string, fax_address, invalid, is_sip, second_party},
+    diet::MARK,
     outcome::{Kind, OutcomeStore, channel_uuid, peer_uuid},
 };
 use crate::{
@@ -241,14 +241,11 @@ impl Originator<'_> {
     }
 
     /// The `originate` of a fax: no dialplan is needed, `txfax` runs on the answered channel (recording
-    /// `09_hook_recommended_line`). `file` is as the server names it, `first_page` counts from 0.
-    pub(super) fn send_fax(
-        &self,
-        request: &FaxRequest,
-        file: &str,
-        first_page: Option<u32>,
-    ) -> Result<Command> {
+    /// `09_hook_recommended_line`). `file` is as the server names it.
+    pub(super) fn send_fax(&self, request: &FaxRequest, file: &str) -> Result<Command> {
         const OPERATION: &str = "send_fax";
+        // The server finds out in 6 s of a call (FACTS, "Pages").
+        request.check()?;
         // txfax offers what the pages have and does not scale them.
         if request
             .resolution
@@ -277,7 +274,9 @@ impl Originator<'_> {
         if let Some(rate) = request.max_rate {
             line = line.set("fax_disable_v17", without_v17(rate, OPERATION)?)?;
         }
-        if let Some(page) = first_page {
+        if request.first_page > 1 {
+            // It counts from 0 (recording `09_fax_start_end_page`).
+            let page = request.first_page.saturating_sub(1);
             line = line.set("fax_start_page", &page.to_string())?;
         }
         if !self.config.fax_codecs.is_empty() {

@@ -189,7 +189,7 @@ fn fax() -> FaxRequest {
     FaxRequest::new("+493012345678".parse().unwrap(), image()).with_id(id())
 }
 
-fn send(request: &FaxRequest, file: &str, page: Option<u32>) -> Result<Command> {
+fn send(request: &FaxRequest, file: &str) -> Result<Command> {
     let (config, store) = (
         config("&station_id=+4930 1"),
         OutcomeStore::new("faxbot", Some(Keeper::Db)),
@@ -198,12 +198,12 @@ fn send(request: &FaxRequest, file: &str, page: Option<u32>) -> Result<Command> 
         config: &config,
         store: &store,
     };
-    originator.send_fax(request, file, page)
+    originator.send_fax(request, file)
 }
 
 #[test]
 fn a_fax_needs_no_dialplan_and_keeps_its_pages() {
-    let line = text(send(&fax(), "/srv/out.tif", None));
+    let line = text(send(&fax(), "/srv/out.tif"));
     for part in [
         "|fax|",
         "fax_enable_t38=true,fax_enable_t38_request=true,",
@@ -227,11 +227,12 @@ fn a_fax_needs_no_dialplan_and_keeps_its_pages() {
 fn options_of_a_fax_are_variables_of_its_channel() {
     let mut request = fax()
         .with_station_id("a,'${b}%41".parse().unwrap())
-        .with_header("Ünïted {x}".parse().unwrap());
+        .with_header("Ünïted {x}".parse().unwrap())
+        .with_first_page(3);
     request.ecm = false;
     request.max_rate = Some(9_600);
     request.t38 = T38Mode::Require;
-    let line = text(send(&request, "/srv/out.tif", Some(2)));
+    let line = text(send(&request, "/srv/out.tif"));
     for part in [
         "|t38|",
         "fax_ident=a%2C%27%24%7Bb%7D%2541,",
@@ -245,7 +246,7 @@ fn options_of_a_fax_are_variables_of_its_channel() {
     }
     request.t38 = T38Mode::Disable;
     request.max_rate = Some(14_400);
-    let line = text(send(&request, "/srv/out.tif", None));
+    let line = text(send(&request, "/srv/out.tif"));
     for part in [
         "|fax|",
         "fax_enable_t38=false,fax_enable_t38_request=false,",
@@ -254,13 +255,21 @@ fn options_of_a_fax_are_variables_of_its_channel() {
         assert!(line.contains(part), "{part} in {line}");
     }
     request.max_rate = Some(4_800);
-    assert!(send(&request, "/srv/out.tif", None).is_err());
+    assert!(send(&request, "/srv/out.tif").is_err());
+}
+
+#[test]
+fn a_fax_without_a_page_to_begin_with_is_refused() {
+    for page in [0, 4, u32::MAX] {
+        let error = send(&fax().with_first_page(page), "/srv/out.tif").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{page}");
+    }
 }
 
 #[test]
 fn a_file_that_would_leave_its_argument_is_refused() {
     for file in ["/a)b.tif", "/a(b.tif", "/${x}.tif", "/a'b.tif", "/a\nb", ""] {
-        assert!(send(&fax(), file, None).is_err(), "{file:?}");
+        assert!(send(&fax(), file).is_err(), "{file:?}");
     }
 }
 

@@ -4,7 +4,7 @@ use faxbot_core::{
     Effect, Error, ErrorKind, Private, Result,
     fax::{FaxCall, FaxRequest, T38Mode},
     id::{CallId, CallRef},
-    sip::{Call, CallRequest, CallState, Capability, Direction, HangupOutcome, Lookup},
+    sip::{Call, CallRequest, CallState, Direction, HangupOutcome, Lookup},
     task::blocking,
 };
 
@@ -60,7 +60,7 @@ impl YateAdapter {
 
     pub(super) async fn place_fax(&self, request: FaxRequest) -> Result<FaxCall> {
         const OPERATION: &str = "send_fax";
-        self.core.hub.require(&[Capability::SendFax], OPERATION)?;
+        self.core.hub.require(&request.capabilities(), OPERATION)?;
         let Some(spool) = self.core.spool.clone() else {
             return Err(Error::unsupported(OPERATION));
         };

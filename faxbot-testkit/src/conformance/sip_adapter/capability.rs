@@ -275,6 +275,11 @@ async fn ask(world: &World, capability: Capability) -> Result<Asked, Failure> {
             let image = world.setup.image(1)?;
             ask!("send_fax", fax(world, FaxRequest::new(to, image)));
         }
+        C::FaxFirstPage => {
+            let to = FaxTarget::try_from(target().await?)?;
+            let request = FaxRequest::new(to, world.setup.image(2)?).with_first_page(2);
+            ask!("send_fax", fax(world, request));
+        }
         other => return Err(Failure::new(format!("the suite does not know {other:?}"))),
     }
     Ok(asked)

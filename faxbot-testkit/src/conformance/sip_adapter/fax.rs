@@ -32,6 +32,24 @@ pub(super) fn entries() -> Vec<Entry> {
             broken_off
         ),
         entry!(
+            "a fax that begins at a later page ends with the pages of this call",
+            [],
+            [SendFax, FaxFirstPage],
+            later_page
+        ),
+        entry!(
+            "a fax that begins at a later page breaks off with the pages of this call",
+            [Need::Fate(Fate::FaxFailsAfter(1))],
+            [SendFax, FaxFirstPage],
+            later_page_breaks_off
+        ),
+        entry!(
+            "a fax without a page to begin with is refused before a call",
+            [Need::Requests],
+            [SendFax, FaxFirstPage],
+            no_such_page
+        ),
+        entry!(
             "a fax to a busy line fails as busy",
             [Need::Fate(Fate::Busy)],
             [SendFax],
@@ -80,9 +98,17 @@ pub(super) fn entries() -> Vec<Entry> {
     ]
 }
 
-async fn send(world: &World, fate: Fate, pages: u32) -> Result<FaxCall, Failure> {
+async fn request(world: &World, fate: Fate, pages: u32) -> Result<FaxRequest, Failure> {
     let to = FaxTarget::try_from(world.setup.target(fate).await?)?;
-    let request = FaxRequest::new(to, world.setup.image(pages)?);
+    Ok(FaxRequest::new(to, world.setup.image(pages)?))
+}
+
+async fn send(world: &World, fate: Fate, pages: u32) -> Result<FaxCall, Failure> {
+    send_from(world, fate, pages, 1).await
+}
+
+async fn send_from(world: &World, fate: Fate, pages: u32, first: u32) -> Result<FaxCall, Failure> {
+    let request = request(world, fate, pages).await?.with_first_page(first);
     Ok(within("send_fax", SOON, world.adapter.send_fax(request)).await??)
 }
 
@@ -159,14 +185,60 @@ async fn progress(world: World) -> Verdict {
 async fn broken_off(world: World) -> Verdict {
     world.connect().await?;
     let fax = send(&world, Fate::FaxFailsAfter(1), 3).await?;
+    breaks_off(&result(&fax).await?)
+}
+
+async fn later_page(world: World) -> Verdict {
+    world.connect().await?;
+    let fax = send_from(&world, Fate::Answers, 3, 2).await?;
+    let total = fax.progress().pages_total;
+    ensure!(total == 2, "{total} pages are to go");
     let outcome = result(&fax).await?;
+    succeeded(&outcome, 2)?;
+    ensure!(outcome.pages_total == Some(2), "{outcome:?}");
+    let progress = fax.progress();
+    ensure!(progress.pages_confirmed == Some(2), "{progress:?}");
+    // Asked for anew, by the same or another process, it is told in the same way.
+    let other = Arc::clone(&world.setup.adapter().await?);
+    within("connect", SOON, other.connect()).await??;
+    if let Lookup::Ended(record) = within("lookup", SOON, other.lookup(&fax.id().into())).await?? {
+        let Some(told) = record.fax else {
+            return Err(Failure::new("the record has no fax"));
+        };
+        let pages = (told.pages_confirmed, told.pages_total);
+        ensure!(pages == (Some(2), Some(2)), "{pages:?} of another process");
+    }
+    Ok(())
+}
+
+async fn later_page_breaks_off(world: World) -> Verdict {
+    world.connect().await?;
+    let fax = send_from(&world, Fate::FaxFailsAfter(1), 3, 2).await?;
+    let outcome = result(&fax).await?;
+    ensure!(outcome.pages_total == Some(2), "{outcome:?}");
+    breaks_off(&outcome)
+}
+
+async fn no_such_page(world: World) -> Verdict {
+    world.connect().await?;
+    for page in [0, 3] {
+        let request = request(&world, Fate::Answers, 2).await?;
+        let request = request.with_first_page(page);
+        let error = error_of("no such page", world.adapter.send_fax(request).await)?;
+        kind_is("no such page", &error, &[ErrorKind::InvalidRequest])?;
+    }
+    world.asked_for(0)
+}
+
+/// It failed on the line with one page confirmed.
+fn breaks_off(outcome: &FaxOutcome) -> Verdict {
     ensure!(outcome.status == OutcomeStatus::Failed, "{outcome:?}");
     ensure!(
         outcome.pages_confirmed == Some(1),
         "{:?} pages confirmed",
         outcome.pages_confirmed
     );
-    let class = outcome.failure.map(|failure| failure.class);
+    let class = outcome.failure.as_ref().map(|failure| failure.class);
     ensure!(class == Some(FailureClass::CommError), "{class:?}");
     Ok(())
 }
