@@ -198,20 +198,20 @@ impl Scene {
         told
     }
 
-    /// The channels whose end is in the recording.
-    pub(crate) fn ended(&self) -> BTreeSet<String> {
-        let mut ended = BTreeSet::new();
+    /// The channels that an event of this name is about.
+    pub(crate) fn seen(&self, name: &str) -> BTreeSet<String> {
+        let mut seen = BTreeSet::new();
         for step in &self.steps {
             let Said::Told(frame) = &step.said else {
                 continue;
             };
             if let Some(event) = frame.event().unwrap()
-                && event.name().as_deref() == Some("CHANNEL_HANGUP_COMPLETE")
+                && event.name().as_deref() == Some(name)
             {
-                ended.extend(event.text("Unique-ID").map(std::borrow::Cow::into_owned));
+                seen.extend(event.text("Unique-ID").map(std::borrow::Cow::into_owned));
             }
         }
-        ended
+        seen
     }
 
     /// Which `originate` this is, by the last digits of its uuid.

@@ -4,6 +4,7 @@
 
 pub(crate) mod esl;
 pub(crate) mod esl_stage;
+pub(crate) mod yate;
 
 use std::{
     fs,
