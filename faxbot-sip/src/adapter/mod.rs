@@ -7,12 +7,8 @@ mod calls;
 #[cfg(any(feature = "freeswitch", feature = "yate"))]
 mod claim;
 mod digits;
-#[cfg(all(
-    test,
-    feature = "asterisk",
-    feature = "freeswitch",
-    feature = "yate"
-))]
+#[cfg(test)]
+#[cfg(all(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod docs_tests;
 mod endpoint;
 mod fax_run;

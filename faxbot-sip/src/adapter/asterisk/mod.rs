@@ -47,7 +47,8 @@ mod control;
 mod core;
 mod dialplan;
 mod diet;
-#[cfg(all(test, feature = "freeswitch", feature = "yate"))]
+#[cfg(test)]
+#[cfg(all(feature = "freeswitch", feature = "yate"))]
 pub(super) mod docs_tests;
 mod identity;
 mod incoming;

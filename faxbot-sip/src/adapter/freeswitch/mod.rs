@@ -39,7 +39,8 @@ mod control;
 mod core;
 mod dial;
 mod diet;
-#[cfg(all(test, feature = "asterisk", feature = "yate"))]
+#[cfg(test)]
+#[cfg(all(feature = "asterisk", feature = "yate"))]
 mod docs_tests;
 mod event;
 mod fax_values;
