@@ -27,6 +27,10 @@ const OPERATION: &str = "send_dtmf";
 /// 6.4.1: 100 ms are too few, 200 ms are enough).
 const PACE: Duration = Duration::from_millis(200);
 
+/// So long the call must still be up behind the last digit, or its far end does not hear it (observed on
+/// Yate 6.4.1: 200 ms after it are too few, 350 ms are enough).
+const LAST: Duration = Duration::from_millis(200);
+
 /// Silence behind each digit.
 const GAP: Duration = Duration::from_millis(100);
 
@@ -72,6 +76,8 @@ async fn send_now(core: &Core, server: &Server, id: CallId, request: &DtmfReques
         let clock = &core.hub.clock;
         clock.sleep_until(clock.now() + pace).await;
     }
+    let clock = &core.hub.clock;
+    clock.sleep_until(clock.now() + LAST).await;
     Ok(())
 }
 
