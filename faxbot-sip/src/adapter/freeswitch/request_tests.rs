@@ -38,7 +38,8 @@ fn a_call_is_one_line() {
     assert_eq!(
         text(call(dial(), None, None)),
         "bgapi originate {origination_uuid=09000012-0000-4000-8000-000000001201,originate_timeout=60,\
-         ignore_early_media=true,origination_caller_id_name=freeswitch,\
+         ignore_early_media=true,faxbot_instance=faxbot,export_vars=faxbot_instance,\
+         origination_caller_id_name=freeswitch,\
          effective_caller_id_name=freeswitch}sofia/gateway/trunk/+493012345678 &park()\n\n"
     );
 }
@@ -94,7 +95,9 @@ fn what_follows_the_answer_is_in_the_line() {
         ),
         (
             OnAnswer::Bridge(to()),
-            format!("&bridge({{origination_uuid={peer}}}sofia/gateway/trunk/1001)"),
+            format!(
+                "&bridge({{origination_uuid={peer},faxbot_instance=faxbot}}sofia/gateway/trunk/1001)"
+            ),
         ),
     ] {
         let line = text(call(dial().on_answer(then), None, None));
@@ -288,11 +291,12 @@ fn a_received_fax_waits_for_the_senders_t38_and_keeps_its_outcome() {
             "fax_enable_t38",
             "fax_ident",
             "fax_verbose",
+            "faxbot_instance",
             "api_hangup_hook",
             "execute_on_fax_phase_d",
         ]
     );
-    let hook = &variables[3].1;
+    let hook = &variables[4].1;
     assert!(
         hook.starts_with("hash insert/faxbot-faxbot/4d3f/1|rx|${"),
         "{hook}"
