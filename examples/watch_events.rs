@@ -18,7 +18,7 @@ use faxbot_core::{
 use servers::{Kind, Mock, Settings};
 
 #[tokio::main]
-async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let words: Vec<String> = env::args().collect();
     let kind = Kind::chosen(&words)?;
     let spool = tempfile::tempdir()?;

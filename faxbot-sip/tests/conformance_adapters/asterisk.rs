@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::env::{self, Dialect, How};
 
-pub fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     let flavours = [("asterisk 16", Flavour::V16), ("asterisk 22", Flavour::V22)];
     let cases = flavours.map(|(name, flavour)| env::cases(Asterisk { name, flavour }));
     cases.into_iter().flatten().collect()

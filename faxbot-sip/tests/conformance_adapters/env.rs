@@ -33,7 +33,7 @@ use tempfile::TempDir;
 
 /// What an adapter is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum How {
+pub(crate) enum How {
     Usual,
     WrongPassword,
     /// Requests and decisions that time out within two seconds.
@@ -41,7 +41,7 @@ pub enum How {
 }
 
 /// What differs from server to server.
-pub trait Dialect: Send + Sync + 'static {
+pub(crate) trait Dialect: Send + Sync + 'static {
     type Server: Server;
 
     /// The name of a request that logs in.
@@ -103,7 +103,7 @@ pub trait Dialect: Send + Sync + 'static {
 }
 
 /// The cases of the suite for one server.
-pub fn cases<D: Dialect>(dialect: D) -> Vec<Case> {
+pub(crate) fn cases<D: Dialect>(dialect: D) -> Vec<Case> {
     sip_adapter::cases(Arc::new(Env(Arc::new(dialect))))
 }
 

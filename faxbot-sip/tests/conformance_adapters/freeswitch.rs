@@ -19,11 +19,11 @@ use serde_json::{Value, json};
 
 use super::env::{self, Dialect, How};
 
-pub fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     env::cases(Freeswitch)
 }
 
-pub struct Freeswitch;
+pub(crate) struct Freeswitch;
 
 impl Dialect for Freeswitch {
     type Server = World;

@@ -25,7 +25,7 @@ use super::{
     freeswitch::Freeswitch,
 };
 
-pub fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     env::cases(Fusionpbx)
 }
 

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::env::{self, Dialect, How};
 
-pub fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     env::cases(Yate)
 }
 

@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn what_real_servers_said_has_its_class() {
         // Cause and status: 09_hook_more_variables, 09_hook_recommended_line,
-        // 03_originate_failures_loopback_and_bad_dialstrings and FACTS.
+        // 03_originate_failures_loopback_and_bad_dialstrings and observed on FreeSWITCH 1.10.12.
         for (name, sip, expected) in [
             ("USER_BUSY", "486", Some(Busy)),
             ("USER_BUSY", "600", Some(Busy)),

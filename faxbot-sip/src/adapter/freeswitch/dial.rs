@@ -11,7 +11,7 @@ use crate::protocol::esl::{Leg, VariableError};
 /// The dial string of one destination.
 ///
 /// One, always: our uuid names the first of several, and the others would be refused as duplicates
-/// (FACTS, "Is it live? The uuid as a key").
+/// (recording `09_hook_other_ways`).
 pub(super) fn dial_string(
     config: &FreeswitchConfig,
     to: &Address,

@@ -236,7 +236,7 @@ impl OutcomeStore {
     }
 
     /// The value of `execute_on_fax_phase_d`: keeps how many pages were confirmed so far, also when the
-    /// server is killed (FACTS, "Pages so far").
+    /// server is killed (recording `09_outcome_after_restart`).
     pub(super) fn pages_hook(&self, uuid: &str) -> Option<String> {
         let command = self.keeper?.command();
         Some(format!(

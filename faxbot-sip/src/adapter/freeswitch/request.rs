@@ -244,7 +244,7 @@ impl Originator<'_> {
     /// `09_hook_recommended_line`). `file` is as the server names it.
     pub(super) fn send_fax(&self, request: &FaxRequest, file: &str) -> Result<Command> {
         const OPERATION: &str = "send_fax";
-        // The server finds out in 6 s of a call (FACTS, "Pages").
+        // The server finds out in 6 s of a call (recording `09_fax_start_end_page`).
         request.check()?;
         // txfax offers what the pages have and does not scale them.
         if request
@@ -370,6 +370,10 @@ impl Originator<'_> {
             .set("originate_timeout", &whole_seconds(ring))?
             // Else early media counts as the answer (recording `03_early_media_progress_media`).
             .set("ignore_early_media", "true")?;
+        if let Some(music) = &self.config.music {
+            // What FreeSWITCH plays to whoever is left on hold.
+            line = line.set("hold_music", music)?;
+        }
         for (name, value) in &self.config.variables {
             line = line.set(name, value)?;
         }
@@ -386,7 +390,7 @@ impl Originator<'_> {
     fn caller_id(&self, line: Line, options: &CallOptions) -> Result<Line> {
         let name = options.caller_id_name.as_deref();
         let name = name.unwrap_or(&self.config.caller_name);
-        // `$` becomes `%` in a caller id (FACTS, "Outcomes that survive a lost link").
+        // `$` becomes `%` in a caller id (recording `09_hook_hostile_values`).
         let bad = |c: char| c.is_control() || matches!(c, '"' | '<' | '>' | '\\' | '$');
         if name.contains(bad) {
             return Err(invalid(

@@ -71,6 +71,20 @@ fn everything_that_can_be_asked_is_in_the_line() {
 }
 
 #[test]
+fn the_music_of_a_hold_is_a_variable_of_the_channel() {
+    let (config, store) = (
+        config("&music=local_stream://moh"),
+        OutcomeStore::new("faxbot", None),
+    );
+    let originator = Originator {
+        config: &config,
+        store: &store,
+    };
+    let line = text(originator.make_call(&dial().with_id(id()), None));
+    assert!(line.contains("hold_music=local_stream://moh"), "{line}");
+}
+
+#[test]
 fn what_follows_the_answer_is_in_the_line() {
     let peer = peer_uuid(id());
     let to = || "1001".parse::<Address>().unwrap();

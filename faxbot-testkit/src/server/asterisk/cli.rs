@@ -54,7 +54,7 @@ pub(super) fn command(world: &Arc<World>, action: &SeenAction) -> Answer {
             output(action, true, &lines)
         }
         ["core", "restart" | "stop", "now"] => {
-            // No response: the session itself goes down (FACTS 38).
+            // No response: the session itself goes down (observed on Asterisk 16.28 and 22.10).
             let restart = words.get(1) == Some(&"restart");
             mock::stop(world, true, restart);
             if restart {

@@ -97,7 +97,7 @@ pub(super) fn started(world: &Arc<World>) {
         tokio::time::sleep(boot.config.boot).await;
         boot.change(|state| {
             state.booted = true;
-            // Another header order than the immediate form (FACTS 31).
+            // Another header order than the immediate form (observed on Asterisk 16.28 and 22.10).
             let event = start("FullyBooted", "system")
                 .header("Status", "Fully Booted")
                 .header("Uptime", "0")

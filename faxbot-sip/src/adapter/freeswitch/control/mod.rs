@@ -25,7 +25,7 @@ use crate::{
 pub(super) type Claim<'a> = claim::Claim<'a, EslSession, Desk>;
 
 /// How long the event of what was carried out may take: events are sent every 20 ms, and behind those
-/// that wait (FACTS, "Order, blocking, limits").
+/// that wait (recording `02_api_blocks_events_and_later_commands`).
 const TOLD: Duration = Duration::from_secs(2);
 
 /// How long the two parties of a call may take from the answer into their bridge.

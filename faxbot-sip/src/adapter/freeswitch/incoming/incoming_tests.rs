@@ -101,7 +101,8 @@ fn an_empty_header_and_one_that_is_too_long_harm_nobody() {
 
 #[test]
 fn what_waits_in_the_list_is_a_call_and_what_does_not_is_none() {
-    let change: [(&str, fn(&mut Channel)); 6] = [
+    type Change = fn(&mut Channel);
+    let change: [(&str, Change); 6] = [
         ("outbound", |it| it.direction = "outbound".to_owned()),
         ("answered", |it| it.callstate = "ACTIVE".to_owned()),
         ("elsewhere", |it| it.application = "playback".to_owned()),

@@ -10,7 +10,7 @@ use crate::server::asterisk::{
     world::World,
 };
 
-/// Sends one digit. The session that asks is blocked while the digit lasts (FACTS 48).
+/// Sends one digit. The session that asks is blocked while the digit lasts (observed on Asterisk 16.28 and 22.10).
 pub(super) fn play(world: &World, action: &SeenAction) -> Answer {
     let found = world
         .lock()

@@ -21,7 +21,7 @@ pub(super) fn fax_sessions(world: &World, action: &SeenAction) -> Answer {
     });
     list(
         action,
-        // With a capital here (FACTS 22).
+        // With a capital here (observed on Asterisk 16.28 and 22.10).
         ("Start", "FAXSessionsEntry event list will follow"),
         items.collect(),
         ("FAXSessionsComplete", &["Total"]),

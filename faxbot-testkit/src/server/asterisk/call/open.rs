@@ -130,7 +130,7 @@ pub(super) fn open(world: &Arc<World>, request: &Originate, script: &CallScript)
         state.channel_event("Newexten", "dialplan", &legs.id, &headers);
         Some(legs)
     })?;
-    // The variables of the request are shown in reverse order (FACTS 18).
+    // The variables of the request are shown in reverse order (observed on Asterisk 16.28 and 22.10).
     for (name, value) in request.variables.iter().rev() {
         dialplan::assign(world, &legs.id, name, value);
     }
@@ -173,7 +173,7 @@ pub(super) fn dial_string(channel: &str) -> &str {
     channel.split_once('/').map_or("", |(_, rest)| rest)
 }
 
-/// `OriginateResponse`. On failure `Channel` is the dial string (FACTS 40).
+/// `OriginateResponse`. On failure `Channel` is the dial string (observed on Asterisk 16.28 and 22.10).
 pub(super) fn respond(
     state: &mut State,
     request: &Originate,
