@@ -73,8 +73,9 @@ use faxbot_core::{
     random::{SharedRandom, SystemRandom},
     sip::{
         AcceptAs, AdapterKind, Call, CallRecord, CallRequest, CallStatus, Capabilities, Capability,
-        ConferenceRequest, Connection, Drained, DtmfRequest, EventPath, HangupOutcome, Health, HistoryQuery, Lookup,
-        RecordRequest, RejectCause, SipAdapter, SipEvent, SipMessage, Snapshot, SupportedVersions, TransferRequest,
+        ConferenceRequest, Connection, Drained, DtmfRequest, EventPath, HangupOutcome, Health,
+        HistoryQuery, Lookup, RecordRequest, RejectCause, SipAdapter, SipEvent, SipMessage,
+        Snapshot, SupportedVersions, TransferRequest,
     },
 };
 use serde_json::Value;
@@ -295,7 +296,9 @@ impl SipAdapter for FreeswitchAdapter {
     }
 
     async fn send_dtmf(&self, request: DtmfRequest) -> Result<()> {
-        self.core.hub.require(&[Capability::SendDtmf], "send_dtmf")?;
+        self.core
+            .hub
+            .require(&[Capability::SendDtmf], "send_dtmf")?;
         let span = self.span(request.call.id);
         dtmf::send(&self.core, &self.server("send_dtmf")?, request)
             .instrument(span)

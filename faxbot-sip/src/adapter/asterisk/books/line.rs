@@ -4,11 +4,7 @@ use std::time::{Duration, Instant};
 
 use faxbot_core::{Error, ErrorKind, Private, Timestamp, id::CallId, sip::Causes};
 
-use super::super::{
-    answer::OnceAnswered,
-    control::record::Recordings,
-    outcome::Report,
-};
+use super::super::{answer::OnceAnswered, control::record::Recordings, outcome::Report};
 use super::{
     UNSURE,
     fax::Fax,
