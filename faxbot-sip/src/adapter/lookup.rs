@@ -46,6 +46,12 @@ pub(crate) fn in_books(calls: &Calls, call: &CallRef) -> Option<Lookup> {
     Some(Lookup::Ended(Box::new(record.clone())))
 }
 
+/// How long outcomes are kept at a server that nobody released: the adapters take older ones away.
+pub(crate) const KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How far the clock of the server, by which outcomes age, may be from ours.
+const CLOCKS: Duration = Duration::from_secs(24 * 3600);
+
 /// When a call was requested of which the server has no trace.
 ///
 /// # Errors
@@ -54,6 +60,10 @@ pub(crate) fn requested(call: &CallRef, now: Timestamp) -> Result<Timestamp, Unk
     let requested = call.requested_at.ok_or(UnknownReason::RequestTimeUnknown)?;
     if now.duration_since(requested) < SETTLED {
         return Err(UnknownReason::TooRecent);
+    }
+    if now.duration_since(requested) >= KEEP.saturating_sub(CLOCKS) {
+        // Its outcome may have been taken away with those that nobody released.
+        return Err(UnknownReason::NotKept);
     }
     Ok(requested)
 }
@@ -68,4 +78,34 @@ pub(crate) fn same_run(
 ) -> bool {
     other_since.is_none_or(|since| since < requested)
         && up_since.is_some_and(|since| since < requested)
+}
+
+#[cfg(test)]
+mod tests {
+    use faxbot_core::id::CallId;
+
+    use super::*;
+
+    #[test]
+    fn an_absent_trace_proves_nothing_of_requests_too_new_or_too_old() {
+        let now = Timestamp::from_unix_seconds(1_795_248_000).unwrap();
+        const DAY: u64 = 24 * 3600;
+        for (age, wanted) in [
+            (0, Err(UnknownReason::TooRecent)),
+            (9, Err(UnknownReason::TooRecent)),
+            (10, Ok(())),
+            (6 * DAY - 1, Ok(())),
+            (6 * DAY, Err(UnknownReason::NotKept)),
+            (8 * DAY, Err(UnknownReason::NotKept)),
+        ] {
+            let mut call = CallRef::from(CallId::new());
+            call.requested_at = Some(now - Duration::from_secs(age));
+            assert_eq!(requested(&call, now).map(drop), wanted, "{age} s");
+        }
+        let call = CallRef::from(CallId::new());
+        assert_eq!(
+            requested(&call, now),
+            Err(UnknownReason::RequestTimeUnknown)
+        );
+    }
 }

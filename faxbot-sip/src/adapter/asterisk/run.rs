@@ -28,14 +28,12 @@ use super::{
 use crate::{
     adapter::{
         hub::{Book as _, Turn, is_passing},
+        lookup::KEEP,
         spool,
     },
     driver::{Handle, Setup},
     protocol::ami::AmiSession,
 };
-
-/// Outcomes that nobody released go after this long.
-const KEEP_OUTCOMES: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// How often they are looked for on a connection that lasts.
 const SWEEP_EVERY: Duration = Duration::from_secs(24 * 3600);
@@ -303,7 +301,7 @@ async fn old_outcomes(core: &Core, server: &Server) -> VecDeque<String> {
     if !core.state().books.known.abilities.outcomes {
         return VecDeque::new();
     }
-    let limit = core.clock.timestamp() - KEEP_OUTCOMES;
+    let limit = core.clock.timestamp() - KEEP;
     let kept = match server.family(core.store.family()).await {
         Ok(kept) => kept,
         Err(error) if error.kind() == ErrorKind::Protocol => {

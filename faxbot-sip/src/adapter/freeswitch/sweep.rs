@@ -1,7 +1,7 @@
 //! Outcomes that nobody released are taken away after 7 days.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -9,9 +9,7 @@ use faxbot_core::{Result, Timestamp, id::CallId};
 use uuid::Uuid;
 
 use super::{core::Core, outcome::OutcomeStore, server::Server};
-
-/// Outcomes that nobody released go after this long.
-const KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
+use crate::adapter::lookup::KEEP;
 
 /// How often they are looked for on a connection that lasts.
 const EVERY: Duration = Duration::from_secs(24 * 3600);
@@ -30,6 +28,8 @@ pub(super) struct Sweep {
     listed: VecDeque<Uuid>,
     /// How many of the last list went.
     gone: usize,
+    /// What went since the sweep began: `mod_db` says `+OK` also where it took nothing away.
+    deleted: HashSet<Uuid>,
     /// Pages of faxes that left no outcome, because the server died: they have no time of their own.
     /// Since when they are known.
     pages: HashMap<Uuid, Timestamp>,
@@ -40,6 +40,7 @@ impl Sweep {
     pub(super) fn begins(&mut self, now: Instant) {
         self.next = Some(now);
         self.listed.clear();
+        self.deleted.clear();
     }
 
     /// Does one step of what is due. `false` when there is none.
@@ -62,6 +63,8 @@ impl Sweep {
             if self.listed.is_empty() && self.gone > 0 {
                 // `mod_db` lists 4 KB of them: now there may be others in it.
                 self.next = Some(now);
+            } else if self.listed.is_empty() {
+                self.deleted.clear();
             }
             return true;
         }
@@ -72,7 +75,8 @@ impl Sweep {
         self.gone = 0;
         match listed(server, &store).await {
             Ok(listed) => {
-                self.pages.retain(|uuid, _| listed.contains(uuid));
+                self.pages
+                    .retain(|uuid, _| listed.binary_search(uuid).is_ok());
                 self.listed = listed.into();
             }
             Err(error) => {
@@ -90,7 +94,7 @@ impl Sweep {
         uuid: Uuid,
     ) -> Result<()> {
         let id = CallId::from_uuid(uuid);
-        if core.hub.state().books.lines.contains_key(&id) {
+        if self.deleted.contains(&uuid) || core.hub.state().books.lines.contains_key(&id) {
             return Ok(());
         }
         let now = core.hub.clock.timestamp();
@@ -103,6 +107,7 @@ impl Sweep {
         if now.duration_since(since) >= KEEP {
             server.forget(store, id, OPERATION).await?;
             self.pages.remove(&uuid);
+            self.deleted.insert(uuid);
             self.gone += 1;
         }
         Ok(())
