@@ -15,7 +15,8 @@ use faxbot_core::{
 };
 
 use super::{
-    abilities::Abilities, causes, incoming::Gate, message::Messages, outcome::Kind, rooms::NAMES,
+    abilities::Abilities, causes, fax_values::FaxValues, incoming::Gate, message::Messages,
+    outcome::Kind, rooms::NAMES,
 };
 use crate::{
     adapter::{
@@ -143,6 +144,17 @@ impl Desk {
         }
     }
 
+    /// As [`Books::refused`]. A fax that the server could not place never began, and says so: without
+    /// that its outcome would be unknown. A uuid that is in use proves nothing of the fax that has it.
+    pub(super) fn refused(&mut self, id: CallId, mut report: Report, now: Now) {
+        let kind = self.kind_of(id);
+        if matches!(kind, Kind::Fax | Kind::FaxByT38) && !causes::is_throttled(&report.causes) {
+            let never = FaxValues::default().of_kind(kind, false);
+            report.fax.get_or_insert_with(|| Box::new(never));
+        }
+        self.books.refused(id, report, now);
+    }
+
     /// What became of a call that is being placed; `None` before there is a sign of it.
     pub(super) fn first_sign(&self, id: CallId) -> Option<FirstSign> {
         let Some(line) = self.books.lines.get(&id).filter(|line| !line.there) else {
@@ -237,5 +249,81 @@ impl Book for Desk {
         snapshot.incoming = self.books.waiting();
         snapshot.faxes = self.books.faxes();
         snapshot.conferences = self.rooms.list();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use faxbot_core::{
+        fax::{FailureClass, OutcomeStatus},
+        sip::{CallState, Direction},
+    };
+
+    use super::*;
+    use crate::adapter::{
+        books::{NewLine, Plan},
+        freeswitch::{config::FreeswitchConfig, outcome::channel_uuid},
+    };
+
+    /// A fax whose job the server took, and why it then could not place it.
+    fn refused(cause: &str) -> faxbot_core::fax::FaxOutcome {
+        let config = FreeswitchConfig::from_url("esl://:x@h?dial=user/{number}").unwrap();
+        let mut desk = Desk::new(AdapterKind::FREESWITCH, Abilities::hoped_for(&config));
+        let now = Now {
+            instant: Instant::now(),
+            wall: Timestamp::from_unix_seconds(1_795_248_000).unwrap(),
+        };
+        let id = CallId::new();
+        let new = NewLine {
+            id,
+            direction: Direction::Outbound,
+            state: CallState::Created,
+            from: None,
+            to: None,
+            own: Some(channel_uuid(id)),
+            ring_timeout: Duration::from_secs(30),
+            plan: Plan::Single,
+            kind: Kind::Fax.word(),
+            once_answered: false,
+        };
+        desk.open_fax(new, 3, now).unwrap();
+        assert!(desk.requested(id, now));
+        desk.taken(id, now);
+        let report = Report {
+            causes: causes::causes(cause, None),
+            ..Report::default()
+        };
+        desk.refused(id, report, now);
+        desk.listed(&[], &[id], now);
+        assert!(desk.take_todo().contains(&Todo::Settle(id)));
+        let told = desk.finish(id, None, now).into_iter();
+        let outcome = told.filter_map(|event| match event {
+            SipEvent::FaxFinished { outcome, .. } => Some(outcome),
+            _ => None,
+        });
+        outcome.last().unwrap()
+    }
+
+    #[test]
+    fn a_fax_that_the_server_could_not_place_failed_before_the_answer() {
+        for (cause, class) in [
+            ("USER_NOT_REGISTERED", FailureClass::NoAnswer),
+            ("INVALID_GATEWAY", FailureClass::LocalConfig),
+            ("USER_BUSY", FailureClass::Busy),
+        ] {
+            let outcome = refused(cause);
+            assert_eq!(outcome.status, OutcomeStatus::Failed, "{cause}");
+            assert_eq!(outcome.pages_confirmed, Some(0), "{cause}");
+            let failure = outcome.failure.unwrap();
+            assert_eq!(failure.class, class, "{cause}");
+        }
+    }
+
+    #[test]
+    fn a_uuid_that_is_in_use_says_nothing_of_the_fax_that_has_it() {
+        let outcome = refused("DESTINATION_OUT_OF_ORDER");
+        assert_eq!(outcome.status, OutcomeStatus::Unknown);
     }
 }
