@@ -10,13 +10,13 @@ use faxbot_core::{
     clock::TokioClock,
     fax::OutcomeStatus,
     id::{CallId, CallRef},
-    sip::{CallRequest, Lookup, SipAdapter as _},
+    sip::{CallRequest, Disposition, Lookup, SipAdapter as _, UnknownReason},
 };
 use faxbot_sip::{
     adapter::freeswitch::{FreeswitchAdapter, FreeswitchConfig, PreflightProblem},
     driver::Connect,
 };
-use faxbot_testkit::server::{CallScript, Timings, freeswitch::MockFreeSwitch};
+use faxbot_testkit::server::{CallScript, ReplyFault, Timings, freeswitch::MockFreeSwitch};
 
 const OUTCOMES: &str = "faxbot-faxbot";
 const PAGES: &str = "faxpages-faxbot";
@@ -176,4 +176,75 @@ async fn preflight_finds_what_a_fax_would_fail_on() {
         assert_eq!(found.is_ready(), expected.is_empty());
         assert_eq!(spool.path().read_dir().unwrap().count(), 0);
     }
+}
+
+/// The list of channels says that there are none, once: it is written behind.
+fn lags(mock: &MockFreeSwitch) {
+    let body = "{\"row_count\":0}\n";
+    let length = body.len();
+    let reply = format!("Content-Type: api/response\nContent-Length: {length}\n\n{body}");
+    mock.next_reply("show", ReplyFault::Garbage(reply.into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_the_list_lacks_is_not_taken_for_one_that_never_was() {
+    let mock = mock().await;
+    mock.on_dial(".*", CallScript::answer());
+    let adapter = connected(&mock).await;
+    let request = CallRequest::dial("+493012345678".parse().unwrap());
+    let mut reference = CallRef::from(request.id);
+    reference.requested_at = Some(faxbot_core::Timestamp::now() - Duration::from_secs(60));
+    let call = adapter.make_call(request).await.unwrap();
+    call.answered().await.unwrap();
+    let another = connected(&mock).await;
+    lags(&mock);
+    let found = another.lookup(&reference).await.unwrap();
+    assert!(
+        matches!(found, Lookup::Unknown(UnknownReason::TooRecent)),
+        "{found:?}"
+    );
+    let found = another.lookup(&reference).await.unwrap();
+    assert!(matches!(found, Lookup::Live(_)), "{found:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_the_list_lacks_after_a_gap_goes_on() {
+    let mock = mock().await;
+    mock.on_dial(".*", CallScript::answer());
+    let adapter = connected(&mock).await;
+    let request = CallRequest::dial("+493012345678".parse().unwrap());
+    let call = adapter.make_call(request).await.unwrap();
+    call.answered().await.unwrap();
+    let lists = mock.actions_named("show").len();
+    lags(&mock);
+    mock.drop_links();
+    eventually(|| mock.actions_named("show").len() > lists).await;
+    // As long as its end is looked for, and longer.
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(adapter.snapshot().calls.len(), 1);
+    adapter.hangup(&call.call_ref()).await.unwrap();
+    let record = call.ended().await.unwrap();
+    assert_eq!(record.disposition, Disposition::Answered);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_that_the_server_does_not_let_go_of_is_deleted_once_a_day() {
+    let mock = mock().await;
+    let uuid = CallId::new().as_uuid().to_string();
+    let value = format!("1|call|1|1||1|NORMAL_CLEARING|200{}", "|".repeat(14));
+    mock.db_put(OUTCOMES, &uuid, &value);
+    let _adapter = connected(&mock).await;
+    let deleted = || {
+        let all = mock.actions_named("db");
+        let arguments = all.iter().filter_map(|action| action.get("Argument"));
+        let of_it = format!("delete/{OUTCOMES}/{uuid}");
+        arguments.filter(|it| it.contains(&of_it)).count()
+    };
+    eventually(|| deleted() == 1).await;
+    for _ in 0..100 {
+        // `+OK`, and still there.
+        mock.db_put(OUTCOMES, &uuid, &value);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(deleted(), 1);
 }

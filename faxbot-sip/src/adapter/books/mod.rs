@@ -303,6 +303,14 @@ impl Books {
         }
     }
 
+    /// A call that the list did not have is up: its end is not to be read. The server is asked again.
+    pub(crate) fn is_up_after_all(&mut self, id: CallId, now: Now) {
+        if let Some(line) = self.lines.get_mut(&id).filter(|line| line.end.is_none()) {
+            (line.settling, line.there) = (false, true);
+            self.unsure(id, now);
+        }
+    }
+
     /// What the server can do may be another now.
     pub(crate) fn reloaded(&mut self) {
         if !self.todo.contains(&Todo::Reloaded) {

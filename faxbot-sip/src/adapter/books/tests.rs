@@ -482,3 +482,22 @@ fn a_channel_of_another_call_stays_that_ones() {
     bench.books.joins(one, &own(two));
     assert_eq!(bench.books.leg(&own(two)), Some(Leg::Own(two)));
 }
+
+#[test]
+fn a_call_that_the_list_lacked_and_that_is_up_goes_on() {
+    let mut bench = Bench::new();
+    let id = bench.placed(Plan::Single);
+    bench.own(id, Sign::Ringing);
+    bench.books.take_todo();
+    bench.listed(&[], id);
+    assert_eq!(bench.books.take_todo(), [Todo::Settle(id)]);
+    bench.books.is_up_after_all(id, bench.now);
+    assert_eq!(bench.state(id), Some(CallState::Ringing));
+    // It is asked for again, and what becomes of it is entered.
+    bench.wait(UNSURE);
+    bench.books.timeout(bench.now);
+    assert_eq!(bench.books.take_todo(), [Todo::Check(id)]);
+    bench.listed(&[leg(&own(id), Sign::Up)], id);
+    assert_eq!(bench.state(id), Some(CallState::Connected));
+    assert_eq!(bench.ends(id, busy()).disposition, Disposition::Answered);
+}

@@ -53,6 +53,16 @@ pub(super) async fn lookup(core: &Core, server: Result<Server>, call: &CallRef) 
             .sleep_until(core.hub.clock.now() + HOOK)
             .await;
         kept = server.outcome(&store, id, OPERATION).await;
+        // The list is written behind: it may lack what is up.
+        if matches!(kept, Ok(None)) {
+            match server.exists(&uuid, OPERATION).await {
+                Ok(true) => return Ok(Lookup::Unknown(UnknownReason::TooRecent)),
+                Ok(false) => {}
+                // Who may not ask has the list only.
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
     match kept {
         Ok(Some(ended)) => Ok(Lookup::Ended(Box::new(record(core, call, ended)))),

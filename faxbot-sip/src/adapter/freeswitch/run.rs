@@ -155,10 +155,21 @@ async fn settle(core: &Core, server: &Server, id: CallId) {
             core.hub.settle_later(id);
             core.hub.wake();
         }
-        Ok(_) => {
-            last_pages(core, server, id).await;
-            finish(core, id, None).await;
-        }
+        Ok(_) => match is_up_after_all(core, server, id).await {
+            Ok(true) => core.hub.note(|state, now| {
+                state.books.looked(id);
+                state.books.is_up_after_all(id, now);
+            }),
+            Err(error) if is_passing(&error) => {
+                core.hub.settle_later(id);
+                core.hub.wake();
+            }
+            // A server that does not say: its list did.
+            Ok(false) | Err(_) => {
+                last_pages(core, server, id).await;
+                finish(core, id, None).await;
+            }
+        },
         Err(error) if is_passing(&error) => {
             core.hub.settle_later(id);
             core.hub.wake();
@@ -169,6 +180,15 @@ async fn settle(core: &Core, server: &Server, id: CallId) {
             finish(core, id, None).await;
         }
     }
+}
+
+/// Whether a call that left no outcome is up: the list of channels is written behind, on a busy server
+/// by more than usual, and may lack what was made just now (observed on FreeSWITCH 1.10.12).
+async fn is_up_after_all(core: &Core, server: &Server, id: CallId) -> Result<bool> {
+    let Some(uuid) = core.hub.state().books.own_channel(id) else {
+        return Ok(false);
+    };
+    server.exists(&uuid, "lookup").await
 }
 
 /// A fax left no outcome, because the server died: what is known of it are the pages that were
