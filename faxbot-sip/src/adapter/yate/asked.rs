@@ -7,11 +7,8 @@ use std::{
     time::Duration,
 };
 
-use faxbot_core::id::CallId;
-use tokio::{
-    sync::Notify,
-    task::{Id, JoinSet},
-};
+use faxbot_core::{id::CallId, task::TaskSet};
+use tokio::sync::{Notify, mpsc};
 
 use super::{
     core::Core,
@@ -137,10 +134,29 @@ struct Running {
     handle: Handle<YateSession>,
 }
 
+/// What a hook said. Told also when it panics: then there is nothing in it.
+struct Told {
+    number: u64,
+    routed: Option<Result<Option<RouteTarget>, TooSlow>>,
+    tell: mpsc::UnboundedSender<(u64, Option<Result<Option<RouteTarget>, TooSlow>>)>,
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        // The worker may be gone.
+        let _ = self.tell.send((self.number, self.routed.take()));
+    }
+}
+
 /// Answers what the engine asks, as long as the adapter runs.
 pub(super) async fn answer(core: Arc<Core>) {
-    let mut hooks: JoinSet<Result<Option<RouteTarget>, TooSlow>> = JoinSet::new();
-    let mut running: HashMap<Id, Running> = HashMap::new();
+    let Ok(hooks) = TaskSet::current("on_route") else {
+        return;
+    };
+    // Not more than one word of each hook that runs.
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let mut running: HashMap<u64, Running> = HashMap::new();
+    let mut begun: u64 = 0;
     loop {
         tokio::select! {
             (question, handle) = core.asked.next() => match question {
@@ -151,27 +167,29 @@ pub(super) async fn answer(core: Arc<Core>) {
                     let hook = core.asked.inner().hook.clone();
                     match hook {
                         None => by_ourselves(&core, &handle, &asked).await,
-                        Some(_) if hooks.len() >= MAX_HOOKS => {
+                        Some(_) if running.len() >= MAX_HOOKS => {
                             say(&handle, asked.answer(false)).await;
                         }
                         Some(hook) => {
-                            let id = hooks.spawn(ask(Arc::clone(&core), hook, asked.clone())).id();
-                            running.insert(id, Running { asked, handle });
+                            begun += 1;
+                            let mut told = Told { number: begun, routed: None, tell: tell.clone() };
+                            let ask = ask(Arc::clone(&core), hook, asked.clone());
+                            running.insert(begun, Running { asked, handle });
+                            hooks.spawn_until_stopped(async move {
+                                told.routed = Some(ask.await);
+                            });
                         }
                     }
                 }
             },
-            Some(done) = hooks.join_next_with_id() => {
-                let (id, routed) = match done {
-                    Ok((id, routed)) => (id, routed.ok()),
-                    Err(error) => {
-                        tracing::error!("yate: the routing hook panicked; the call falls through");
-                        (error.id(), None)
-                    }
-                };
-                let Some(Running { asked, handle }) = running.remove(&id) else {
+            Some((number, routed)) = told.recv() => {
+                let Some(Running { asked, handle }) = running.remove(&number) else {
                     continue;
                 };
+                if routed.is_none() {
+                    tracing::error!("yate: the routing hook panicked; the call falls through");
+                }
+                let routed = routed.and_then(Result::ok);
                 match routed {
                     Some(None) => by_ourselves(&core, &handle, &asked).await,
                     Some(Some(target)) => {

@@ -3,8 +3,7 @@
 
 use std::sync::Arc;
 
-use faxbot_core::{Error, ErrorKind, Result, id::CallId};
-use tokio::task::JoinSet;
+use faxbot_core::{Error, ErrorKind, Result, id::CallId, task::TaskSet};
 use tracing::Instrument as _;
 
 use super::{
@@ -32,14 +31,15 @@ const CONNECT: &str = "connect";
 pub(super) async fn work(core: Arc<Core>, handle: Handle<YateSession>) {
     let server = Server::new(handle, core.config.request_timeout);
     // What begins with answers takes as long as people take. It ends with the worker.
-    let mut begun = JoinSet::new();
+    let Ok(begun) = TaskSet::current(CONNECT) else {
+        return;
+    };
     loop {
-        while begun.try_join_next().is_some() {}
         match core.hub.turn() {
             Turn::SetUp(setup) => set_up(&core, setup).await,
             Turn::Do(Task::Books(Todo::Answered(id))) => {
                 let begin = once_answered(Arc::clone(&core), server.clone(), id);
-                begun.spawn(begin.instrument(call_span(core.hub.name, Some(id))));
+                begun.spawn_until_stopped(begin.instrument(call_span(core.hub.name, Some(id))));
             }
             Turn::Do(Task::Books(todo)) => carry_out(&core, &server, todo).await,
             Turn::Do(Task::Left) => hang_up_left(&core, &server).await,
@@ -129,11 +129,6 @@ async fn set_up(core: &Core, setup: Setup<YateSession>) {
 }
 
 async fn prepare(core: &Core, server: &Server) -> Result<()> {
-    core.hub.events(|state, now| {
-        let lost_at = state.lost_at.unwrap_or(now.wall);
-        state.books.answers(lost_at);
-        Vec::new()
-    });
     learn(core, server).await?;
     let ours = core.hub.state().books.live();
     let list = channels(core, server, CONNECT).await?;
@@ -149,9 +144,14 @@ async fn prepare(core: &Core, server: &Server) -> Result<()> {
     Ok(())
 }
 
-/// The channels that are up, and who calls where one waits for us that we do not know.
+/// The channels that are up, and who calls where one waits for us that we do not know. A route may have
+/// led a call to any driver: those of our calls are asked too, or they would look as if they were over.
 async fn channels(core: &Core, server: &Server, operation: &'static str) -> Result<Vec<Channel>> {
+    let more = core.hub.state().books.more_modules();
     let mut list = server.channels(operation).await?;
+    for module in more {
+        list.extend(server.items(&module, operation).await?);
+    }
     let strangers = core.hub.state().books.has_strangers(&list);
     if strangers {
         server.parties(&mut list, operation).await?;
