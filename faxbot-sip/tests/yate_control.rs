@@ -10,7 +10,7 @@ use faxbot_core::{
     Error, ErrorKind,
     address::Address,
     event::EventStream,
-    id::CallId,
+    id::{CallId, CallRef},
     sip::{
         Call, CallRequest, CallState, ConferenceAction, ConferenceRequest, Disposition,
         DtmfRequest, OnAnswer, RecordRequest, SipAdapter as _, SipEvent, TransferRequest,
@@ -400,4 +400,16 @@ async fn a_recording_goes_on_through_hold_and_transfer() {
         recordings(&mut events),
         [(id, true, true), (id, false, true)]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_name_that_stands_for_all_calls_of_the_server_is_hung_up() {
+    let rig = Rig::new().await;
+    let adapter = connected(&rig).await;
+    let _call = up(&adapter).await;
+    for name in ["sip", "dumb", "varchans", "sip/"] {
+        let refused = adapter.hangup(&CallRef::native(name)).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidRequest, "{name}");
+    }
+    assert_eq!(rig.mock.channels().len(), 2);
 }

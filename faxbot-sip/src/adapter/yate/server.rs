@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use faxbot_core::{Error, ErrorKind, Result};
+use faxbot_core::{Effect, Error, ErrorKind, Result};
 use tracing::Instrument as _;
 
 use super::control::is_party;
@@ -19,8 +19,8 @@ pub(super) struct Server {
     timeout: Duration,
 }
 
-/// The modules whose channels are those of calls.
-const CHANNELS: [&str; 3] = ["sip", "dumb", "fax"];
+/// The modules whose channels are always asked for.
+pub(super) const CHANNELS: [&str; 3] = ["sip", "dumb", "fax"];
 
 impl Server {
     pub(super) fn new(handle: Handle<YateSession>, timeout: Duration) -> Self {
@@ -42,11 +42,13 @@ impl Server {
                 operation,
                 "the request is longer than a line that Yate takes",
             )),
+            // `Error in:`: it was given to no handler (`ExtModReceiver::processLine` in `extmodule.cpp`).
             _ => Err(Error::new(
                 ErrorKind::Protocol,
                 operation,
                 "yate could not read the request",
-            )),
+            )
+            .with_effect(Effect::NoEffect)),
         }
     }
 
@@ -135,12 +137,13 @@ impl Server {
         Ok(())
     }
 
-    /// Hangs a channel up; `NotFound` when there is none. Never without an id: that would end every
-    /// call of the server.
+    /// Hangs a channel up; `NotFound` when there is none. Never without the id of one channel: without
+    /// one, or with the name of a driver or of its type, that would end every call of the server
+    /// (`Driver::received` in `engine/Channel.cpp`).
     pub(super) async fn hang_up(&self, channel: &str, reason: &str) -> Result<()> {
         const OPERATION: &str = "hangup";
-        if channel.is_empty() {
-            let message = "name the call by its id or by one channel";
+        if !is_one_channel(channel) {
+            let message = "name the call by its id, or by one channel such as sip/7";
             return Err(Error::new(ErrorKind::InvalidRequest, OPERATION, message));
         }
         let command = message(
@@ -156,6 +159,12 @@ impl Server {
         let message = "yate knows no such channel";
         Err(Error::new(ErrorKind::NotFound, OPERATION, message))
     }
+}
+
+/// Whether a name is that of one channel: `sip/7`, and not `sip` or `varchans`, which are all of them.
+fn is_one_channel(name: &str) -> bool {
+    let parts = name.split_once('/');
+    parts.is_some_and(|(module, number)| !module.is_empty() && !number.is_empty())
 }
 
 /// A channel in the status of its module.
@@ -239,4 +248,25 @@ pub(super) fn refusal(frame: &Frame, operation: &'static str) -> Option<Error> {
     let text = answer.text("reason").map(std::borrow::Cow::into_owned);
     let message = "yate refused the request, or no module of it handles it";
     Some(Error::new(ErrorKind::Rejected, operation, message).with_native(native, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_name_of_one_channel_is_hung_up() {
+        for (name, one) in [
+            ("sip/7", true),
+            ("fax/1", true),
+            ("h323/12", true),
+            ("", false),
+            ("sip", false),
+            ("varchans", false),
+            ("sip/", false),
+            ("/7", false),
+        ] {
+            assert_eq!(is_one_channel(name), one, "{name}");
+        }
+    }
 }
