@@ -178,6 +178,8 @@ impl Desk {
                 report.causes = Causes::new().with_sip_status(403).with_q850(21);
             }
             self.ended_channels.push(channel, id);
+            // Of a fax that was accepted and is none any more.
+            self.paths.retain(|_, call| *call != id);
             self.notices.over(id);
             // Of a call with two parties it is the first one that has answered.
             report.answered &= self.is_reached(id);

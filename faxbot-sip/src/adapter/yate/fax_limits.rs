@@ -70,7 +70,8 @@ impl Limits {
         open.map(Limit::next).min()
     }
 
-    /// The faxes whose limit is over now. `answered` tells `None` for one that is over itself.
+    /// The faxes whose limit is over now. `answered` tells `None` for one that is over itself, or is
+    /// no fax any more.
     pub(super) fn due(
         &mut self,
         now: Instant,

@@ -1,7 +1,7 @@
 //! What the adapter knows of one Yate: the books of calls, and which run of the engine they are about.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     ops::{Deref, DerefMut},
     time::Instant,
 };
@@ -22,7 +22,7 @@ use super::{
     history::Ended,
     incoming::Entrance,
     request::marked,
-    server::{Channel, live_legs},
+    server::{CHANNELS, Channel, live_legs},
 };
 use crate::{
     adapter::{
@@ -36,6 +36,9 @@ use crate::{
 
 /// Messages that may wait for the answer that tells whose channel they are about.
 const MAX_STRAYS: usize = 1000;
+
+/// Modules that are asked for their channels beside the usual ones.
+const MAX_MODULES: usize = 16;
 
 /// What the worker must do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,8 +57,6 @@ pub(super) struct Desk {
     pub(super) abilities: Abilities,
     /// Which run of the engine the books are about: channel ids begin anew with each.
     pub(super) run_id: Option<String>,
-    /// The run that the login told of, until the set-up takes it over.
-    pub(super) logged_in: Option<String>,
     pub(super) cdrs: Cdrs,
     /// Requests of calls whose answer is still to come: it names their channels.
     placing: usize,
@@ -84,7 +85,6 @@ impl Desk {
             books,
             abilities: Abilities::hoped_for(),
             run_id: None,
-            logged_in: None,
             cdrs: Cdrs::default(),
             placing: 0,
             strays: VecDeque::new(),
@@ -179,6 +179,20 @@ impl Desk {
         out
     }
 
+    /// The modules of our calls' channels, beside those that are always asked for theirs.
+    pub(super) fn more_modules(&self) -> Vec<String> {
+        let lines = self.books.lines.values();
+        let channels = lines.flat_map(|line| std::iter::once(&line.own).chain(&line.others));
+        let modules = channels.filter_map(|channel| Some(channel.split_once('/')?.0));
+        let more: BTreeSet<_> = modules
+            .filter(|module| !module.is_empty() && !CHANNELS.contains(module))
+            .collect();
+        more.into_iter()
+            .take(MAX_MODULES)
+            .map(str::to_owned)
+            .collect()
+    }
+
     /// The list of the engine's channels: those of calls whose answer was lost are found by what we
     /// wrote into their address.
     pub(super) fn in_list(
@@ -213,10 +227,10 @@ impl Desk {
         out
     }
 
-    /// A server answers: enters what that says of the calls that were up. `lost_at` is when the link
-    /// was lost.
-    pub(super) fn answers(&mut self, lost_at: Timestamp) {
-        let before = std::mem::replace(&mut self.run_id, self.logged_in.clone());
+    /// A run of the engine answers: enters what that says of the calls that were up. `lost_at` is when
+    /// the link was lost.
+    pub(super) fn answers(&mut self, run_id: Option<String>, lost_at: Timestamp) {
+        let before = std::mem::replace(&mut self.run_id, run_id);
         if before.is_some() && before != self.run_id {
             tracing::warn!("yate: the engine was restarted");
             self.books.restarted(lost_at);
@@ -224,6 +238,7 @@ impl Desk {
             self.ended_channels.clear();
             // The channels of the run before have no name any more: a new one may be another's.
             self.books.forget_channels();
+            self.books.door.forget();
         }
     }
 }
@@ -276,7 +291,8 @@ impl Book for Desk {
     fn timeout(&mut self, now: Now) {
         self.books.timeout(now);
         let books = &self.books;
-        let answered = |id| books.calls.state(id).map(|_| books.calls.is_answered(id));
+        // One that came in may have become a call of people again.
+        let answered = |id| books.is_fax(id).then(|| books.calls.is_answered(id));
         for id in self.limits.due(now.instant, answered) {
             self.books.hang_up_when_there(id, now);
         }
@@ -306,10 +322,6 @@ impl Book for Desk {
         self.entrance.forget();
         self.notices.forget();
         self.books.missed_events();
-    }
-
-    fn attempt_failed(&mut self) {
-        self.logged_in = None;
     }
 
     fn forget_connection(&mut self) {

@@ -154,7 +154,7 @@ pub struct Ready {
 }
 
 impl Ready {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             version: None,
             run_id: None,
