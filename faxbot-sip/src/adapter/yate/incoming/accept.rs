@@ -266,6 +266,7 @@ async fn bridge(
 ) -> Result<()> {
     let ring = CallOptions::default().timeout;
     let command = request::second_call(id, to, ring, OPERATION)?;
+    let run = core.hub.state().books.run_id.clone();
     let awaited = Answer::awaited(core);
     let frame = server.ask(command, OPERATION).await?;
     if refusal(&frame, OPERATION).is_some() {
@@ -304,8 +305,11 @@ async fn bridge(
         Some(Ended::Answered) => {}
         Some(Ended::Party(causes)) => return Err(not_reached(&causes)),
         other => {
-            // One that is gone is no error.
-            let _ = server.hang_up(&far, HANGUP).await;
+            // In another run of the engine the name is somebody else's.
+            if core.hub.state().books.run_id == run {
+                // One that is gone is no error.
+                let _ = server.hang_up(&far, HANGUP).await;
+            }
             return Err(match other {
                 Some(Ended::Call) => {
                     let message = "the caller hung up before the other party answered";
