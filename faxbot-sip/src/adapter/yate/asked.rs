@@ -134,11 +134,19 @@ struct Running {
     handle: Handle<YateSession>,
 }
 
+type Routed = Result<Option<RouteTarget>, TooSlow>;
+
 /// What a hook said. Told also when it panics: then there is nothing in it.
 struct Told {
     number: u64,
-    routed: Option<Result<Option<RouteTarget>, TooSlow>>,
-    tell: mpsc::UnboundedSender<(u64, Option<Result<Option<RouteTarget>, TooSlow>>)>,
+    routed: Option<Routed>,
+    tell: mpsc::UnboundedSender<(u64, Option<Routed>)>,
+}
+
+impl Told {
+    fn say(mut self, routed: Routed) {
+        self.routed = Some(routed);
+    }
 }
 
 impl Drop for Told {
@@ -172,11 +180,11 @@ pub(super) async fn answer(core: Arc<Core>) {
                         }
                         Some(hook) => {
                             begun += 1;
-                            let mut told = Told { number: begun, routed: None, tell: tell.clone() };
+                            let told = Told { number: begun, routed: None, tell: tell.clone() };
                             let ask = ask(Arc::clone(&core), hook, asked.clone());
                             running.insert(begun, Running { asked, handle });
                             hooks.spawn_until_stopped(async move {
-                                told.routed = Some(ask.await);
+                                told.say(ask.await);
                             });
                         }
                     }
@@ -212,7 +220,7 @@ pub(super) async fn answer(core: Arc<Core>) {
 /// The hook took too long.
 struct TooSlow;
 
-async fn ask(core: Arc<Core>, hook: Hook, asked: Incoming) -> Result<Option<RouteTarget>, TooSlow> {
+async fn ask(core: Arc<Core>, hook: Hook, asked: Incoming) -> Routed {
     let clock = &core.hub.clock;
     let own = asked.deadline().checked_sub(MARGIN);
     let until = own
