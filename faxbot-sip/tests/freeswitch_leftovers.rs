@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use faxbot_core::{
     Effect, ErrorKind,
     clock::TokioClock,
-    fax::OutcomeStatus,
+    fax::{FaxRequest, OutcomeStatus},
     id::{CallId, CallRef},
     sip::{CallRequest, Disposition, Lookup, SipAdapter as _, UnknownReason},
 };
@@ -16,6 +16,7 @@ use faxbot_sip::{
     adapter::freeswitch::{FreeswitchAdapter, FreeswitchConfig, PreflightProblem},
     driver::Connect,
 };
+use faxbot_testkit::conformance::samples;
 use faxbot_testkit::server::{CallScript, ReplyFault, Timings, freeswitch::MockFreeSwitch};
 
 const OUTCOMES: &str = "faxbot-faxbot";
@@ -111,6 +112,51 @@ async fn a_call_that_the_server_does_not_take_now_may_be_tried_again() {
     mock.shutting_down(false);
     let call = adapter.make_call(request()).await.unwrap();
     call.answered().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fax_whose_id_is_in_use_leaves_the_pages_of_the_one_that_uses_it() {
+    let mock = mock().await;
+    mock.on_dial(".*", CallScript::rings_for_ever());
+    let (spool, pages) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let path = spool.path().to_str().unwrap().to_owned();
+    let config = || {
+        let config = FreeswitchConfig::from_url(URL).unwrap();
+        config.with_spool(&path, path.clone())
+    };
+    let image = samples::image(pages.path(), 1).unwrap();
+    let mut request = FaxRequest::new("+493012345678".parse().unwrap(), image);
+    request.ring_timeout = Duration::from_secs(120);
+    let first = adapter(&mock, config());
+    first.connect().await.unwrap();
+    first.send_fax(request.clone()).await.unwrap();
+    let second = adapter(&mock, config());
+    second.connect().await.unwrap();
+    let spooled = || std::fs::read_dir(spool.path()).unwrap().count();
+    assert_eq!(spooled(), 1);
+    let error = second.send_fax(request).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidState);
+    assert!(!error.is_retryable());
+    assert_eq!(spooled(), 1);
+    assert_eq!(mock.channels().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_id_ended_before_is_not_told_to_be_tried_again() {
+    let mock = mock().await;
+    mock.on_dial(".*", CallScript::answer());
+    let adapter = connected(&mock).await;
+    mock.shutting_down(true);
+    let request = CallRequest::dial("+493012345678".parse().unwrap());
+    let end = faxbot_core::Timestamp::now().as_second();
+    let value = format!(
+        "1|call|{end}|{end}||{end}|NORMAL_CLEARING|200{}",
+        "|".repeat(14)
+    );
+    mock.db_put(OUTCOMES, &request.id.as_uuid().to_string(), &value);
+    let error = adapter.make_call(request).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidState);
+    assert!(!error.is_retryable());
 }
 
 #[tokio::test(start_paused = true)]

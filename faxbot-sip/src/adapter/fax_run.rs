@@ -21,6 +21,8 @@ pub(crate) struct FaxContext {
     pub(crate) duration_seconds: Option<u64>,
     /// Error correction as it was agreed, once it was.
     pub(crate) ecm: Option<bool>,
+    /// Pages that were confirmed while it ran, as far as was told.
+    pub(crate) pages_confirmed: Option<u32>,
 }
 
 /// What a server tells of a fax that runs. What it does not tell stays as it was.
@@ -174,6 +176,7 @@ impl FaxRun {
                 .answered
                 .map(|at| now.saturating_duration_since(at).as_secs()),
             ecm: self.ecm,
+            pages_confirmed: self.progress.pages_confirmed,
         };
         let outcome = outcome(context)
             .unwrap_or_else(|| FaxOutcome::unknown(self.progress.pages_confirmed, self.total()));

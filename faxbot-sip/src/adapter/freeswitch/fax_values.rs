@@ -178,7 +178,9 @@ impl FaxEnd for FaxValues {
         let mut outcome = if self.success == Some(true) {
             FaxOutcome::succeeded(self.pages, total)
         } else {
-            let pages = if self.ran() { self.pages } else { Some(0) };
+            // A call that was taken away in mid-fax leaves no values; what it told meanwhile counts.
+            let left = if self.ran() { self.pages } else { Some(0) };
+            let pages = left.max(context.pages_confirmed);
             FaxOutcome::failed(self.failure(causes, context), pages, total)
         };
         if !self.remote_station.is_empty() {

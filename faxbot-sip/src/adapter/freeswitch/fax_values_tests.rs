@@ -258,3 +258,18 @@ fn the_far_ends_name_is_not_shown() {
     let mut other = FaxValues::default();
     assert!(!other.set("hangup_cause", "NORMAL_CLEARING"));
 }
+
+#[test]
+fn a_fax_that_was_taken_away_keeps_the_pages_that_were_told_before() {
+    let told = FaxContext {
+        pages_confirmed: Some(2),
+        ..context(3)
+    };
+    let clear = Causes::new();
+    // The server was shut down: no values of the fax are left.
+    let nothing = values(Kind::Fax, true, &[]);
+    assert_eq!(nothing.outcome(&clear, told).pages_confirmed, Some(2));
+    assert_eq!(nothing.outcome(&clear, context(3)).pages_confirmed, Some(0));
+    let mid_page = values(Kind::Fax, true, MID_PAGE);
+    assert_eq!(mid_page.outcome(&clear, told).pages_confirmed, Some(2));
+}

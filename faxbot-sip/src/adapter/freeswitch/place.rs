@@ -169,7 +169,9 @@ async fn originate(
             Ok(())
         }
         Err(error) => {
-            if is_fax && error.effect() != Effect::Unknown {
+            // The pages of an id that is in use are those of the call that uses it.
+            let is_ours = error.kind() != ErrorKind::InvalidState;
+            if is_fax && is_ours && error.effect() != Effect::Unknown {
                 spool::clear(core.spool.as_ref(), id).await;
             }
             Err(placing.failed(error))
@@ -191,19 +193,18 @@ async fn first_sign(
         Some(FirstSign::Refused(causes)) => causes,
         Some(FirstSign::Taken) | None => return Ok(()),
     };
-    let uuid = channel_uuid(id);
     let (kind, message) = if !causes::is_throttled(&causes) {
         (
             ErrorKind::Rejected,
             "freeswitch refused the call; see the gateway or profile of its dial string",
         )
-    } else if matches!(server.exists(&uuid, operation).await, Ok(false)) {
+    } else if is_unused(core, server, id, operation).await {
         (
             ErrorKind::ServerBusy,
             "freeswitch takes no calls now: more than its sessions-per-second or max-sessions, or it is paused; try again later",
         )
     } else {
-        // The uuid is in use: by a request before, perhaps of another process.
+        // The uuid is or was in use: by a request before, perhaps of another process.
         (
             ErrorKind::InvalidState,
             "freeswitch refused the call; a call of this id may be up there, ask with lookup",
@@ -212,6 +213,15 @@ async fn first_sign(
     let native = causes.native.clone();
     let error = Error::new(kind, operation, message).with_native(None, native);
     Err(error.with_effect(Effect::NoEffect))
+}
+
+/// Whether the server shows that no call ever had this id, as far as it can. `uuid_exists` turns false
+/// as soon as a hang-up begins, so the list and what the hook of the hang-up left are asked too.
+async fn is_unused(core: &Core, server: &Server, id: CallId, operation: &'static str) -> bool {
+    let uuid = channel_uuid(id);
+    matches!(server.exists(&uuid, operation).await, Ok(false))
+        && matches!(server.channel(&uuid, operation).await, Ok(None))
+        && matches!(server.outcome(&core.store(), id, operation).await, Ok(None))
 }
 
 /// Hangs up a call of ours, or one channel.

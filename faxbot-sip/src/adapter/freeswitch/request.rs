@@ -42,6 +42,7 @@ const OWN_VARIABLES: &[&str] = &[
     "bridge_post_execute",
     "exec_after",
     "execute_on_",
+    "export_vars",
     "faxbot_",
     "group_confirm",
     "hangup_after_bridge",
