@@ -353,6 +353,26 @@ async fn a_bridged_caller_talks_with_the_other_party_and_ends_with_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_caller_whose_other_party_is_busy_is_answered_and_waits() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    rig.mock.on_dial("+4930222", CallScript::busy());
+    let (id, channel) = told(&rig, &adapter, caller()).await;
+    let to = "+4930222".parse().unwrap();
+    let error = adapter
+        .accept(&id.into(), AcceptAs::Bridge(to))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Rejected);
+    assert_eq!(error.call_id(), Some(id));
+    assert_eq!(rig.mock.caller_saw(&channel), Some(CallerSaw::Answered));
+    assert_eq!(state(&adapter, id), Some(CallState::Connected));
+    adapter.hangup(&id.into()).await.unwrap();
+    eventually("the end", || adapter.snapshot().calls.is_empty()).await;
+    assert!(rig.mock.channels().is_empty(), "{:?}", rig.mock.channels());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_fax_that_comes_in_while_the_process_dies_is_taken_by_the_next_one() {
     let rig = Rig::new().await;
     let first = rig.connected().await;

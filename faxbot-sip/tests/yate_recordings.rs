@@ -63,7 +63,7 @@ const CALLS: &[(&str, usize, Option<&str>, &str, &str)] = &[
     ("sip_out_bad_requests", 0, None, "", "Rejected None"),
     ("sip_out_bad_requests", 7, None, "", "Rejected None"),
     ("engine_stop_with_calls", 0, None, "drce", "Answered OK"),
-    ("originate_tone", 0, Some(""), "dhe", "OutcomeUnknown"),
+    ("originate_tone", 0, Some(""), "dhe", "Cancelled"),
     ("conference_two_sip_legs", 0, None, "drce", "Answered hangup"),
     ("conference_two_sip_legs", 1, Some("c"), "drche", "Answered"),
     ("call_control_hold_attach_record_conf", 0, Some("c"), "drche", "Answered"),

@@ -33,6 +33,10 @@ pub(super) const WATCHED: &[&str] = &[
 /// Watched too, where records are wanted.
 pub(super) const RECORDS: &str = "call.cdr";
 
+/// Drivers whose channels end without a `chan.hangup`: a call to one is over with our end of it
+/// (recording `originate_tone`).
+const SILENT: &[&str] = &["tone/", "wave/", "moh/"];
+
 /// Whether a message has a form of ours.
 pub(super) fn is_understood(message: &Message<'_>) -> bool {
     WATCHED.iter().any(|name| message.is(name)) || message.is(RECORDS)
@@ -197,6 +201,11 @@ impl Desk {
         now: Now,
     ) -> Vec<SipEvent> {
         if message.is("chan.hangup") {
+            let own = self.own_channel(id).unwrap_or_default();
+            let silent = SILENT.iter().any(|driver| own.starts_with(driver));
+            if silent && channel.starts_with("dumb/") {
+                return self.ended(id, report(message), now);
+            }
             self.parts(id, channel, Some(causes(message)));
             return Vec::new();
         }

@@ -229,19 +229,6 @@ pub(super) fn options_of(
     Ok(command)
 }
 
-/// The `call.execute` of a second party of a call, with an end of ours that the call's id names.
-pub(super) fn second_call(
-    id: CallId,
-    to: &Target,
-    ring: Duration,
-    operation: &'static str,
-) -> Result<Command> {
-    let callto = format!("dumb/{}", mark(id));
-    let command = message("call.execute", &[("callto", &callto)], operation)?;
-    let command = to.add(command, operation)?;
-    param(command, "maxcall", &millis(ring), operation)
-}
-
 /// The `call.execute` of a fax: a `fax` channel that reads `file`, as Yate sees it.
 pub(super) fn send_fax(config: &YateConfig, request: &FaxRequest, file: &str) -> Result<Command> {
     const OPERATION: &str = "send_fax";

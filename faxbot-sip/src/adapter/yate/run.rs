@@ -146,7 +146,11 @@ async fn prepare(core: &Core, server: &Server) -> Result<()> {
 
 /// The channels that are up, and who calls where one waits for us that we do not know. A route may have
 /// led a call to any driver: those of our calls are asked too, or they would look as if they were over.
-async fn channels(core: &Core, server: &Server, operation: &'static str) -> Result<Vec<Channel>> {
+pub(super) async fn channels(
+    core: &Core,
+    server: &Server,
+    operation: &'static str,
+) -> Result<Vec<Channel>> {
     let more = core.hub.state().books.more_modules();
     let mut list = server.channels(operation).await?;
     for module in more {

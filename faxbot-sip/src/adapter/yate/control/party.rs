@@ -15,6 +15,7 @@ use super::{
         core::{Core, HANGUP},
         place::Answer,
         request::{Target, millis, options_of, second_mark},
+        run::channels,
         server::{Server, message, refusal},
     },
     orders,
@@ -87,6 +88,8 @@ pub(super) fn target(
 struct Called<'a> {
     core: &'a Core,
     id: CallId,
+    /// The run of the engine that the party is of: in another one its name is somebody else's.
+    run_id: Option<String>,
     party: String,
     connected: bool,
 }
@@ -98,10 +101,12 @@ impl<'a> Called<'a> {
             return Err(gone(operation));
         };
         line.moves.calling = Some(Calling::default());
+        let run_id = state.books.run_id.clone();
         drop(state);
         Ok(Self {
             core,
             id,
+            run_id,
             party: String::new(),
             connected: false,
         })
@@ -127,11 +132,12 @@ impl Drop for Called<'_> {
     fn drop(&mut self) {
         let (id, connected) = (self.id, self.connected);
         let party = std::mem::take(&mut self.party);
+        let run_id = self.run_id.take();
         self.core.hub.note(|state, _| {
             if let Some(line) = state.books.lines.get_mut(&id) {
                 line.moves.calling = None;
             }
-            if !connected {
+            if !connected && state.books.run_id == run_id {
                 state.books.orders.leave(party);
             }
         });
@@ -230,8 +236,10 @@ async fn find(
         let list = server.channels(operation).await;
         let found = list.iter().flatten().find(|it| it.address == mark);
         if let Some(end) = found {
-            let far = end.leg.joined.clone()?;
-            return Some((end.leg.native.clone(), far));
+            // While the engine still routes it, our end has nobody.
+            if let Some(far) = end.leg.joined.clone() {
+                return Some((end.leg.native.clone(), far));
+            }
         }
         let clock = &core.hub.clock;
         clock.sleep_until(clock.now() + APPEARS).await;
@@ -273,7 +281,7 @@ async fn listen(
             continue;
         }
         // Events are missing: the server is asked.
-        match server.channels(operation).await {
+        match channels(core, server, operation).await {
             Ok(list) => match list.iter().find(|it| it.leg.native == party) {
                 None => return Ok(Heard::Failed(Causes::new())),
                 Some(channel) if channel.leg.sign == Sign::Up => return Ok(Heard::Answered),

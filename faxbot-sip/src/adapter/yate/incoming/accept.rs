@@ -13,18 +13,18 @@ use faxbot_core::{
     Error, ErrorKind, Result,
     address::Address,
     id::{CallId, CallRef},
-    sip::{AcceptAs, CallOptions, Causes},
+    sip::{AcceptAs, CallOptions},
 };
 
 use super::super::{
-    core::{Core, HANGUP},
-    place::Answer,
-    request::{self, Target},
+    control::party::{self, Party},
+    core::Core,
+    request,
     server::{Server, message, refusal, refused},
 };
 use crate::{
     adapter::{
-        accepted::{answered, unfollowed},
+        accepted::answered,
         books::Sign,
         incoming::{Decision, told},
     },
@@ -44,7 +44,7 @@ enum Way {
     Park,
     /// The number, and the context of `regexroute`.
     Extension(String, Option<String>),
-    Bridge(Target),
+    Bridge(Party),
     /// Where the pages go, as Yate sees it.
     Fax(String),
 }
@@ -60,7 +60,7 @@ impl Way {
                 }
                 Self::Extension(extension, context)
             }
-            AcceptAs::Bridge(to) => Self::Bridge(second_party(core, &to)?),
+            AcceptAs::Bridge(to) => Self::Bridge(second_party(core, id, &to)?),
             AcceptAs::Fax => match &core.spool {
                 Some(spool) => Self::Fax(spool.received(id).remote),
                 None => return Err(Error::unsupported(OPERATION)),
@@ -70,8 +70,11 @@ impl Way {
     }
 }
 
-fn second_party(core: &Core, to: &Address) -> Result<Target> {
-    request::target(&core.config, to, OPERATION)
+/// The other party; a caller whose party does not answer stays, parked.
+fn second_party(core: &Core, id: CallId, to: &Address) -> Result<Party> {
+    let to = request::target(&core.config, to, OPERATION)?;
+    let ring = CallOptions::default().timeout;
+    Party::new(id, &to, ring, None, OPERATION)
 }
 
 /// Accepts a call; see [`SipAdapter::accept`](faxbot_core::sip::SipAdapter::accept).
@@ -111,10 +114,10 @@ pub(in crate::adapter::yate) async fn accept(
         Err(error) => return Err(decision.failed(error)),
     }
     answered(&core.hub, core.config.request_timeout, id).await?;
-    let then = match &way {
+    let then = match way {
         Way::Park | Way::Fax(_) => Ok(()),
         Way::Extension(..) => go_on(&server, &channel, prepared).await,
-        Way::Bridge(to) => bridge(core, &server, id, &channel, to).await,
+        Way::Bridge(party) => party::bring(core, &server, id, party, OPERATION).await,
     };
     then.map_err(|error| error.with_call_id(id))
 }
@@ -242,106 +245,4 @@ async fn go_on(server: &Server, channel: &str, routed: Option<Frame>) -> Result<
         }
         Err(error) => Err(error),
     }
-}
-
-/// How the wait for the other party ended.
-enum Ended {
-    Answered,
-    /// It is gone.
-    Party(Causes),
-    /// The caller's call ended.
-    Call,
-    /// It left the books without an end.
-    Unseen,
-}
-
-/// Calls the other party and joins the two when it answers. A caller whose party does not answer stays,
-/// parked.
-async fn bridge(
-    core: &Core,
-    server: &Server,
-    id: CallId,
-    channel: &str,
-    to: &Target,
-) -> Result<()> {
-    let ring = CallOptions::default().timeout;
-    let command = request::second_call(id, to, ring, OPERATION)?;
-    let run = core.hub.state().books.run_id.clone();
-    let awaited = Answer::awaited(core);
-    let frame = server.ask(command, OPERATION).await?;
-    if refusal(&frame, OPERATION).is_some() {
-        return Err(not_reached(&Causes::new()));
-    }
-    let far = core.hub.change(|state, now| {
-        let text = |name: &str| {
-            let answer = frame.message()?;
-            answer.text(name).map(std::borrow::Cow::into_owned)
-        };
-        let (near, far) = (
-            text("id").unwrap_or_default(),
-            text("peerid").unwrap_or_default(),
-        );
-        let mut out = state.books.is_other(id, &near, now);
-        out.extend(state.books.is_other(id, &far, now));
-        (far, out)
-    });
-    drop(awaited);
-    let limit = ring + core.config.request_timeout;
-    let ended = core
-        .hub
-        .until(limit, |state| {
-            let Some(line) = state.books.lines.get(&id) else {
-                let ended = state.books.record(&id.into()).is_some();
-                return Some(if ended { Ended::Call } else { Ended::Unseen });
-            };
-            if line.second.answered {
-                return Some(Ended::Answered);
-            }
-            let gone = !line.others.contains(&far);
-            gone.then(|| Ended::Party(line.second.causes.clone().unwrap_or_default()))
-        })
-        .await;
-    match ended {
-        Some(Ended::Answered) => {}
-        Some(Ended::Party(causes)) => return Err(not_reached(&causes)),
-        other => {
-            // In another run of the engine the name is somebody else's.
-            if core.hub.state().books.run_id == run {
-                // One that is gone is no error.
-                let _ = server.hang_up(&far, HANGUP).await;
-            }
-            return Err(match other {
-                Some(Ended::Call) => {
-                    let message = "the caller hung up before the other party answered";
-                    Error::new(ErrorKind::Rejected, OPERATION, message)
-                }
-                Some(_) => unfollowed(id),
-                None => not_reached(&Causes::new().with_q850(19)),
-            });
-        }
-    }
-    let params = [("id", channel), ("targetid", far.as_str())];
-    let joined = server
-        .order(message("chan.connect", &params, OPERATION)?, OPERATION)
-        .await;
-    match joined {
-        Ok(_) => {
-            core.hub
-                .events(|state, now| state.books.joined(id, Some(&far), now));
-            Ok(())
-        }
-        Err(error) => {
-            // One that is gone is no error.
-            let _ = server.hang_up(&far, HANGUP).await;
-            Err(error)
-        }
-    }
-}
-
-/// The error of another party that did not answer.
-fn not_reached(causes: &Causes) -> Error {
-    let message = "the other party did not answer; the caller is parked";
-    let code = causes.sip_status.or(causes.q850);
-    Error::new(ErrorKind::Rejected, OPERATION, message)
-        .with_native(code.map(|code| code.to_string()), causes.native.clone())
 }
