@@ -119,7 +119,8 @@ pub trait SipAdapter: Send + Sync {
     fn connection(&self) -> Connection;
 
     /// Places a call. Resolves when the server took the request; the call is followed by the
-    /// handle. The same id again while that call lives is refused (`InvalidState`).
+    /// handle. The same id again while that call lives is refused (`InvalidState`); the id of a call
+    /// that ended is not kept from being dialled again: ask [`lookup`](Self::lookup) before.
     ///
     /// # Errors
     /// `Unsupported` for a variant that is not declared; `InvalidRequest`; `NotConnected`;
@@ -333,7 +334,8 @@ pub trait SipAdapter: Send + Sync {
     }
 
     /// Sends a fax. Resolves when the server took the request; the fax is followed by the handle.
-    /// The same id again while that fax lives is refused (`InvalidState`).
+    /// The same id again while that fax lives is refused (`InvalidState`); the id of a fax that ended is
+    /// not kept from being sent again: ask [`lookup`](Self::lookup) before.
     ///
     /// # Errors
     /// As [`make_call`](Self::make_call); `Unsupported` without `SendFax`, and for a later
