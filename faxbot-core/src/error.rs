@@ -105,6 +105,7 @@ struct Inner {
     message: String,
     call_id: Option<CallId>,
     job_id: Option<JobId>,
+    message_id: Option<String>,
     native_code: Option<String>,
     native_text: Option<String>,
     retry_after: Option<Duration>,
@@ -125,6 +126,7 @@ impl Error {
             message: message.into(),
             call_id: None,
             job_id: None,
+            message_id: None,
             native_code: None,
             native_text: None,
             retry_after: None,
@@ -182,6 +184,13 @@ impl Error {
         self
     }
 
+    /// Names the message that the error belongs to.
+    #[must_use]
+    pub fn with_message_id(mut self, id: impl Into<String>) -> Self {
+        self.0.message_id = Some(id.into());
+        self
+    }
+
     /// Keeps the server's own code and text, verbatim.
     #[must_use]
     pub fn with_native(mut self, code: Option<String>, text: Option<String>) -> Self {
@@ -232,6 +241,11 @@ impl Error {
     /// The fax job, where there is one.
     pub fn job_id(&self) -> Option<&JobId> {
         self.0.job_id.as_ref()
+    }
+
+    /// The message, where there is one: ask for it with `get_message_status`.
+    pub fn message_id(&self) -> Option<&str> {
+        self.0.message_id.as_deref()
     }
 
     /// The server's code, verbatim (a SIP status, a `FAXERROR`, a vendor's number).
@@ -341,6 +355,9 @@ impl fmt::Debug for Error {
         }
         if let Some(id) = &self.0.job_id {
             out.field("job_id", id);
+        }
+        if let Some(id) = &self.0.message_id {
+            out.field("message_id", id);
         }
         if let Some(code) = &self.0.native_code {
             out.field("native_code", code);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
-use crate::{Private, Timestamp, redact::MASK};
+use crate::{Private, Timestamp, redact::MASK, webhook::Authenticity};
 
 /// How a message travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -162,7 +162,34 @@ pub enum MessageState {
     OutcomeUnknown,
 }
 
+impl MessageKind {
+    /// The word that it serialises to.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sms => "sms",
+            Self::Mms => "mms",
+            Self::Whatsapp => "whatsapp",
+            Self::Telegram => "telegram",
+            Self::Sip => "sip",
+            Self::Other => "other",
+        }
+    }
+}
+
 impl MessageState {
+    /// The word that it serialises to.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Sent => "sent",
+            Self::HandedOver => "handed_over",
+            Self::Delivered => "delivered",
+            Self::Read => "read",
+            Self::Failed => "failed",
+            Self::OutcomeUnknown => "outcome_unknown",
+        }
+    }
+
     /// What becomes of this state when `next` is reported, in whatever order reports come: it
     /// goes on from queued over sent and handed over to delivered and read, never back; failed
     /// absorbs, and replaces anything before delivered; an unknown outcome is left only to
@@ -198,12 +225,18 @@ pub struct MessageStatus {
     pub message_id: String,
     /// In one word.
     pub status: MessageState,
+    /// How it travels, where that is known.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<MessageKind>,
     /// When it was delivered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivered_at: Option<Timestamp>,
     /// When it was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_at: Option<Timestamp>,
+    /// What proves it, where it came from a vendor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authenticity: Option<Authenticity>,
     /// The provider's own words. They may hold personal data; `Debug` leaves them out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raw: Option<Value>,
@@ -215,8 +248,10 @@ impl MessageStatus {
         Self {
             message_id: message_id.into(),
             status,
+            kind: None,
             delivered_at: None,
             read_at: None,
+            authenticity: None,
             raw: None,
         }
     }
@@ -230,6 +265,58 @@ impl fmt::Debug for MessageStatus {
             .field("delivered_at", &self.delivered_at)
             .field("read_at", &self.read_at)
             .finish_non_exhaustive()
+    }
+}
+
+/// A message that came in. `Debug` masks what it says and who said it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct InboundMessage {
+    /// The provider's id of it.
+    pub id: String,
+    /// The plugin that received it.
+    pub backend: String,
+    /// The conversation, for `send_reply`.
+    pub conversation_id: String,
+    /// Who sent it, as the network gave it.
+    pub from: Private,
+    /// The number or address that it was sent to.
+    pub to: Private,
+    /// What it says. Media are named by URL and not fetched.
+    pub content: MessageContent,
+    /// When it was received.
+    pub received_at: Timestamp,
+    /// What proves it.
+    pub authenticity: Authenticity,
+}
+
+impl InboundMessage {
+    /// A message of `from` to `to`, each as the network gave it.
+    pub fn new(
+        id: impl Into<String>,
+        backend: impl Into<String>,
+        (from, to): (Private, Private),
+        content: MessageContent,
+        received_at: Timestamp,
+        authenticity: Authenticity,
+    ) -> Self {
+        Self {
+            id: id.into(),
+            backend: backend.into(),
+            conversation_id: String::new(),
+            from,
+            to,
+            content,
+            received_at,
+            authenticity,
+        }
+    }
+
+    /// Sets the conversation.
+    #[must_use]
+    pub fn with_conversation(mut self, id: impl Into<String>) -> Self {
+        self.conversation_id = id.into();
+        self
     }
 }
 

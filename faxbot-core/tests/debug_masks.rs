@@ -14,7 +14,9 @@ use faxbot_core::{
     },
     http::{HttpRequest, HttpResponse},
     id::{CallId, CallRef, JobId},
-    message::{Conversation, MessageContent, MessageKind, MessageState, MessageStatus},
+    message::{
+        Conversation, InboundMessage, MessageContent, MessageKind, MessageState, MessageStatus,
+    },
     plugin::{InboundFax, PluginEvent, SendOptions, StatusResult},
     sip::{
         AcceptAs, AdapterKind, CallRecord, CallRequest, CallState, CallStateChanged, CallStatus,
@@ -22,6 +24,7 @@ use faxbot_core::{
         IncomingCall, Lookup, OnAnswer, RawEvent, RecordRequest, SipEvent, SipMessage, Snapshot,
         TransferRequest,
     },
+    webhook::Authenticity,
     webhook::{WebhookReply, WebhookRequest},
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode};
@@ -217,7 +220,14 @@ fn others(shown: &mut Shown) {
     shown.add(&Secret::new(NAME));
     let content = MessageContent::text(MessageKind::Sms, NAME)
         .with_media(["https://example.org/zwirner.png".parse().unwrap()]);
-    shown.add(&PluginEvent::message("sms", "conversation", content));
+    shown.add(&PluginEvent::MessageReceived(InboundMessage::new(
+        "in-1",
+        "sms",
+        (private(), private()),
+        content,
+        Timestamp::UNIX_EPOCH,
+        Authenticity::Signed,
+    )));
     let mut status = MessageStatus::new("message", MessageState::Sent);
     status.raw = Some(serde_json::json!({ "to": NUMBER }));
     shown.add(&status);

@@ -13,13 +13,15 @@ use faxbot_core::{
     },
     id::{CallId, JobId},
     message::{
-        Conversation, Cost, MessageContent, MessageKind, MessageResult, MessageState, MessageStatus,
+        Conversation, Cost, InboundMessage, MessageContent, MessageKind, MessageResult,
+        MessageState, MessageStatus,
     },
     plugin::{
         CancelOutcome, InboundFax, InboundQuery, Manifest, Page, PluginCapability, PluginCondition,
         PluginEvent, PluginHealth, SendResult, StatusResult,
     },
     sip::{CallRecord, Causes, Direction, Disposition},
+    webhook::Authenticity,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -262,14 +264,25 @@ fn plugin_health_and_events_are_written_as_their_files_say() {
             PluginEvent::progress(job_id(), FaxProgress::new(3)),
             PluginEvent::finished(job_id(), FaxOutcome::unknown(None, Some(3))),
             PluginEvent::FaxReceived(InboundFax::new("in-1", "faxbot-sip", at(0))),
-            PluginEvent::message(
-                "faxbot-sms",
-                "c-1",
-                MessageContent::text(MessageKind::Sms, "hello"),
-            ),
+            PluginEvent::MessageReceived(inbound_message()),
             PluginEvent::MessageStatusChanged(MessageStatus::new("m-1", MessageState::Sent)),
         ],
     );
+}
+
+fn inbound_message() -> InboundMessage {
+    InboundMessage::new(
+        "in-2",
+        "faxbot-sms",
+        (
+            Private::from("+12025550147".to_owned()),
+            Private::from("+12025550148".to_owned()),
+        ),
+        MessageContent::text(MessageKind::Sms, "hello"),
+        at(0),
+        Authenticity::Signed,
+    )
+    .with_conversation("c-1")
 }
 
 #[test]

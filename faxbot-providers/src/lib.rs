@@ -50,6 +50,9 @@
 #[cfg(feature = "document")]
 pub mod document;
 
+#[cfg(feature = "cloud")]
+pub mod cloud;
+
 #[cfg(feature = "sip-fax")]
 pub mod sip_fax;
 

@@ -12,10 +12,11 @@ use crate::{
     fax::{FaxOutcome, FaxProgress, JobStatus},
     http::HttpClient,
     id::JobId,
-    message::{MessageContent, MessageStatus},
+    message::{InboundMessage, MessageStatus},
     plugin::InboundFax,
     random::{SharedRandom, SystemRandom},
     task::TaskSet,
+    webhook::{Authenticity, DeadLetterStore, DedupeStore, InboundStore, WebhookRegistry},
 };
 
 /// What plugins tell. Notification, never the only truth.
@@ -32,6 +33,9 @@ pub enum PluginEvent {
         backend: String,
         /// The new status.
         status: JobStatus,
+        /// What proves it, where it came from a vendor.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        authenticity: Option<Authenticity>,
     },
     /// A fax got on.
     #[non_exhaustive]
@@ -51,16 +55,8 @@ pub enum PluginEvent {
     },
     /// A fax was received, and its pages are stored.
     FaxReceived(InboundFax),
-    /// A message came in.
-    #[non_exhaustive]
-    MessageReceived {
-        /// The plugin.
-        backend: String,
-        /// The conversation, for `send_reply`.
-        conversation_id: String,
-        /// What.
-        content: MessageContent,
-    },
+    /// A message came in, and is stored.
+    MessageReceived(InboundMessage),
     /// A message that we sent got on.
     MessageStatusChanged(MessageStatus),
 }
@@ -72,6 +68,22 @@ impl PluginEvent {
             job_id,
             backend: backend.into(),
             status,
+            authenticity: None,
+        }
+    }
+
+    /// The same, with what proves it.
+    pub fn proven_job_status(
+        job_id: JobId,
+        backend: impl Into<String>,
+        status: JobStatus,
+        authenticity: Authenticity,
+    ) -> Self {
+        Self::JobStatusChanged {
+            job_id,
+            backend: backend.into(),
+            status,
+            authenticity: Some(authenticity),
         }
     }
 
@@ -85,16 +97,20 @@ impl PluginEvent {
         Self::FaxFinished { job_id, outcome }
     }
 
-    /// A message came in.
-    pub fn message(
-        backend: impl Into<String>,
-        conversation_id: impl Into<String>,
-        content: MessageContent,
-    ) -> Self {
-        Self::MessageReceived {
-            backend: backend.into(),
-            conversation_id: conversation_id.into(),
-            content,
+    /// What it tells, as a word for topics of queues and subscribers: `fax.status`, `fax.progress`,
+    /// `fax.finished`, `fax.received`, and of messages their kind with `received` or the new state
+    /// (`sms.received`, `sms.delivered`).
+    pub fn topic(&self) -> String {
+        match self {
+            Self::JobStatusChanged { .. } => "fax.status".to_owned(),
+            Self::FaxProgress { .. } => "fax.progress".to_owned(),
+            Self::FaxFinished { .. } => "fax.finished".to_owned(),
+            Self::FaxReceived(_) => "fax.received".to_owned(),
+            Self::MessageReceived(message) => format!("{}.received", message.content.kind.as_str()),
+            Self::MessageStatusChanged(status) => {
+                let kind = status.kind.map_or("message", |kind| kind.as_str());
+                format!("{kind}.{}", status.status.as_str())
+            }
         }
     }
 }
@@ -115,6 +131,14 @@ pub struct PluginDeps {
     pub http: Option<Arc<dyn HttpClient>>,
     /// The converter of documents, where the host has one.
     pub documents: Option<Arc<dyn DocumentConverter>>,
+    /// Where webhooks are registered, where the host serves them.
+    pub webhooks: Option<Arc<dyn WebhookRegistry>>,
+    /// Which callbacks were handled; absent: the plugin's own, in memory.
+    pub dedupe: Option<Arc<dyn DedupeStore>>,
+    /// What was received; absent: the plugin's own, in memory.
+    pub inbound: Option<Arc<dyn InboundStore>>,
+    /// Callbacks that could not be handled; absent: the plugin's own, in memory.
+    pub dead_letters: Option<Arc<dyn DeadLetterStore>>,
 }
 
 impl PluginDeps {
@@ -132,6 +156,10 @@ impl PluginDeps {
             events,
             http: None,
             documents: None,
+            webhooks: None,
+            dedupe: None,
+            inbound: None,
+            dead_letters: None,
         }
     }
 
@@ -161,6 +189,34 @@ impl PluginDeps {
         self.documents = Some(documents);
         self
     }
+
+    /// Adds the place where webhooks are registered.
+    #[must_use]
+    pub fn with_webhooks(mut self, webhooks: Arc<dyn WebhookRegistry>) -> Self {
+        self.webhooks = Some(webhooks);
+        self
+    }
+
+    /// Adds a store of the callbacks that were handled.
+    #[must_use]
+    pub fn with_dedupe(mut self, dedupe: Arc<dyn DedupeStore>) -> Self {
+        self.dedupe = Some(dedupe);
+        self
+    }
+
+    /// Adds a store of what is received.
+    #[must_use]
+    pub fn with_inbound(mut self, inbound: Arc<dyn InboundStore>) -> Self {
+        self.inbound = Some(inbound);
+        self
+    }
+
+    /// Adds a store of callbacks that cannot be handled.
+    #[must_use]
+    pub fn with_dead_letters(mut self, dead_letters: Arc<dyn DeadLetterStore>) -> Self {
+        self.dead_letters = Some(dead_letters);
+        self
+    }
 }
 
 impl fmt::Debug for PluginDeps {
@@ -171,6 +227,10 @@ impl fmt::Debug for PluginDeps {
             .field("random", &self.random)
             .field("http", &self.http.is_some())
             .field("documents", &self.documents.is_some())
+            .field("webhooks", &self.webhooks.is_some())
+            .field("dedupe", &self.dedupe.is_some())
+            .field("inbound", &self.inbound.is_some())
+            .field("dead_letters", &self.dead_letters.is_some())
             .finish_non_exhaustive()
     }
 }

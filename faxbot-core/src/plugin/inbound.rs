@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Private, Timestamp};
+use crate::{Private, Timestamp, webhook::Authenticity};
 
 /// Items of a page unless the query says otherwise.
 pub const DEFAULT_LIMIT: usize = 10;
@@ -111,6 +111,9 @@ pub struct InboundFax {
     /// The provider's own id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_sid: Option<String>,
+    /// What proves that the provider received it; absent where no vendor is in between.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authenticity: Option<Authenticity>,
 }
 
 impl InboundFax {
@@ -125,6 +128,7 @@ impl InboundFax {
             pages: None,
             received_at,
             provider_sid: None,
+            authenticity: None,
         }
     }
 }

@@ -1,12 +1,21 @@
-//! Webhooks: a request as it came, the reply, and who handles it.
+//! Webhooks: a request as it came, the reply, who handles it, and what is kept of it.
+
+mod authenticity;
+mod store;
 
 use std::{fmt, net::SocketAddr};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header::CONTENT_TYPE};
+use url::Url;
 
-use crate::{Error, Result};
+use crate::{Error, Result, plugin::PluginId};
+
+pub use authenticity::Authenticity;
+pub use store::{
+    Claim, DeadLetter, DeadLetterStore, DedupeStore, InboundFile, InboundStore, Stored,
+};
 
 /// Takes the webhooks of one plugin or cloud adapter. The host serves them under
 /// `/webhooks/{plugin_id}`, with `/{secret}` behind it where the vendor signs nothing.
@@ -41,6 +50,26 @@ pub trait WebhookHandler: Send + Sync {
         let _ = request;
         Err(Error::unsupported("handle_webhook"))
     }
+}
+
+/// How a vendor's requests to a plugin's URL prove where they come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WebhookPath {
+    /// The vendor signs: `/webhooks/{plugin_id}`.
+    Plain,
+    /// It signs nothing: `/webhooks/{plugin_id}/{secret}`. The secret is the same after a restart.
+    Secret,
+}
+
+/// Gives plugins the public URL of their webhooks.
+pub trait WebhookRegistry: Send + Sync + fmt::Debug {
+    /// The URL that the vendor is to call for `plugin`. It comes from the host's configuration,
+    /// never from a request. Again gives the same.
+    ///
+    /// # Errors
+    /// `Config` when the host cannot serve webhooks.
+    fn register_webhook(&self, plugin: &PluginId, path: WebhookPath) -> Result<Url>;
 }
 
 /// A webhook request, raw: nothing decoded, nothing parsed, so that a signature can be verified.

@@ -1,0 +1,7 @@
+//! Faxes over a vendor's HTTP interface.
+
+mod provider;
+
+pub use provider::{
+    FaxLimits, FaxNotice, FaxProvider, FaxReport, Submission, Submitted, Upload, UploadFormat,
+};
