@@ -53,6 +53,10 @@ pub mod document;
 #[cfg(feature = "cloud")]
 pub mod cloud;
 
+#[cfg(any(feature = "cloud", feature = "sip-message"))]
+#[allow(dead_code, reason = "each user needs a part of it")]
+mod conversations;
+
 #[cfg(feature = "sip-fax")]
 pub mod sip_fax;
 
