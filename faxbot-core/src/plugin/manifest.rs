@@ -1,6 +1,12 @@
 //! The manifest of a plugin: who it is and what it can do.
 
-use std::{borrow::Cow, fmt, str::FromStr};
+use std::{
+    borrow::Cow,
+    cmp::Ordering,
+    fmt,
+    hash::{Hash, Hasher},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
@@ -68,7 +74,10 @@ impl<'de> Deserialize<'de> for PluginId {
 ///
 /// Older words are read as what they are now: `send` (in a manifest of category `messaging`:
 /// `send_message`), `status`, `cancel`, `receive`, `webhook`, `initialize`, `shutdown`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+///
+/// `receive_webhook`, which manifests of messaging plugins say, and `handle_webhook` are two words for
+/// one capability: each is written as it was given, and they are equal.
+#[derive(Debug, Clone, Serialize)]
 #[serde(transparent)]
 pub struct PluginCapability(Cow<'static, str>);
 
@@ -93,6 +102,8 @@ impl PluginCapability {
     pub const SEND_REPLY: Self = Self(Cow::Borrowed("send_reply"));
     /// [`WebhookHandler::handle_webhook`](crate::webhook::WebhookHandler::handle_webhook).
     pub const HANDLE_WEBHOOK: Self = Self(Cow::Borrowed("handle_webhook"));
+    /// The same in the word of messaging plugins; equal to [`HANDLE_WEBHOOK`](Self::HANDLE_WEBHOOK).
+    pub const RECEIVE_WEBHOOK: Self = Self(Cow::Borrowed("receive_webhook"));
     /// [`Plugin::start`](super::Plugin::start); every plugin has it, named or not.
     pub const START: Self = Self(Cow::Borrowed("start"));
     /// [`Plugin::stop`](super::Plugin::stop); every plugin has it, named or not.
@@ -117,6 +128,40 @@ impl PluginCapability {
     /// The word.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The word that stands for all words of the same capability.
+    fn meaning(&self) -> &str {
+        match self.as_str() {
+            "receive_webhook" => "handle_webhook",
+            word => word,
+        }
+    }
+}
+
+impl PartialEq for PluginCapability {
+    fn eq(&self, other: &Self) -> bool {
+        self.meaning() == other.meaning()
+    }
+}
+
+impl Eq for PluginCapability {}
+
+impl Hash for PluginCapability {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.meaning().hash(state);
+    }
+}
+
+impl PartialOrd for PluginCapability {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for PluginCapability {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.meaning().cmp(other.meaning())
     }
 }
 
@@ -343,6 +388,24 @@ mod tests {
             ["send_fax"]
         );
         assert_eq!(read(&["outbound"], &["fax.forward"]), ["fax.forward"]);
+    }
+
+    #[test]
+    fn both_words_for_webhooks_are_one_capability_and_each_is_written_as_given() {
+        for word in ["receive_webhook", "handle_webhook"] {
+            let value = json!({"id": "a", "name": "A", "categories": ["messaging"],
+                "capabilities": [word, "webhook"]});
+            let manifest: Manifest = serde_json::from_value(value).unwrap();
+            assert!(manifest.can(&PluginCapability::HANDLE_WEBHOOK));
+            assert!(manifest.can(&PluginCapability::RECEIVE_WEBHOOK));
+            let written = serde_json::to_value(&manifest).unwrap();
+            assert_eq!(written["capabilities"], json!([word]));
+        }
+        let both = std::collections::HashSet::from([
+            PluginCapability::HANDLE_WEBHOOK,
+            PluginCapability::RECEIVE_WEBHOOK,
+        ]);
+        assert_eq!(both.len(), 1);
     }
 
     #[test]
