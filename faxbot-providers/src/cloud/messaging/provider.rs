@@ -27,7 +27,7 @@ pub trait MessagingProvider: Send + Sync + fmt::Debug + Sized + 'static {
     /// Every field of the configuration, in one table.
     const FIELDS: FieldTable;
 
-    /// How its webhooks prove where they come from.
+    /// How its webhooks prove where they come from, unless the configuration says otherwise.
     const WEBHOOK_PATH: WebhookPath;
 
     /// Who it is and what it can do.
@@ -38,6 +38,13 @@ pub trait MessagingProvider: Send + Sync + fmt::Debug + Sized + 'static {
     /// # Errors
     /// Every problem at once.
     fn validate(config: &Value) -> Result<(), ConfigErrors>;
+
+    /// How webhooks prove where they come from with this configuration, which is valid:
+    /// [`WEBHOOK_PATH`](Self::WEBHOOK_PATH).
+    fn webhook_path(config: &Value) -> WebhookPath {
+        let _ = config;
+        Self::WEBHOOK_PATH
+    }
 
     /// Makes the vendor's client from a configuration. Opens nothing.
     ///
@@ -98,6 +105,19 @@ pub trait MessagingProvider: Send + Sync + fmt::Debug + Sized + 'static {
         Err(Error::unsupported("list_inbound"))
     }
 
+    /// A message that came in, by the vendor's id, from the vendor's own host: what a callback that
+    /// proves too little is exchanged for.
+    ///
+    /// # Errors
+    /// `Unsupported` where the vendor cannot be asked for one; `NotFound`; those of the client.
+    ///
+    /// # Cancel safety
+    /// Only reads.
+    async fn inbound(&self, id: &str) -> Result<InboundMessage> {
+        let _ = id;
+        Err(Error::unsupported("inbound"))
+    }
+
     /// As [`FaxProvider::verify`](crate::cloud::FaxProvider::verify).
     async fn verify(
         &self,
@@ -128,6 +148,8 @@ pub trait MessagingProvider: Send + Sync + fmt::Debug + Sized + 'static {
 pub struct PreparedMessage {
     /// The number, as the vendor wants it.
     pub to: Private,
+    /// Our number, where it is another than the configured one: the one that a conversation is with.
+    pub from: Option<Private>,
     /// What it says.
     pub content: MessageContent,
     /// Parts that it takes.
@@ -139,6 +161,7 @@ impl PreparedMessage {
     pub fn new(to: Private, content: MessageContent, segments: u32) -> Self {
         Self {
             to,
+            from: None,
             content,
             segments,
         }
