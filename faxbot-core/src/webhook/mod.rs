@@ -1,6 +1,13 @@
 //! Webhooks: a request as it came, the reply, who handles it, and what is kept of it.
 
 mod authenticity;
+mod dedupe;
+#[cfg(feature = "webhook")]
+mod form;
+mod index;
+mod memory;
+#[cfg(feature = "webhook")]
+mod signature;
 mod store;
 
 use std::{fmt, net::SocketAddr};
@@ -13,6 +20,11 @@ use url::Url;
 use crate::{Error, Result, plugin::PluginId};
 
 pub use authenticity::Authenticity;
+#[cfg(feature = "webhook")]
+pub use form::{Form, FormFile};
+pub use memory::{MemoryDeadLetters, MemoryDedupeStore, MemoryInboundStore};
+#[cfg(feature = "webhook")]
+pub use signature::{HmacHash, HmacScheme, MessagePart, SignatureEncoding, fresh};
 pub use store::{
     Claim, DeadLetter, DeadLetterStore, DedupeStore, InboundFile, InboundStore, Stored,
 };
