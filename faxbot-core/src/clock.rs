@@ -60,3 +60,10 @@ impl Clock for TokioClock {
         Box::pin(tokio::time::sleep_until(deadline.into()))
     }
 }
+
+/// `wait` after `now`. An instant that the platform cannot hold is a year away, which is never.
+#[cfg(feature = "api")]
+pub(crate) fn later(now: Instant, wait: std::time::Duration) -> Instant {
+    const FAR: std::time::Duration = std::time::Duration::from_secs(365 * 24 * 60 * 60);
+    now.checked_add(wait.min(FAR)).unwrap_or(now)
+}

@@ -73,6 +73,14 @@ impl Random for SeededRandom {
     }
 }
 
+/// A number from 0 to below 1.
+#[cfg(feature = "api")]
+pub(crate) fn unit(random: &dyn Random) -> f64 {
+    // 32 bits are plenty for a jitter, and convert without loss.
+    let bits = u32::try_from(random.next_u64() >> 32).unwrap_or_default();
+    f64::from(bits) / (f64::from(u32::MAX) + 1.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,16 @@
 //! HTTP as plugins and adapters ask for it; a client is given to them.
 
+#[cfg(feature = "api")]
+mod api;
+#[cfg(feature = "api")]
+mod auth;
+#[cfg(feature = "api")]
+mod form;
+#[cfg(feature = "api")]
+mod multipart;
+#[cfg(feature = "api")]
+mod origin;
+
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
@@ -7,6 +18,14 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use url::Url;
 
+#[cfg(feature = "api")]
+#[cfg_attr(docsrs, doc(cfg(feature = "api")))]
+pub use self::{
+    api::{ApiCall, ApiClient, Rate, refusal, retry_after},
+    auth::{Auth, OAuth2},
+    form::form_urlencoded,
+    multipart::MultipartForm,
+};
 use crate::{Error, ErrorKind, Result};
 
 /// Sends HTTP requests. This crate has none: the application hands one in.

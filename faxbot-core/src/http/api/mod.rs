@@ -1,0 +1,263 @@
+//! One client for the API of a vendor: authorisation, rate limit, and repetition only where it is
+//! certainly harmless.
+
+mod call;
+mod rate;
+mod refusal;
+mod retry_after;
+#[cfg(test)]
+mod tests;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use http::StatusCode;
+use url::Url;
+
+use self::rate::Limiter;
+pub use self::{call::ApiCall, rate::Rate, refusal::refusal, retry_after::retry_after};
+use super::{Auth, HttpClient, HttpRequest, HttpResponse, auth::Token, origin};
+use crate::{
+    Error, ErrorKind, Result,
+    clock::{SharedClock, later},
+    random::{self, SharedRandom},
+    retry::Backoff,
+};
+
+/// Calls the API of one vendor over any [`HttpClient`].
+///
+/// It adds what proves who we are, keeps to the vendor's rate, and repeats a call only if that is
+/// certainly harmless: what only reads ([`ApiCall::read`]) after a fault that may pass, and what
+/// has an effect ([`ApiCall::act`]) only if the vendor certainly did not take it. It sends nothing
+/// to another origin than its base, so that no address from an answer or a webhook gets our
+/// credentials.
+///
+/// Clones share the rate limit and the token of OAuth2.
+#[derive(Clone)]
+pub struct ApiClient {
+    http: Arc<dyn HttpClient>,
+    base: Url,
+    clock: SharedClock,
+    random: SharedRandom,
+    auth: Auth,
+    backoff: Backoff,
+    patience: Duration,
+    limiter: Arc<Limiter>,
+}
+
+/// The time that one call may still spend waiting.
+struct Patience(Duration);
+
+impl Patience {
+    fn spend(&mut self, time: Duration) {
+        self.0 = self.0.saturating_sub(time);
+    }
+}
+
+impl ApiClient {
+    /// The longest time that one call waits, in all, unless told otherwise.
+    pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(60);
+    /// Repetitions of one call at most, unless told otherwise.
+    pub const DEFAULT_REPEATS: u32 = 3;
+
+    /// A client of the API below `base`, without authorisation and rate limit. It repeats a call
+    /// three times at most ([`Backoff::http`]) and waits 60 s at most in all.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidRequest`] if the base is not http or https, holds a user, password,
+    /// query or fragment, or is http to a host that is not this machine.
+    pub fn new(
+        http: Arc<dyn HttpClient>,
+        base: Url,
+        clock: SharedClock,
+        random: SharedRandom,
+    ) -> Result<Self> {
+        origin::check_base(&base)?;
+        Ok(Self {
+            limiter: Arc::new(Limiter::new(None, Arc::clone(&clock))),
+            http,
+            base,
+            clock,
+            random,
+            auth: Auth::None,
+            backoff: Backoff::http().with_attempts(Self::DEFAULT_REPEATS),
+            patience: Self::DEFAULT_PATIENCE,
+        })
+    }
+
+    /// Sets what proves who we are.
+    #[must_use]
+    pub fn with_auth(mut self, auth: Auth) -> Self {
+        self.auth = auth;
+        self
+    }
+
+    /// Sets how many calls are sent a second; default no limit. Clones made before keep theirs.
+    #[must_use]
+    pub fn with_rate(mut self, rate: Rate) -> Self {
+        self.limiter = Arc::new(Limiter::new(Some(rate), Arc::clone(&self.clock)));
+        self
+    }
+
+    /// Sets the waits before repetitions and their number.
+    #[must_use]
+    pub fn with_backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    /// Sets how long one call waits at most in all, for its turn, between repetitions and for what
+    /// the vendor asks by `Retry-After`; default 60 s. A wait that would be longer is not begun.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// The address of a resource: the base with these segments behind its path, each
+    /// percent-encoded, so that no text makes a second segment, a query or another host.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidRequest`] for a segment that is empty, `.` or `..`.
+    pub fn url(&self, segments: &[&str]) -> Result<Url> {
+        origin::join(&self.base, segments)
+    }
+
+    /// Sends a call and answers with what the vendor said, whatever its status: [`refusal`] turns
+    /// a status that means no into an error.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidRequest`] for an address of another origin; nothing was sent.
+    /// [`ErrorKind::Overloaded`] if the turn of the call does not come within the patience; nothing
+    /// was sent. [`ErrorKind::Authentication`] if the token was refused; the call was not sent.
+    /// [`ErrorKind::Protocol`] for a redirect. Those of the [`HttpClient`], with
+    /// [`Effect::NoEffect`](crate::Effect::NoEffect) for what only reads; for what has an effect
+    /// [`ErrorKind::OutcomeUnknown`] stands for each that came after the request was written.
+    ///
+    /// # Cancel safety
+    /// A request that was written is not undone: dropping the future says nothing about whether
+    /// the vendor took it. Nothing stays locked.
+    pub async fn call(&self, call: ApiCall) -> Result<HttpResponse> {
+        let operation = call.operation;
+        if call.request.url.origin() != self.base.origin()
+            || origin::has_credentials(&call.request.url)
+        {
+            let message = "the address is not one of the configured api";
+            return Err(Error::new(ErrorKind::InvalidRequest, operation, message));
+        }
+        let mut patience = Patience(self.patience);
+        let mut repeats = 0;
+        let mut renewed = false;
+        loop {
+            let mut token = None;
+            let result = self.attempt(&call, &mut patience, &mut token).await;
+            if !call.repeats {
+                return result;
+            }
+            let asked = match &result {
+                Ok(response) if response.status == StatusCode::UNAUTHORIZED => {
+                    match (&self.auth, token) {
+                        (Auth::OAuth2(auth), Some(token)) if !renewed => {
+                            tracing::debug!(operation, "the token was refused, asking for another");
+                            auth.forget(&token);
+                            renewed = true;
+                            continue;
+                        }
+                        _ => return result,
+                    }
+                }
+                Ok(response) => {
+                    let after = retry_after(response, self.clock.timestamp());
+                    if response.status == StatusCode::TOO_MANY_REQUESTS {
+                        self.limiter.hold(after);
+                    }
+                    if !call.may_repeat(response.status) {
+                        return result;
+                    }
+                    after
+                }
+                Err(error) if error.is_retryable() => error.retry_after(),
+                Err(_) => return result,
+            };
+            let Some(wait) = self
+                .backoff
+                .delay(repeats, random::unit(&*self.random))
+                .map(|wait| wait.max(asked.unwrap_or_default()))
+                .filter(|wait| *wait <= patience.0)
+            else {
+                return result;
+            };
+            repeats += 1;
+            tracing::debug!(operation, repeats, ?wait, "repeating a call");
+            self.clock.sleep_until(later(self.clock.now(), wait)).await;
+            patience.spend(wait);
+        }
+    }
+
+    /// One attempt: its turn, its authorisation, one request.
+    async fn attempt(
+        &self,
+        call: &ApiCall,
+        patience: &mut Patience,
+        token: &mut Option<Token>,
+    ) -> Result<HttpResponse> {
+        let operation = call.operation;
+        let begun = self.clock.now();
+        let turn = self.limiter.turn(patience.0).await;
+        patience.spend(self.clock.now().saturating_duration_since(begun));
+        if let Err(wait) = turn {
+            let message = "the rate limit of the api leaves no turn in time";
+            let error = Error::new(ErrorKind::Overloaded, operation, message);
+            // Whoever waited for as long as it may must not wait here again.
+            *patience = Patience(Duration::ZERO);
+            return Err(error.with_retry_after(wait));
+        }
+        let mut request: HttpRequest = call.request.clone();
+        *token = self
+            .auth
+            .authorise(&mut request.headers, &self.http, &self.clock)
+            .await
+            .map_err(|error| error.with_operation(operation))?;
+        let begun = self.clock.now();
+        let result = self.http.execute(request).await;
+        let elapsed = self.clock.now().saturating_duration_since(begun);
+        match result {
+            Ok(response) if response.status.is_redirection() => {
+                tracing::debug!(
+                    operation,
+                    status = response.status.as_u16(),
+                    ?elapsed,
+                    "redirected"
+                );
+                let message = "the api answered with a redirect, which is not followed";
+                let error = Error::new(ErrorKind::Protocol, operation, message)
+                    .with_native(Some(response.status.as_str().to_owned()), None);
+                Err(call.transport(error))
+            }
+            Ok(response) => {
+                tracing::debug!(
+                    operation,
+                    status = response.status.as_u16(),
+                    ?elapsed,
+                    "answered"
+                );
+                Ok(response)
+            }
+            Err(error) => {
+                tracing::debug!(operation, kind = ?error.kind(), ?elapsed, "no answer");
+                Err(call.transport(error))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for ApiClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The path of the base may hold an account or a secret.
+        f.debug_struct("ApiClient")
+            .field("origin", &self.base.origin().ascii_serialization())
+            .field("auth", &self.auth)
+            .field("backoff", &self.backoff)
+            .field("patience", &self.patience)
+            .finish_non_exhaustive()
+    }
+}
