@@ -1,12 +1,12 @@
 //! What a provider is built with.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use faxbot_core::{clock::SharedClock, http::HttpClient, random::SharedRandom};
 use url::Url;
 
-/// What a provider works with.
-#[derive(Debug, Clone)]
+/// What a provider works with. `Debug` leaves the URL of the webhooks out: it may hold a secret.
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct ProviderContext {
     /// The HTTP client of the host.
@@ -28,5 +28,16 @@ impl ProviderContext {
             random,
             webhook_url: None,
         }
+    }
+}
+
+impl fmt::Debug for ProviderContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProviderContext")
+            .field("http", &self.http)
+            .field("clock", &self.clock)
+            .field("random", &self.random)
+            .field("webhook_url", &self.webhook_url.is_some())
+            .finish()
     }
 }

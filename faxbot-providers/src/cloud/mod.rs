@@ -2,9 +2,13 @@
 //! a vendor fills in.
 
 mod context;
+pub mod fields;
 pub mod fax;
 pub mod messaging;
+#[allow(dead_code, reason = "the engines take it up one after the other")]
+mod webhook;
 
 pub use context::ProviderContext;
 pub use fax::FaxProvider;
+pub use fields::cloud_fields;
 pub use messaging::MessagingProvider;

@@ -30,10 +30,10 @@ use crate::cloud::ProviderContext;
 #[async_trait]
 pub trait FaxProvider: Send + Sync + fmt::Debug + Sized + 'static {
     /// Every field of the configuration: the vendor's own and those of
-    /// [`cloud_fields!`](crate::cloud), in one table.
+    /// [`cloud_fields!`](crate::cloud::cloud_fields), in one table.
     const FIELDS: FieldTable;
 
-    /// How its webhooks prove where they come from.
+    /// How its webhooks prove where they come from, unless the configuration says otherwise.
     const WEBHOOK_PATH: WebhookPath;
 
     /// Who it is and what it can do.
@@ -44,6 +44,13 @@ pub trait FaxProvider: Send + Sync + fmt::Debug + Sized + 'static {
     /// # Errors
     /// Every problem at once.
     fn validate(config: &Value) -> Result<(), ConfigErrors>;
+
+    /// How webhooks prove where they come from with this configuration, which is valid:
+    /// [`WEBHOOK_PATH`](Self::WEBHOOK_PATH).
+    fn webhook_path(config: &Value) -> WebhookPath {
+        let _ = config;
+        Self::WEBHOOK_PATH
+    }
 
     /// Makes the vendor's client from a configuration. Opens nothing.
     ///
