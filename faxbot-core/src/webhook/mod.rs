@@ -5,7 +5,11 @@ mod dedupe;
 #[cfg(feature = "webhook")]
 mod form;
 mod index;
+#[cfg(feature = "webhook")]
+mod links;
 mod memory;
+#[cfg(feature = "webhook")]
+mod router;
 #[cfg(feature = "webhook")]
 mod signature;
 mod store;
@@ -22,7 +26,11 @@ use crate::{Error, Result, plugin::PluginId};
 pub use authenticity::Authenticity;
 #[cfg(feature = "webhook")]
 pub use form::{Form, FormFile};
+#[cfg(feature = "webhook")]
+pub use links::FileLinks;
 pub use memory::{MemoryDeadLetters, MemoryDedupeStore, MemoryInboundStore};
+#[cfg(feature = "webhook")]
+pub use router::{Admission, Admitted, WebhookRouter, WebhookRouterBuilder};
 #[cfg(feature = "webhook")]
 pub use signature::{HmacHash, HmacScheme, MessagePart, SignatureEncoding, fresh};
 pub use store::{
@@ -46,9 +54,15 @@ pub use store::{
 /// A dropped future may have stored the request; the vendor's repetition then has no effect.
 ///
 /// # Wrappers
-/// Forward the method, though it is a provided one.
+/// Forward the methods, though they are provided ones.
 #[async_trait]
 pub trait WebhookHandler: Send + Sync {
+    /// Whether requests with this method are for it: POST alone, unless it says otherwise (some
+    /// vendors call with GET). The host answers others with 405.
+    fn takes_method(&self, method: &Method) -> bool {
+        method == Method::POST
+    }
+
     /// Handles a request. Capability `handle_webhook`. The same request again has no effect.
     ///
     /// # Errors
