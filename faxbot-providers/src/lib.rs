@@ -57,8 +57,18 @@ pub mod cloud;
 #[allow(dead_code, reason = "each user needs a part of it")]
 mod conversations;
 
+#[cfg(feature = "phaxio")]
+pub mod phaxio;
+
+#[cfg(any(feature = "cloud", feature = "sip-fax"))]
+#[allow(dead_code, reason = "each user needs a part of it")]
+mod jobs;
+
 #[cfg(feature = "sip-fax")]
 pub mod sip_fax;
+
+#[cfg(feature = "sip-message")]
+pub mod sip_message;
 
 /// The code of the README has to compile. Only here, where every crate that it names is at hand.
 #[cfg(all(doctest, feature = "render", feature = "sip-fax"))]

@@ -4,6 +4,8 @@
 mod context;
 pub mod fields;
 pub mod fax;
+#[cfg(any(feature = "phaxio", feature = "sinch-fax"))]
+pub(crate) mod lenient;
 pub mod messaging;
 #[allow(dead_code, reason = "the engines take it up one after the other")]
 mod webhook;

@@ -1,0 +1,3 @@
+//! Faxes by Phaxio.
+
+mod wire;
