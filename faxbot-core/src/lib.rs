@@ -58,6 +58,8 @@
 //! | feature | default | what |
 //! |---|---|---|
 //! | `phone-metadata` | no | [`address::PhoneNumber`] is validated with the metadata of all countries (about 1 MB) |
+//! | `api` | no | [`http::ApiClient`](crate::http): authorisation, rate limit and safe repetition over any [`http::HttpClient`]; multipart forms |
+//! | `reqwest` | no | [`http::ReqwestClient`](crate::http), an [`http::HttpClient`] with rustls and the ring provider |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -10,6 +10,8 @@ mod form;
 mod multipart;
 #[cfg(feature = "api")]
 mod origin;
+#[cfg(feature = "reqwest")]
+mod reqwest_client;
 
 use std::{fmt, time::Duration};
 
@@ -18,6 +20,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use url::Url;
 
+#[cfg(feature = "reqwest")]
+#[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
+pub use self::reqwest_client::{ReqwestClient, ReqwestClientBuilder};
 #[cfg(feature = "api")]
 #[cfg_attr(docsrs, doc(cfg(feature = "api")))]
 pub use self::{

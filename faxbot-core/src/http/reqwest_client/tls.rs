@@ -1,0 +1,43 @@
+//! TLS with the ring provider, given explicitly: a library that installs a process default would
+//! decide for the whole program.
+
+use std::sync::Arc;
+
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+
+use super::wrong;
+use crate::Result;
+
+/// The authorities of the operating system and these.
+pub(super) fn config(more: Vec<CertificateDer<'static>>) -> Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    // Some machines ship single certificates that rustls refuses: the others must work.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    for certificate in more {
+        roots.add(certificate).map_err(|error| {
+            wrong("a certificate that cannot be an authority").with_source(error)
+        })?;
+    }
+    if roots.is_empty() {
+        // Not an error: what runs on this machine is asked without TLS, and all else fails safely.
+        tracing::warn!("no tls authority to trust on this machine: https will fail");
+    }
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| wrong("no usable tls version").with_source(error))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// The certificates of a PEM file's content.
+pub(super) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        Ok(_) => Err(wrong("no certificate in the pem text")),
+        Err(error) => Err(wrong("no certificate in the pem text").with_source(error)),
+    }
+}
