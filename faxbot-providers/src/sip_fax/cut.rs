@@ -13,8 +13,9 @@ use super::{
     job::Rest,
     same::{self, Mark},
     table::Entry,
-    worker::{CONVERT_OVERRUN, Shared, expired},
+    worker::{CONVERT_OVERRUN, Shared},
 };
+use crate::jobs::expired;
 
 /// What the next call sends.
 pub(super) struct Next {
@@ -69,7 +70,7 @@ pub(super) async fn next_pages(shared: &Shared, entry: &Entry) -> Option<Next> {
         () = shared.token.cancelled() => return None,
         () = entry.wake.notified() => return None,
         cut = cut_unchanged(shared, &image, rest, document.map(|it| (it, mark))) => cut,
-        () = expired(shared, until) => Err(Error::document(
+        () = expired(&shared.clock, until) => Err(Error::document(
             "send_fax",
             DocumentReason::Timeout,
             "the converter gave no answer in time",

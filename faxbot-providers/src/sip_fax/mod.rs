@@ -99,15 +99,11 @@ mod table;
 mod verdict;
 mod worker;
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use faxbot_core::{
-    DocumentReason, Error, ErrorKind, Result, Timestamp,
+    Error, ErrorKind, Result, Timestamp,
     address::FaxTarget,
     config::ConfigErrors,
     document::{Document, DocumentSource},
@@ -117,7 +113,6 @@ use faxbot_core::{
         PluginHealth, PluginId, SendOptions, SendResult, StatusResult,
     },
     sip::{Capability, ConnectionState, HealthStatus, SipAdapter},
-    task::TaskSet,
     webhook::WebhookHandler,
 };
 use serde_json::{Value, json};
@@ -128,8 +123,10 @@ pub use config::{FIELDS, SipFaxConfig};
 
 use job::{FaxJob, Patience};
 use plan::{Means, Plan};
-use table::{Entry, Table};
+use table::Entry;
 use worker::{Lines, Shared};
+
+use crate::jobs::{Running, Slot, Table, check_document, check_start};
 
 #[cfg(doc)]
 use faxbot_core::{id::CallId, sip::Lookup};
@@ -146,14 +143,8 @@ pub struct SipFaxPlugin {
     adapter: Arc<dyn SipAdapter>,
     manifest: Manifest,
     /// Outlives a stop: its ids stay refused, and a start takes up what is open.
-    table: Arc<Table>,
-    running: Mutex<Option<Running>>,
-}
-
-#[derive(Clone)]
-struct Running {
-    shared: Arc<Shared>,
-    tasks: TaskSet,
+    table: Arc<Table<Entry>>,
+    slot: Slot<Shared>,
 }
 
 impl SipFaxPlugin {
@@ -163,7 +154,7 @@ impl SipFaxPlugin {
             adapter,
             manifest: manifest(),
             table: Arc::default(),
-            running: Mutex::new(None),
+            slot: Slot::default(),
         }
     }
 
@@ -186,7 +177,7 @@ impl SipFaxPlugin {
     /// # Cancel safety
     /// Only reads.
     pub async fn recover(&self, job_id: &JobId, requested_at: Timestamp) -> Result<StatusResult> {
-        let shared = self.shared("recover")?;
+        let shared = self.slot.get("recover")?.shared;
         let known = self
             .table
             .get(job_id, shared.retention(), shared.clock.now());
@@ -196,29 +187,8 @@ impl SipFaxPlugin {
         }
     }
 
-    fn shared(&self, operation: &'static str) -> Result<Arc<Shared>> {
-        self.running()
-            .filter(|running| !running.tasks.token().is_cancelled())
-            .map(|running| running.shared)
-            .ok_or_else(|| {
-                Error::new(
-                    ErrorKind::InvalidState,
-                    operation,
-                    "the plugin does not run",
-                )
-            })
-    }
-
-    fn running(&self) -> Option<Running> {
-        self.lock().clone()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Running>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn entry(&self, operation: &'static str, job_id: &JobId) -> Result<(Arc<Shared>, Arc<Entry>)> {
-        let shared = self.shared(operation)?;
+        let shared = self.slot.get(operation)?.shared;
         let now = shared.clock.now();
         match self.table.get(job_id, shared.retention(), now) {
             Some(entry) => Ok((shared, entry)),
@@ -229,7 +199,7 @@ impl SipFaxPlugin {
         }
     }
 
-    fn spawn(running: &Running, entry: Arc<Entry>) {
+    fn spawn(running: &Running<Shared>, entry: Arc<Entry>) {
         let span = tracing::info_span!("job", job_id = %entry.id);
         let task = worker::run(Arc::clone(&running.shared), entry);
         running.tasks.spawn(Box::pin(task).instrument(span));
@@ -265,82 +235,62 @@ impl Plugin for SipFaxPlugin {
     }
 
     async fn start(&self, config: Value, deps: PluginDeps) -> Result<()> {
-        let refused = |kind, message: &str| Err(Error::new(kind, "start", message));
         let config = SipFaxConfig::from_value(&config)?;
-        if tokio::runtime::Handle::try_current().is_err() {
-            return refused(ErrorKind::NoRuntime, "call this inside a tokio runtime");
-        }
-        if deps.tasks.token().is_cancelled() {
-            return refused(
-                ErrorKind::InvalidRequest,
-                "the task set of the dependencies was stopped",
-            );
-        }
+        check_start(&deps)?;
         if self.adapter.connection().state == ConnectionState::Connected
             && !self.adapter.capabilities().has(Capability::SendFax)
         {
-            return refused(
+            return Err(Error::new(
                 ErrorKind::InvalidRequest,
+                "start",
                 "the sip adapter does not declare send_fax",
-            );
+            ));
         }
-        let mut slot = self.lock();
-        if slot.is_some() {
-            return refused(ErrorKind::InvalidState, "the plugin runs already");
-        }
-        let running = Running {
-            shared: Arc::new(Shared {
-                adapter: Arc::clone(&self.adapter),
-                calls: Semaphore::new(config.max_calls),
-                conversions: Semaphore::new(config.max_conversions),
-                checks: Semaphore::new(worker::CHECKS),
-                config,
-                clock: deps.clock,
-                random: deps.random,
-                events: deps.events,
-                documents: deps.documents,
-                token: deps.tasks.token(),
-                table: Arc::clone(&self.table),
-                lines: Lines::default(),
-            }),
-            tasks: deps.tasks,
-        };
-        for entry in self.table.open() {
-            running
-                .shared
-                .change(&entry, |state, now| state.job.taken_up(now));
-            Self::spawn(&running, entry);
-        }
-        *slot = Some(running);
-        Ok(())
+        self.slot.begin(|| {
+            let running = Running {
+                shared: Arc::new(Shared {
+                    adapter: Arc::clone(&self.adapter),
+                    calls: Semaphore::new(config.max_calls),
+                    conversions: Semaphore::new(config.max_conversions),
+                    checks: Semaphore::new(worker::CHECKS),
+                    config,
+                    clock: deps.clock,
+                    random: deps.random,
+                    events: deps.events,
+                    documents: deps.documents,
+                    token: deps.tasks.token(),
+                    table: Arc::clone(&self.table),
+                    lines: Lines::default(),
+                }),
+                tasks: deps.tasks,
+            };
+            for entry in self.table.open() {
+                running
+                    .shared
+                    .change(&entry, |state, now| state.job.taken_up(now));
+                Self::spawn(&running, entry);
+            }
+            Ok(running)
+        })
     }
 
     async fn stop(&self) -> Result<()> {
-        let Some(running) = self.running() else {
-            return Ok(());
-        };
-        if !running.tasks.stop(STOP_WITHIN).await {
-            tracing::warn!("a fax request had no answer when the plugin stopped");
-        }
-        let mut slot = self.lock();
-        // Of two stops at one time the first to come here does the rest.
-        if slot
-            .as_ref()
-            .is_some_and(|current| Arc::ptr_eq(&current.shared, &running.shared))
-        {
+        let sweep = |shared: &Shared| {
             for entry in self.table.open() {
-                running.shared.change(&entry, |state, now| {
+                shared.change(&entry, |state, now| {
                     state.call = None;
                     state.job.stopped(now);
                 });
             }
-            *slot = None;
+        };
+        if !self.slot.end(STOP_WITHIN, sweep).await {
+            tracing::warn!("a fax request had no answer when the plugin stopped");
         }
         Ok(())
     }
 
     async fn health_check(&self) -> Result<PluginHealth> {
-        let Some(running) = self.running() else {
+        let Some(running) = self.slot.running() else {
             return Ok(
                 PluginHealth::new(PluginCondition::Unknown, Timestamp::now())
                     .with_message("not started"),
@@ -387,24 +337,19 @@ impl FaxPlugin for SipFaxPlugin {
         document: Document,
         options: SendOptions,
     ) -> Result<SendResult> {
-        let running = self.running();
-        let shared = self.shared("send_fax")?;
-        let Some(running) = running else {
-            return Err(stopped());
-        };
+        let running = self.slot.get("send_fax")?;
+        let shared = &running.shared;
         let job_id = options.job_id.clone();
-        let entry = new_entry(&shared, to, document, &options)
+        let entry = new_entry(shared, to, document, &options)
             .map_err(|error| error.with_job_id(job_id.clone()))?;
         let entry = Arc::new(entry);
-        // Under the lock that a stop takes, so that no job slips in behind its sweep.
-        let slot = self.lock();
-        if running.tasks.token().is_cancelled() {
-            return Err(stopped());
-        }
-        self.table
-            .insert(Arc::clone(&entry), shared.retention(), shared.clock.now())?;
-        Self::spawn(&running, entry);
-        drop(slot);
+        self.slot.admit(&running, "send_fax", || {
+            let now = shared.clock.now();
+            self.table
+                .insert(Arc::clone(&entry), shared.retention(), now)?;
+            Self::spawn(&running, entry);
+            Ok(())
+        })?;
         Ok(SendResult::new(job_id, ID))
     }
 
@@ -428,14 +373,6 @@ impl FaxPlugin for SipFaxPlugin {
         let (shared, entry) = self.entry("cancel_fax", job_id)?;
         shared.cancel(&entry).await
     }
-}
-
-fn stopped() -> Error {
-    Error::new(
-        ErrorKind::InvalidState,
-        "send_fax",
-        "the plugin does not run",
-    )
 }
 
 /// Everything about a fax that can be told before it is taken.
@@ -488,39 +425,12 @@ fn new_entry(
     Ok(Entry::new(job, document))
 }
 
-/// What is in memory can be told at once: an empty part, and more bytes than all of them may have.
-fn check_document(document: &Document, limit: u64) -> Result<()> {
-    let parts = match document.source() {
-        DocumentSource::Combined(parts) => parts.as_slice(),
-        _ => std::slice::from_ref(document),
-    };
-    let mut bytes = 0_u64;
-    let mut empty = parts.is_empty();
-    for part in parts {
-        if let DocumentSource::Bytes(part) = part.source() {
-            empty |= part.is_empty();
-            bytes = bytes.saturating_add(u64::try_from(part.len()).unwrap_or(u64::MAX));
-        }
-    }
-    let refused = |reason, message| Err(Error::document("send_fax", reason, message));
-    if empty {
-        refused(DocumentReason::Empty, "the document is empty")
-    } else if bytes > limit {
-        refused(
-            DocumentReason::TooLarge,
-            "the document has more bytes than max_bytes",
-        )
-    } else {
-        Ok(())
-    }
-}
-
 impl fmt::Debug for SipFaxPlugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (open, finished) = self.table.counts();
         f.debug_struct("SipFaxPlugin")
             .field("adapter", &self.adapter.kind())
-            .field("running", &self.running().is_some())
+            .field("running", &self.slot.running().is_some())
             .field("jobs_open", &open)
             .field("jobs_finished", &finished)
             .finish_non_exhaustive()

@@ -9,9 +9,10 @@ use faxbot_core::{
 };
 
 use super::{
-    verdict::{describe, judged, outcome_of},
+    verdict::{judged, outcome_of},
     worker::Shared,
 };
+use crate::jobs::describe;
 
 /// Calls that are asked for at most: no policy of this plugin's configuration places more.
 const MAX_ATTEMPTS: u32 = 100;

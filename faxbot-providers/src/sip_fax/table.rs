@@ -1,14 +1,13 @@
-//! The jobs of this process: those that run, and those that ended a while ago.
+//! A job of the table with what belongs to it.
 
 use std::{
-    collections::{HashMap, VecDeque},
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use faxbot_core::{
-    Error, ErrorKind, Result,
+    Timestamp,
     document::{Document, FaxImage},
     fax::{FaxCall, FaxProgress, JobStatus},
     id::JobId,
@@ -17,96 +16,7 @@ use faxbot_core::{
 use tokio::sync::Notify;
 
 use super::{job::FaxJob, same::Mark};
-
-/// What is kept, and for how long.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Retention {
-    pub(super) open: usize,
-    pub(super) finished: usize,
-    pub(super) time: Duration,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Table {
-    inner: Mutex<Inner>,
-}
-
-#[derive(Debug, Default)]
-struct Inner {
-    jobs: HashMap<JobId, Arc<Entry>>,
-    /// In the order in which they ended.
-    finished: VecDeque<(Instant, JobId)>,
-}
-
-impl Table {
-    /// Takes a job, unless its id is known or there is no room.
-    pub(super) fn insert(&self, entry: Arc<Entry>, keep: Retention, now: Instant) -> Result<()> {
-        let mut inner = self.lock();
-        inner.purge(keep, now);
-        if inner.jobs.contains_key(&entry.id) {
-            return Err(refused(
-                ErrorKind::InvalidState,
-                "this job id is in use, or was lately",
-            )
-            .with_job_id(entry.id.clone()));
-        }
-        if inner.jobs.len().saturating_sub(inner.finished.len()) >= keep.open {
-            return Err(refused(ErrorKind::Overloaded, "too many jobs wait or run")
-                .with_job_id(entry.id.clone()));
-        }
-        inner.jobs.insert(entry.id.clone(), entry);
-        Ok(())
-    }
-
-    pub(super) fn get(&self, id: &JobId, keep: Retention, now: Instant) -> Option<Arc<Entry>> {
-        let mut inner = self.lock();
-        inner.purge(keep, now);
-        inner.jobs.get(id).cloned()
-    }
-
-    /// Notes that a job is over, so that it goes when its time has come.
-    pub(super) fn finished(&self, id: &JobId, at: Instant) {
-        self.lock().finished.push_back((at, id.clone()));
-    }
-
-    /// The jobs that are not over, in the order in which they were taken.
-    pub(super) fn open(&self) -> Vec<Arc<Entry>> {
-        let mut open: Vec<_> = self
-            .lock()
-            .jobs
-            .values()
-            .filter(|entry| entry.lock().job.finished().is_none())
-            .cloned()
-            .collect();
-        open.sort_by_key(|entry| entry.lock().job.record().created);
-        open
-    }
-
-    /// How many jobs are open, and how many ended ones are kept.
-    pub(super) fn counts(&self) -> (usize, usize) {
-        let inner = self.lock();
-        let finished = inner.finished.len();
-        (inner.jobs.len().saturating_sub(finished), finished)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Inner {
-    fn purge(&mut self, keep: Retention, now: Instant) {
-        while let Some((at, _)) = self.finished.front() {
-            let old = now.saturating_duration_since(*at) > keep.time;
-            if !old && self.finished.len() <= keep.finished {
-                return;
-            }
-            if let Some((_, id)) = self.finished.pop_front() {
-                self.jobs.remove(&id);
-            }
-        }
-    }
-}
+use crate::jobs::Held;
 
 /// One job with what belongs to it.
 pub(super) struct Entry {
@@ -180,14 +90,24 @@ impl Entry {
     }
 }
 
+impl Held for Entry {
+    fn id(&self) -> &JobId {
+        &self.id
+    }
+
+    fn finished(&self) -> Option<Instant> {
+        self.lock().job.finished()
+    }
+
+    fn created(&self) -> Timestamp {
+        self.lock().job.record().created
+    }
+}
+
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Entry")
             .field("id", &self.id)
             .finish_non_exhaustive()
     }
-}
-
-fn refused(kind: ErrorKind, message: &str) -> Error {
-    Error::new(kind, "send_fax", message)
 }

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     future::Future,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use faxbot_core::{
@@ -26,10 +26,11 @@ use super::{
     ID,
     config::SipFaxConfig,
     cut,
-    job::{Cancelled, FaxJob, Now, Step},
+    job::{Cancelled, FaxJob, Step},
     same::Mark,
-    table::{Entry, EntryState, Retention, Table},
+    table::{Entry, EntryState},
 };
+use crate::jobs::{Now, Retention, Table, expired};
 
 /// A request, a question or a hang-up that has no answer by then has none: an adapter's own
 /// deadlines are shorter. The request may have been made all the same, so it is asked for.
@@ -51,7 +52,7 @@ pub(super) struct Shared {
     pub(super) events: EventBus<PluginEvent>,
     pub(super) documents: Option<Arc<dyn DocumentConverter>>,
     pub(super) token: StopToken,
-    pub(super) table: Arc<Table>,
+    pub(super) table: Arc<Table<Entry>>,
     pub(super) calls: Semaphore,
     pub(super) conversions: Semaphore,
     pub(super) checks: Semaphore,
@@ -178,7 +179,7 @@ pub(super) async fn run(shared: Arc<Shared>, entry: Arc<Entry>) {
                     biased;
                     () = shared.token.cancelled() => return,
                     () = entry.wake.notified() => {}
-                    () = expired(&shared, deadline) => {
+                    () = expired(&shared.clock, deadline) => {
                         shared.change(&entry, |state, now| state.job.expire(now));
                     }
                     () = work => {}
@@ -195,7 +196,7 @@ pub(super) async fn run(shared: Arc<Shared>, entry: Arc<Entry>) {
                     biased;
                     () = shared.token.cancelled() => return,
                     () = entry.wake.notified() => {}
-                    () = expired(&shared, deadline) => {
+                    () = expired(&shared.clock, deadline) => {
                         shared.change(&entry, |state, now| state.job.expire(now));
                     }
                     place = place => {
@@ -209,13 +210,6 @@ pub(super) async fn run(shared: Arc<Shared>, entry: Arc<Entry>) {
     release(&shared, entry).await;
 }
 
-pub(super) async fn expired(shared: &Shared, deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => shared.clock.sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
-}
-
 /// `work`, or a time-out when it takes too long.
 async fn within<T>(
     shared: &Shared,
@@ -226,7 +220,7 @@ async fn within<T>(
     tokio::select! {
         biased;
         result = work => result,
-        () = expired(shared, until) => {
+        () = expired(&shared.clock, until) => {
             let message = "the adapter gave no answer in time";
             Err(Error::new(ErrorKind::Timeout, "send_fax", message))
         }
@@ -286,7 +280,7 @@ async fn prepare(shared: &Shared, entry: &Entry) {
         biased;
         image = conversion => image,
         // One that never ends would keep its place from the other jobs.
-        () = expired(shared, until) => Err(Error::document(
+        () = expired(&shared.clock, until) => Err(Error::document(
             "send_fax",
             DocumentReason::Timeout,
             "the converter gave no answer in time",
@@ -415,7 +409,7 @@ async fn follow(shared: &Shared, entry: &Entry, id: CallId, mut call: FaxCall) {
         tokio::select! {
             biased;
             result = watched.result() => result,
-            () = expired(shared, overdue) => {
+            () = expired(&shared.clock, overdue) => {
                 Err(Error::new(ErrorKind::Timeout, "send_fax", "the fax has no end"))
             }
         }
@@ -516,7 +510,7 @@ async fn release(shared: &Shared, entry: Arc<Entry>) {
         tokio::select! {
             biased;
             () = shared.token.cancelled() => return,
-            () = expired(shared, shared.clock.now().checked_add(keep)) => {}
+            () = expired(&shared.clock, shared.clock.now().checked_add(keep)) => {}
         }
     }
     for (id, started) in calls {

@@ -8,8 +8,11 @@ use faxbot_core::{
     sip::{CallRecord, Lookup, UnknownReason},
 };
 
-use super::{FaxJob, Now, Placed, QUESTIONS, Stage, later};
-use crate::sip_fax::verdict::{cannot_tell, outcome_of};
+use super::{FaxJob, Placed, QUESTIONS, Stage};
+use crate::{
+    jobs::{Now, later},
+    sip_fax::verdict::{cannot_tell, outcome_of},
+};
 
 /// Calls of an earlier process that are adopted at most, whatever an adapter answers.
 const ADOPTED_AT_MOST: usize = 100;

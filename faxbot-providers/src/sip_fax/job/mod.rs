@@ -24,8 +24,9 @@ use faxbot_core::{
 
 use super::{
     plan::{Plan, Rendering},
-    verdict::{class_of_error, describe, outcome_of},
+    verdict::outcome_of,
 };
+use crate::jobs::{Now, Refusals, class_of_error, describe, later};
 
 pub(super) use pages::Rest;
 
@@ -36,22 +37,6 @@ const QUESTIONS: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_s
 /// How long a call is asked for that the server calls live: no fax takes longer, and a channel that
 /// hangs must not hold a line for ever.
 const LIVE_AT_MOST: Duration = Duration::from_secs(24 * 60 * 60);
-/// Thirty years.
-const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
-
-/// One moment on both clocks, and a random number for what begins at it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Now {
-    pub(super) instant: Instant,
-    pub(super) wall: Timestamp,
-    pub(super) random: u64,
-}
-
-impl Now {
-    fn fraction(self) -> f64 {
-        f64::from(u32::try_from(self.random >> 32).unwrap_or(u32::MAX)) / f64::from(u32::MAX)
-    }
-}
 
 /// What the worker has to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,9 +137,8 @@ pub(super) struct FaxJob {
     outcome: Option<FaxOutcome>,
     /// Why it ended, where no call says so.
     note: Option<&'static str>,
-    /// Since when the server, or the converter, takes nothing, and how often that was.
-    refused_since: Option<Instant>,
-    refusals: u32,
+    /// Of the server, or the converter.
+    refusals: Refusals,
     finished: Option<Instant>,
 }
 
@@ -185,8 +169,7 @@ impl FaxJob {
             pages_seen: None,
             outcome: None,
             note: None,
-            refused_since: None,
-            refusals: 0,
+            refusals: Refusals::default(),
             finished: None,
         }
     }
@@ -576,19 +559,13 @@ impl FaxJob {
 
     /// The wait after a refusal that passes, `None` when patience or deadline ends before it.
     fn next_refusal(&mut self, error: &Error, now: Now) -> Option<Duration> {
-        let since = *self.refused_since.get_or_insert(now.instant);
-        let wait = BUSY_SERVER
-            .delay(self.refusals, now.fraction())?
-            .max(error.retry_after().unwrap_or_default());
-        self.refusals = self.refusals.saturating_add(1);
-        let waited = now.instant.saturating_duration_since(since);
-        let patient = waited.saturating_add(wait) <= self.patience.server;
-        (patient && !self.begins_too_late(wait, now)).then_some(wait)
+        self.refusals
+            .next(error, BUSY_SERVER, self.patience.server, now)
+            .filter(|&wait| !self.begins_too_late(wait, now))
     }
 
     fn accepted_by_all(&mut self) {
-        self.refused_since = None;
-        self.refusals = 0;
+        self.refusals = Refusals::default();
     }
 
     fn begins_too_late(&self, wait: Duration, now: Now) -> bool {
@@ -625,13 +602,6 @@ impl FaxJob {
         self.stage = Stage::Done;
         self.finished = Some(now.instant);
     }
-}
-
-fn later(now: Instant, wait: Duration) -> Instant {
-    // What no clock can tell never comes; it must not become "at once".
-    now.checked_add(wait)
-        .or_else(|| now.checked_add(NEVER))
-        .unwrap_or(now)
 }
 
 #[cfg(test)]

@@ -4,14 +4,17 @@
 use std::{ops::Range, time::Duration};
 
 use faxbot_core::{
-    DocumentReason, Error, ErrorKind, Timestamp,
+    Error, ErrorKind, Timestamp,
     document::{PageHeader, Resolution},
-    fax::{Alternative, FailureClass, FaxOutcome, JobStatus},
+    fax::{Alternative, FaxOutcome, JobStatus},
     id::CallId,
 };
 
-use super::{FaxJob, Now, Stage, later};
-use crate::sip_fax::verdict::judged;
+use super::{FaxJob, Stage};
+use crate::{
+    jobs::{Now, class_of_pages, document_note, later},
+    sip_fax::verdict::judged,
+};
 
 /// The pages of the next call.
 #[derive(Debug)]
@@ -93,18 +96,7 @@ impl FaxJob {
             self.record.report(&JobStatus::Queued, now.wall);
             return;
         }
-        self.note = Some(match error.document_reason() {
-            Some(DocumentReason::UnknownFormat) => "document: not a format that can be faxed",
-            Some(DocumentReason::Damaged) => "document: damaged",
-            Some(DocumentReason::Encrypted) => "document: a password is needed",
-            Some(DocumentReason::Empty) => "document: no page in it",
-            Some(DocumentReason::TooLarge) => "document: above the limits",
-            Some(DocumentReason::Timeout) => "document: conversion took too long",
-            Some(_) => "document: not suitable for a fax",
-            None if error.kind() == ErrorKind::Io => "document: cannot be read or written",
-            None if error.kind() == ErrorKind::Overloaded => "document: conversion has no room",
-            None => "document: conversion failed",
-        });
+        self.note = Some(document_note(error));
         self.fail(class_of_pages(error), now);
     }
 
@@ -173,14 +165,5 @@ impl FaxJob {
             _ => {}
         }
         true
-    }
-}
-
-/// What an error about the pages says of the job.
-fn class_of_pages(error: &Error) -> FailureClass {
-    match error.kind() {
-        ErrorKind::Document | ErrorKind::Io => FailureClass::Document,
-        ErrorKind::Overloaded => FailureClass::Congestion,
-        _ => FailureClass::LocalConfig,
     }
 }
