@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    fmt,
     time::{Duration, Instant},
 };
 
@@ -17,7 +18,6 @@ pub(super) const MAX_CLAIMS: usize = 10_000;
 
 pub(super) type Key = (PluginId, String);
 
-#[derive(Debug)]
 pub(super) struct DedupeTable {
     claims: HashMap<Key, Instant>,
     done: HashMap<Key, Timestamp>,
@@ -114,5 +114,15 @@ impl DedupeTable {
         if let Some((_, key)) = self.ages.pop_first() {
             self.done.remove(&key);
         }
+    }
+}
+
+/// Counts: the keys are many.
+impl fmt::Debug for DedupeTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DedupeTable")
+            .field("claims", &self.claims.len())
+            .field("done", &self.done.len())
+            .finish_non_exhaustive()
     }
 }
