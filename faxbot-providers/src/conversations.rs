@@ -107,6 +107,11 @@ impl Conversations {
         self.note(parties, text, at, |unread| unread.saturating_add(1))
     }
 
+    /// Notes a message of an earlier process, which changes nothing about what is unread.
+    pub(crate) fn restore(&self, parties: &Parties, text: &str, at: Timestamp) -> String {
+        self.note(parties, text, at, |unread| unread)
+    }
+
     /// The two ends of a conversation; `None` when it is not known (any more).
     pub(crate) fn parties(&self, id: &str) -> Option<Parties> {
         self.lock()

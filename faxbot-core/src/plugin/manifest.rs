@@ -24,11 +24,46 @@ pub struct PluginId(Cow<'static, str>);
 impl PluginId {
     /// The fax plugin over any SIP adapter, of `faxbot-providers`.
     pub const SIP_FAX: Self = Self(Cow::Borrowed("sip-fax"));
+    /// The messaging plugin over any SIP adapter, of `faxbot-providers`.
+    pub const SIP_MESSAGE: Self = Self(Cow::Borrowed("sip-message"));
+
+    /// An id that is known when the program is compiled: a provider's own.
+    ///
+    /// ```
+    /// # use faxbot_core::plugin::PluginId;
+    /// const ID: PluginId = PluginId::from_static("acme-fax");
+    /// assert_eq!(ID.as_str(), "acme-fax");
+    /// ```
+    ///
+    /// # Panics
+    /// For a text that is no plugin id. In a constant that is an error of the compiler.
+    pub const fn from_static(text: &'static str) -> Self {
+        assert!(is_plugin_id(text), "not a plugin id");
+        Self(Cow::Borrowed(text))
+    }
 
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+const fn is_plugin_id(text: &str) -> bool {
+    let mut rest = text.as_bytes();
+    let (mut first, mut dot) = (true, false);
+    while let Some((byte, tail)) = rest.split_first() {
+        let allowed = match *byte {
+            b'a'..=b'z' | b'0'..=b'9' => true,
+            b'-' | b'_' => !first,
+            b'.' => !first && !dot,
+            _ => false,
+        };
+        if !allowed {
+            return false;
+        }
+        (first, dot, rest) = (false, *byte == b'.', tail);
+    }
+    !first && text.len() <= 64
 }
 
 impl FromStr for PluginId {
@@ -37,14 +72,7 @@ impl FromStr for PluginId {
     /// # Errors
     /// [`ErrorKind::InvalidRequest`] for anything else than the form above.
     fn from_str(text: &str) -> Result<Self> {
-        let first = text
-            .bytes()
-            .next()
-            .is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        let rest = text
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-_".contains(&b));
-        if first && rest && text.len() <= 64 && !text.contains("..") {
+        if is_plugin_id(text) {
             Ok(Self(Cow::Owned(text.to_owned())))
         } else {
             Err(Error::new(

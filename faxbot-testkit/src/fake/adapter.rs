@@ -1,4 +1,4 @@
-//! A scripted [`SipAdapter`] in memory that can fax.
+//! A scripted [`SipAdapter`] in memory that can fax and send messages.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -17,21 +17,23 @@ use faxbot_core::{
         FaxRequest, FaxUpdate,
     },
     id::{CallId, CallRef},
+    message::MessageResult,
     plugin::CancelOutcome,
     sip::{
         AdapterKind, Call, CallRecord, CallRequest, CallState, CallStatus, Capabilities,
         Capability, Connection, ConnectionState, Direction, Disposition, Drained, EventPath,
-        HangupOutcome, Health, HealthMetrics, Lookup, SipAdapter, SipEvent, Snapshot,
+        HangupOutcome, Health, HealthMetrics, Lookup, SipAdapter, SipEvent, SipMessage, Snapshot,
         SupportedVersions,
     },
 };
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::FaxScript;
+use super::{FaxScript, message::Messages};
 
 /// A SIP adapter without a server. Faxes follow the scripts that were queued, in their order, and
-/// arrive when there is none; `lookup` answers from its books, unless an answer was queued.
+/// arrive when there is none; `lookup` answers from its books, unless an answer was queued. Messages
+/// are handed over unless there is a script for their destination.
 /// Clones are one adapter. Time is tokio's, so a paused runtime moves it.
 #[derive(Clone)]
 pub struct FakeAdapter {
@@ -45,7 +47,7 @@ struct Inner {
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     connected: bool,
     capabilities: Capabilities,
     scripts: VecDeque<FaxScript>,
@@ -57,6 +59,7 @@ struct State {
     released: Vec<CallId>,
     faxes: HashMap<CallId, Fax>,
     most_at_once: usize,
+    pub(super) messages: Messages,
 }
 
 struct Fax {
@@ -67,7 +70,7 @@ struct Fax {
 }
 
 impl FakeAdapter {
-    /// A connected adapter that can fax.
+    /// A connected adapter that can fax and send messages.
     pub fn new() -> Self {
         crate::logs::to_directory();
         let state = State {
@@ -75,7 +78,8 @@ impl FakeAdapter {
             capabilities: Capabilities::none()
                 .with(Capability::SendFax)
                 .with(Capability::Hangup)
-                .with(Capability::LookupEnded),
+                .with(Capability::LookupEnded)
+                .with(Capability::SendMessage),
             ..State::default()
         };
         Self {
@@ -138,14 +142,21 @@ impl FakeAdapter {
         self.lock().most_at_once
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    /// Tells its subscribers something.
+    pub fn publish(&self, event: SipEvent) {
+        self.inner
+            .events
+            .publish(self.inner.clock.timestamp(), event);
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.inner
             .state
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn not_connected(&self, operation: &'static str) -> Result<()> {
+    pub(super) fn not_connected(&self, operation: &'static str) -> Result<()> {
         if self.lock().connected {
             Ok(())
         } else {
@@ -356,6 +367,10 @@ impl SipAdapter for FakeAdapter {
 
     fn snapshot(&self) -> Snapshot {
         Snapshot::new(self.inner.events.seq(), self.connection().state)
+    }
+
+    async fn send_message(&self, message: SipMessage) -> Result<MessageResult> {
+        self.send(message).await
     }
 
     async fn send_fax(&self, request: FaxRequest) -> Result<FaxCall> {
