@@ -268,6 +268,25 @@ pub(super) async fn handle<E: WebhookEngine>(
     }
 }
 
+/// Handles one notice that came another way than by a request (a list of the vendor), under the same
+/// claim: whoever comes first has it. Answers whether it is done; `false` while another handles it.
+///
+/// # Errors
+/// Of any kind: it is not done, and may be tried again.
+///
+/// # Cancel safety
+/// A claim that was made ends with its lease.
+pub(super) async fn take<E: WebhookEngine>(
+    engine: &E,
+    notice: E::Notice,
+    authenticity: Authenticity,
+) -> Result<bool> {
+    match engine.key(&notice).map(str::to_owned) {
+        Some(key) if fits(Some(&key)) => handle_one(engine, &key, notice, authenticity).await,
+        _ => Ok(true),
+    }
+}
+
 /// Handles each notice, and answers whether all of them are done: one that fails does not keep the
 /// others back.
 async fn handle_all<E: WebhookEngine>(
