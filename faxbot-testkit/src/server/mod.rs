@@ -1,16 +1,20 @@
 //! Mock servers: the server side of the same codecs that the adapters use.
 //!
-//! All of them are a [`Mock`] and speak one scripting language: [`CallScript`] says how a call and
-//! its fax go, [`IncomingScript`] what a caller from outside does, [`ReplyFault`] how a reply
-//! fails, [`Timings`] how long things take.
+//! Those of telephony servers are a [`Mock`] and speak one scripting language: [`CallScript`] says
+//! how a call and its fax go, [`IncomingScript`] what a caller from outside does, [`ReplyFault`] how
+//! a reply fails, [`Timings`] how long things take. Vendors that speak HTTP are apart: [`http`].
 
 pub mod asterisk;
 pub mod freeswitch;
+pub mod http;
+pub mod sinch_fax;
+pub mod sinch_sms;
 pub mod yate;
 
 mod base;
 mod builder;
 mod connector;
+mod fax_end;
 mod files;
 mod incoming;
 mod kept;
@@ -21,6 +25,7 @@ mod party;
 mod pattern;
 mod record;
 mod script;
+mod sinch;
 mod sound;
 
 pub use base::Server;

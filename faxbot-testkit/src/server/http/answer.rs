@@ -1,0 +1,107 @@
+//! What a vendor answers, and how the answer goes over the wire.
+
+use std::{fmt, time::Duration};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{CONTENT_TYPE, IntoHeaderName},
+};
+use serde_json::Value;
+
+/// How an answer goes over the wire.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Then {
+    /// As it should.
+    #[default]
+    Whole,
+    /// It never comes; the link stays open.
+    Never,
+    /// It never comes; the link ends.
+    Cut,
+    /// Status, headers and body come in chunks, and the end of the body never does.
+    Unfinished,
+    /// The length of the whole is announced, half of it comes, and the link ends.
+    Truncated,
+    /// The body never stops (it does after 256 MiB, for clients without a limit).
+    Endless,
+    /// These bytes come instead, and the link ends.
+    Raw(Bytes),
+}
+
+/// One answer. `Debug` shows the status, the length of the body, and how it goes.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct HttpAnswer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers; the length is added.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+    /// How it goes over the wire.
+    pub then: Then,
+    /// How long it takes, counted from the effect.
+    pub after: Duration,
+}
+
+impl HttpAnswer {
+    /// A status with an empty body. A number that is no status is 500.
+    pub fn new(status: u16) -> Self {
+        Self {
+            status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            then: Then::Whole,
+            after: Duration::ZERO,
+        }
+    }
+
+    /// A status with JSON.
+    pub fn json(status: u16, body: &Value) -> Self {
+        Self::new(status).with_body("application/json", body.to_string())
+    }
+
+    /// Sets the body and its type.
+    #[must_use]
+    pub fn with_body(self, content_type: &str, body: impl Into<Bytes>) -> Self {
+        let mut answer = self.with_header(CONTENT_TYPE, content_type);
+        answer.body = body.into();
+        answer
+    }
+
+    /// Sets a header. A value that no header can have is left out.
+    #[must_use]
+    pub fn with_header(mut self, name: impl IntoHeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(name, value);
+        }
+        self
+    }
+
+    /// Sets how it goes over the wire.
+    #[must_use]
+    pub fn then(mut self, then: Then) -> Self {
+        self.then = then;
+        self
+    }
+
+    /// Sets how long it takes.
+    #[must_use]
+    pub fn after(mut self, time: Duration) -> Self {
+        self.after = time;
+        self
+    }
+}
+
+impl fmt::Debug for HttpAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpAnswer")
+            .field("status", &self.status)
+            .field("body_bytes", &self.body.len())
+            .field("then", &std::mem::discriminant(&self.then))
+            .field("after", &self.after)
+            .finish_non_exhaustive()
+    }
+}
