@@ -4,6 +4,9 @@
 mod api;
 #[cfg(feature = "api")]
 mod auth;
+#[cfg(test)]
+#[cfg(feature = "api")]
+mod fake;
 #[cfg(feature = "api")]
 mod form;
 #[cfg(feature = "api")]

@@ -141,3 +141,100 @@ fn check(name: &str) -> Result<()> {
 fn wrong(message: &'static str) -> Error {
     Error::new(ErrorKind::InvalidRequest, "multipart", message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::SeededRandom;
+
+    fn form() -> MultipartForm {
+        MultipartForm::new(&SeededRandom::new(7))
+    }
+
+    #[test]
+    fn a_form_is_encoded_as_the_rfc_says() {
+        let (content_type, body) = form()
+            .text("to", "+493012345678")
+            .unwrap()
+            .text("note", "zwei\r\nZeilen, é")
+            .unwrap()
+            .file(
+                "file[]",
+                "fax é.pdf",
+                "application/pdf",
+                Bytes::from_static(b"%PDF\0\xFF"),
+            )
+            .unwrap()
+            .finish();
+        let content_type = content_type.to_str().unwrap();
+        let boundary = content_type
+            .strip_prefix("multipart/form-data; boundary=")
+            .unwrap();
+        assert!(boundary.len() <= 70);
+        let mut expected = format!(
+            "--{boundary}\r\nContent-Disposition: form-data; name=\"to\"\r\n\r\n+493012345678\r\n\
+             --{boundary}\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nzwei\r\nZeilen, é\r\n\
+             --{boundary}\r\nContent-Disposition: form-data; name=\"file[]\"; filename=\"fax é.pdf\"\r\n\
+             Content-Type: application/pdf\r\n\r\n"
+        )
+        .into_bytes();
+        expected.extend(b"%PDF\0\xFF");
+        expected.extend(format!("\r\n--{boundary}--\r\n").bytes());
+        assert_eq!(body, expected);
+        assert_eq!(body.len(), body.clone().to_vec().capacity());
+    }
+
+    #[test]
+    fn no_content_holds_the_boundary() {
+        let (first, _) = form().finish();
+        let taken = first
+            .to_str()
+            .unwrap()
+            .rsplit('=')
+            .next()
+            .unwrap()
+            .to_owned();
+        let worse = format!("--{taken}--\r\n--{taken}-1--\r\n");
+        let (content_type, body) = form()
+            .text("a", &worse)
+            .unwrap()
+            .file("b", "b", "text/plain", Bytes::from(worse.clone()))
+            .unwrap()
+            .finish();
+        let boundary = content_type.to_str().unwrap().rsplit('=').next().unwrap();
+        let text = std::str::from_utf8(&body).unwrap();
+        assert_eq!(text.matches(boundary).count(), 3);
+        assert!(boundary.starts_with(&taken) && boundary != taken);
+    }
+
+    #[test]
+    fn no_name_makes_a_header_or_a_parameter() {
+        let bad = [
+            "a\r\nX: y",
+            "a\nb",
+            "a\rb",
+            "a\"; filename=\"b",
+            "a\\",
+            "a\0",
+            "\u{85}",
+        ];
+        for name in bad {
+            assert!(form().text(name, "x").is_err(), "{name:?}");
+            let file = |name, file_name, kind| form().file(name, file_name, kind, Bytes::new());
+            assert!(file(name, "b", "text/plain").is_err(), "{name:?}");
+            assert!(file("a", name, "text/plain").is_err(), "{name:?}");
+        }
+        for kind in ["", "text/plain\r\nX: y", "é"] {
+            assert!(
+                form().file("a", "b", kind, Bytes::new()).is_err(),
+                "{kind:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_empty_form_is_one() {
+        let (_, body) = form().finish();
+        assert!(body.starts_with(b"--faxbot-") && body.ends_with(b"--\r\n"));
+    }
+}

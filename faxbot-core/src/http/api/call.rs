@@ -46,6 +46,7 @@ impl ApiCall {
     /// Whether this status permits to send the call again.
     pub(super) fn may_repeat(&self, status: StatusCode) -> bool {
         match status.as_u16() {
+            _ if !self.repeats => false,
             429 => true,
             // 408 too: some servers answer so on a connection that they are about to close.
             408 | 500 | 502 | 503 | 504 => !self.acts,

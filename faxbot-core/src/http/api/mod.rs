@@ -150,32 +150,23 @@ impl ApiClient {
         loop {
             let mut token = None;
             let result = self.attempt(&call, &mut patience, &mut token).await;
-            if !call.repeats {
-                return result;
-            }
             let asked = match &result {
-                Ok(response) if response.status == StatusCode::UNAUTHORIZED => {
-                    match (&self.auth, token) {
-                        (Auth::OAuth2(auth), Some(token)) if !renewed => {
-                            tracing::debug!(operation, "the token was refused, asking for another");
-                            auth.forget(&token);
-                            renewed = true;
-                            continue;
-                        }
-                        _ => return result,
-                    }
-                }
                 Ok(response) => {
                     let after = retry_after(response, self.clock.timestamp());
                     if response.status == StatusCode::TOO_MANY_REQUESTS {
                         self.limiter.hold(after);
+                    }
+                    if self.refused_token(response.status, token) && call.repeats && !renewed {
+                        tracing::debug!(operation, "the token was refused, asking for another");
+                        renewed = true;
+                        continue;
                     }
                     if !call.may_repeat(response.status) {
                         return result;
                     }
                     after
                 }
-                Err(error) if error.is_retryable() => error.retry_after(),
+                Err(error) if error.is_retryable() && call.repeats => error.retry_after(),
                 Err(_) => return result,
             };
             let Some(wait) = self
@@ -190,6 +181,17 @@ impl ApiClient {
             tracing::debug!(operation, repeats, ?wait, "repeating a call");
             self.clock.sleep_until(later(self.clock.now(), wait)).await;
             patience.spend(wait);
+        }
+    }
+
+    /// Whether the vendor refused a token that can be renewed; no other call uses it again.
+    fn refused_token(&self, status: StatusCode, token: Option<Token>) -> bool {
+        match (&self.auth, token) {
+            (Auth::OAuth2(auth), Some(token)) if status == StatusCode::UNAUTHORIZED => {
+                auth.forget(&token);
+                true
+            }
+            _ => false,
         }
     }
 

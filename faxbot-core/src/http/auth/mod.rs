@@ -1,6 +1,8 @@
 //! What proves to a vendor who we are.
 
 mod oauth2;
+#[cfg(test)]
+mod tests;
 
 use std::{fmt, sync::Arc};
 

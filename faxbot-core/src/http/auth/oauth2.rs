@@ -290,7 +290,7 @@ fn read(response: &HttpResponse) -> Result<Answer> {
 }
 
 /// The code of RFC 6749 section 5.2, or the status.
-fn code(response: &HttpResponse) -> String {
+pub(super) fn code(response: &HttpResponse) -> String {
     let is_code = |text: &str| {
         (1..=40).contains(&text.len())
             && text

@@ -46,7 +46,7 @@ fn kind(error: &reqwest::Error) -> (ErrorKind, &'static str) {
 }
 
 /// The first error of a type in the chain of sources.
-fn find<'a, E: StdError + 'static>(error: &'a reqwest::Error) -> Option<&'a E> {
+fn find<E: StdError + 'static>(error: &reqwest::Error) -> Option<&E> {
     let mut source = error.source();
     while let Some(error) = source {
         if let Some(found) = error.downcast_ref() {
