@@ -356,6 +356,9 @@ pub struct StatusDetail {
     /// The provider's last word, where it has no meaning here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provider_status: Option<String>,
+    /// The provider's own id of the fax, once it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider_sid: Option<String>,
 }
 
 /// What came of a cancellation.

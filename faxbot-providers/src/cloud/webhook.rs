@@ -120,6 +120,11 @@ impl WebhookDesk {
         }
     }
 
+    /// Whether webhooks can be proven.
+    pub(super) fn has_url(&self) -> bool {
+        self.url.is_some()
+    }
+
     async fn bury(&self, request: &WebhookRequest, reason: &str) -> Result<()> {
         let content_type = request.header(header::CONTENT_TYPE.as_str());
         let letter = DeadLetter::new(

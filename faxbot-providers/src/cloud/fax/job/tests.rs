@@ -1,0 +1,1 @@
+//! The job's state machine, without any waiting.
