@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::{
@@ -20,6 +21,9 @@ use super::{
 
 /// Requests that are kept; older ones are dropped.
 const KEPT_REQUESTS: usize = 100_000;
+
+/// Shortest time between two looks at the vendor's clock.
+const TICK: Duration = Duration::from_millis(1);
 
 pub(super) struct State<V> {
     pub(super) vendor: V,
@@ -108,9 +112,11 @@ impl<V: MockVendor> World<V> {
         loop {
             let due = {
                 let mut state = self.lock();
-                let callbacks = state.vendor.tick(Instant::now());
+                let now = Instant::now();
+                let callbacks = state.vendor.tick(now);
                 self.webhooks.push(callbacks);
-                state.vendor.due()
+                // Not at once, for a vendor that is due and has nothing to do.
+                state.vendor.due().map(|due| due.max(now + TICK))
             };
             self.told.notify_waiters();
             let sleep = async {
