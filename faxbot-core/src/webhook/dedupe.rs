@@ -38,6 +38,18 @@ impl DedupeTable {
         }
     }
 
+    /// One that is filled from a file, of which nobody has said yet how much is wanted.
+    pub(super) fn unbounded() -> Self {
+        let mut table = Self::new();
+        table.max_keys = usize::MAX;
+        table
+    }
+
+    /// Sets the bound of [`new`](Self::new); the next handled key makes it true.
+    pub(super) fn bound(&mut self) {
+        self.max_keys = DEFAULT_KEYS;
+    }
+
     pub(super) fn set_retention(&mut self, retention: Duration) {
         self.retention = retention;
     }

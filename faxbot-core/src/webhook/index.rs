@@ -33,6 +33,16 @@ impl RecordIndex {
         }
     }
 
+    /// Backend and id of the records before a time.
+    pub(super) fn before(&self, time: Timestamp) -> Vec<(String, String)> {
+        let mut old = Vec::new();
+        for (backend, records) in &self.backends {
+            let ids = records.range(..(time, String::new()));
+            old.extend(ids.map(|(_, id)| (backend.clone(), id.clone())));
+        }
+        old
+    }
+
     /// One page of ids, newest first. A limit of 0 is 1: an empty page with a cursor would be asked
     /// for over and over.
     pub(super) fn page(&self, backend: &str, query: &InboundQuery) -> Result<Page<String>> {

@@ -291,7 +291,7 @@ impl DeadLetterStore for MemoryDeadLetters {
 }
 
 /// The records of a page of ids.
-pub(super) fn found<T>(ids: Page<String>, record: impl FnMut(String) -> Option<T>) -> Page<T> {
+pub(super) fn found<K, T>(ids: Page<K>, record: impl FnMut(K) -> Option<T>) -> Page<T> {
     let items = ids.items.into_iter().filter_map(record).collect();
     match ids.next_cursor {
         Some(cursor) => Page::more(items, cursor),

@@ -2,6 +2,7 @@
 
 mod authenticity;
 mod dedupe;
+mod files;
 #[cfg(feature = "webhook")]
 mod form;
 mod index;
@@ -24,6 +25,7 @@ use url::Url;
 use crate::{Error, Result, plugin::PluginId};
 
 pub use authenticity::Authenticity;
+pub use files::{FileDeadLetters, FileDedupeStore, FileInboundStore};
 #[cfg(feature = "webhook")]
 pub use form::{Form, FormFile};
 #[cfg(feature = "webhook")]

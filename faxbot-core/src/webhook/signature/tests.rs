@@ -190,8 +190,8 @@ fn the_vendors_vectors_hold_and_are_signed_the_same() {
 
 #[test]
 fn whatever_is_signed_cannot_be_changed() {
-    type Change = fn(&mut Signed);
-    let rows: [(&str, fn() -> Signed, Change); 16] = [
+    type Row = (&'static str, fn() -> Signed, fn(&mut Signed));
+    let rows: [Row; 16] = [
         ("a byte of the body", sinch_published, |s| {
             s.body = s.body.iter().map(|b| b ^ u8::from(*b == b'D')).collect();
         }),
