@@ -33,11 +33,14 @@ mod case;
 pub mod codec;
 mod expect;
 pub mod fax_plugin;
+pub mod messaging_plugin;
 pub mod samples;
 pub mod session;
 pub mod sip_adapter;
+mod webhook;
 
 pub use case::{Case, Failure, Verdict, eventually, run, within};
+pub use webhook::{Tampered, VendorWebhooks};
 
 /// Ends a case with a [`Failure`] unless the condition holds.
 #[doc(hidden)]

@@ -6,11 +6,13 @@ use async_trait::async_trait;
 use faxbot_core::{
     address::FaxTarget,
     document::Document,
+    id::JobId,
     plugin::{FaxPlugin, PluginCapability, PluginDeps},
+    webhook::WebhookRequest,
 };
 use serde_json::Value;
 
-use crate::conformance::{Failure, samples, sip_adapter::BadConfig};
+use crate::conformance::{Failure, VendorWebhooks, samples, sip_adapter::BadConfig};
 
 /// What becomes of the next fax to a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +28,34 @@ pub enum FaxFate {
     Endless,
     /// The provider takes it, and nobody can say what became of it.
     Unknown,
+    /// The provider takes it, its answer is lost, and it can be found again by the job's id. It arrives.
+    Found,
+    /// The provider refuses it, and sends nothing.
+    Refused,
+    /// The provider is not reached, or takes no requests for a moment, and then it arrives.
+    Retried,
+    /// The provider calls back with the end before it answers the request. It arrives.
+    CallbackFirst,
+}
+
+impl FaxFate {
+    /// Whether an environment stages it unless it says otherwise.
+    fn is_basic(self) -> bool {
+        matches!(
+            self,
+            Self::Arrives | Self::Busy | Self::FailsAfterOnePage | Self::Endless | Self::Unknown
+        )
+    }
+}
+
+/// Who dials a fax again that did not get through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Redials {
+    /// The plugin, by the job's policy.
+    Plugin,
+    /// The provider, by itself: the plugin submits a job once.
+    Provider,
 }
 
 /// Makes providers and plugins, and says what it cannot stage.
@@ -37,10 +67,25 @@ pub trait FaxPluginEnv: Send + Sync + 'static {
     /// What the manifest names.
     fn capabilities(&self) -> Vec<PluginCapability>;
 
-    /// Why the environment cannot stage this, if it cannot. By default it can do everything.
+    /// Why the environment cannot stage this, if it cannot. By default it can stage the first five
+    /// fates, and none of those that joined later.
     fn lacks(&self, fate: FaxFate) -> Option<String> {
-        let _ = fate;
-        None
+        (!fate.is_basic()).then(|| format!("the environment does not stage {fate:?}"))
+    }
+
+    /// Who dials again.
+    fn redials(&self) -> Redials {
+        Redials::Plugin
+    }
+
+    /// Why no fax can be made to come in, if so. Of no account for a plugin whose manifest lists none.
+    fn lacks_inbound(&self) -> Option<String> {
+        Some("the environment lets no fax come in".to_owned())
+    }
+
+    /// Why no webhook can be made, if so. Of no account for a plugin whose manifest names none.
+    fn lacks_webhooks(&self) -> Option<String> {
+        Some("the environment makes no webhooks".to_owned())
     }
 
     /// A configuration without a mistake.
@@ -89,4 +134,47 @@ pub trait FaxPluginSetup: Send + Sync {
     fn document(&self, pages: u32) -> Result<Document, Failure> {
         Ok(Document::bytes(samples::tiff(pages)?))
     }
+
+    /// A fax of so many pages comes in at the provider, which tells nobody. Gives the id by which the
+    /// plugin lists and gets it. Later ones are newer.
+    ///
+    /// # Errors
+    /// When it cannot be staged.
+    ///
+    /// # Cancel safety
+    /// The provider may have the fax.
+    async fn fax_in(&self, pages: u32) -> Result<String, Failure> {
+        let _ = pages;
+        Err(Failure::new("the environment lets no fax come in"))
+    }
+
+    /// The vendor's webhooks, where it has some.
+    fn webhooks(&self) -> Option<Arc<dyn FaxWebhooks>> {
+        None
+    }
+}
+
+/// The webhooks of a fax vendor.
+#[async_trait]
+pub trait FaxWebhooks: VendorWebhooks {
+    /// Drives a fax that the plugin sent with [`FaxFate::Arrives`] to its end at the vendor, and gives
+    /// every callback that the vendor makes of it, in its order. None of them is delivered by anybody
+    /// else.
+    ///
+    /// # Errors
+    /// When it cannot be staged.
+    ///
+    /// # Cancel safety
+    /// The fax may be at its end.
+    async fn statuses(&self, job: &JobId) -> Result<Vec<WebhookRequest>, Failure>;
+
+    /// A fax of so many pages comes in: the id that the plugin knows it by, and the callback that the
+    /// vendor makes of it. The vendor has the fax and can be asked for it.
+    ///
+    /// # Errors
+    /// When it cannot be staged.
+    ///
+    /// # Cancel safety
+    /// The vendor may have the fax.
+    async fn received(&self, pages: u32) -> Result<(String, WebhookRequest), Failure>;
 }

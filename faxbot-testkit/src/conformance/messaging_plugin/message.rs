@@ -1,0 +1,453 @@
+//! Messages: that none is sent twice, and what is said of them.
+
+use std::{collections::HashSet, time::Duration};
+
+use faxbot_core::{
+    Effect, ErrorKind,
+    message::{MessageContent, MessageKind, MessageState},
+    plugin::PluginEvent,
+};
+use serde_json::{Value, json};
+
+use super::{
+    Entry, MessageFate, Need, QUIET, SOON, STATUS, World, entry, error_of, forward, kind_is,
+};
+use crate::conformance::{Failure, Verdict, ensure, eventually, within};
+
+pub(super) fn entries() -> Vec<Entry> {
+    use MessageFate::{
+        Delivered, Found, HandedOver, Offline, Refused, Slow, Undeliverable, Unknown,
+    };
+    vec![
+        entry!("a message is sent once and told as taken", [], taken),
+        entry!("a second call sends a second message", [], again),
+        entry!(
+            "a delivered message becomes delivered and stays so",
+            [Need::Fate(Delivered), STATUS],
+            delivered
+        ),
+        entry!(
+            "a message of which nothing more is told is not called delivered",
+            [Need::Fate(HandedOver), STATUS],
+            handed_over
+        ),
+        entry!("the events of a message never go back", [STATUS], events),
+        entry!(
+            "a refused message is an error or failed, and is not tried again",
+            [Need::Fate(Refused)],
+            refused
+        ),
+        entry!(
+            "a message that does not arrive becomes failed",
+            [Need::Fate(Undeliverable), STATUS],
+            undeliverable
+        ),
+        entry!(
+            "a message without an answer is unknown and never sent again",
+            [Need::Fate(Unknown), STATUS],
+            unknown
+        ),
+        entry!(
+            "a message whose answer was lost is found again and not sent again",
+            [Need::Fate(Found)],
+            found
+        ),
+        entry!(
+            "without a connection nothing is sent, and the same call may succeed later",
+            [Need::Fate(Offline)],
+            offline
+        ),
+        entry!(
+            "a dropped call undoes no message and leaves the plugin whole",
+            [Need::Fate(Slow)],
+            dropped
+        ),
+        entry!("an unknown message is not found", [STATUS], not_found),
+        entry!("50 messages at once do not mix", [], fifty),
+        entry!("a text has the parts that it is cut into", [], segments),
+        entry!(
+            "what is no message of this plugin is refused before anything is sent",
+            [],
+            not_carried
+        ),
+        entry!("media are refused where they are not carried", [], media),
+        entry!(
+            "results and statuses serialise to the words of the contract",
+            [STATUS],
+            words
+        ),
+        entry!("nothing private shows", [], private),
+    ]
+}
+
+async fn taken(mut world: World) -> Verdict {
+    world.start().await?;
+    let (to, sent) = world.send(world.plain(), "the doctor will call").await?;
+    ensure!(!sent.message_id.is_empty(), "a message without an id");
+    ensure!(
+        sent.provider == world.plugin.manifest().id.as_str(),
+        "the provider is {}",
+        sent.provider
+    );
+    ensure!(sent.kind == world.env.kind(), "the kind is {:?}", sent.kind);
+    ensure!(sent.segments >= 1, "no segments");
+    tokio::time::sleep(QUIET).await;
+    let texts = world.setup.texts_to(&to);
+    ensure!(
+        texts == ["the doctor will call"],
+        "the provider was asked to send {} texts, or another one",
+        texts.len()
+    );
+    Ok(())
+}
+
+async fn again(mut world: World) -> Verdict {
+    world.start().await?;
+    let to = world.target(world.plain()).await?;
+    let first = world.try_send(&to, world.text("hello")).await??;
+    let second = world.try_send(&to, world.text("hello")).await??;
+    ensure!(first.message_id != second.message_id, "both have one id");
+    let texts = world.setup.texts_to(&to);
+    ensure!(texts == ["hello", "hello"], "{} were sent", texts.len());
+    Ok(())
+}
+
+async fn delivered(mut world: World) -> Verdict {
+    world.start().await?;
+    let (_, sent) = world.send(MessageFate::Delivered, "hello").await?;
+    let id = &sent.message_id;
+    let status = world.until(id, MessageState::Delivered).await?;
+    ensure!(&status.message_id == id, "the status of another message");
+    tokio::time::sleep(QUIET).await;
+    let status = world.status(id).await?.status;
+    ensure!(status == MessageState::Delivered, "then {status:?}");
+    Ok(())
+}
+
+async fn handed_over(mut world: World) -> Verdict {
+    world.start().await?;
+    let (_, sent) = world.send(MessageFate::HandedOver, "hello").await?;
+    for _ in 0..2 {
+        let status = world.status(&sent.message_id).await?.status;
+        let open = [
+            MessageState::Queued,
+            MessageState::Sent,
+            MessageState::HandedOver,
+        ];
+        ensure!(open.contains(&status), "{status:?}: nobody can know that");
+        tokio::time::sleep(QUIET).await;
+    }
+    Ok(())
+}
+
+async fn events(mut world: World) -> Verdict {
+    world.start().await?;
+    let mut events = world.subscribe()?;
+    let (_, sent) = world.send(world.plain(), "hello").await?;
+    if world.plain() == MessageFate::Delivered {
+        world
+            .until(&sent.message_id, MessageState::Delivered)
+            .await?;
+    }
+    tokio::time::sleep(QUIET).await;
+    let mut before: Option<MessageState> = None;
+    while let Some(item) = events.try_recv() {
+        if let PluginEvent::MessageStatusChanged(status) = item?.event {
+            ensure!(
+                status.message_id == sent.message_id,
+                "an event of another message"
+            );
+            if let Some(before) = before {
+                forward(before, status.status)?;
+                ensure!(before != status.status, "{before:?} is told twice");
+            }
+            before = Some(status.status);
+        }
+    }
+    if let Some(last) = before {
+        let status = world.status(&sent.message_id).await?.status;
+        ensure!(
+            last == status,
+            "the last event says {last:?}, not {status:?}"
+        );
+    }
+    Ok(())
+}
+
+async fn refused(mut world: World) -> Verdict {
+    world.start().await?;
+    let to = world.target(MessageFate::Refused).await?;
+    match world.try_send(&to, world.text("hello")).await? {
+        Err(error) => {
+            let kinds = [
+                ErrorKind::Rejected,
+                ErrorKind::InvalidRequest,
+                ErrorKind::PermissionDenied,
+                ErrorKind::NotFound,
+            ];
+            kind_is("a refused message", &error, &kinds)?;
+            ensure!(
+                error.effect() == Effect::NoEffect && !error.is_retryable(),
+                "{error:?} leaves open what happened, or asks for another try"
+            );
+        }
+        Ok(sent) => {
+            world.until(&sent.message_id, MessageState::Failed).await?;
+        }
+    }
+    tokio::time::sleep(QUIET).await;
+    let asked = world.setup.texts_to(&to).len();
+    ensure!(asked <= 1, "a refused message was sent {asked} times");
+    Ok(())
+}
+
+async fn undeliverable(mut world: World) -> Verdict {
+    world.start().await?;
+    let (to, sent) = world.send(MessageFate::Undeliverable, "hello").await?;
+    world.until(&sent.message_id, MessageState::Failed).await?;
+    let asked = world.setup.texts_to(&to).len();
+    ensure!(asked == 1, "it was sent {asked} times");
+    Ok(())
+}
+
+async fn unknown(mut world: World) -> Verdict {
+    world.start().await?;
+    let to = world.target(MessageFate::Unknown).await?;
+    let answer = world.try_send(&to, world.text("hello")).await?;
+    let error = error_of("a message without an answer", answer)?;
+    kind_is(
+        "a message without an answer",
+        &error,
+        &[ErrorKind::OutcomeUnknown],
+    )?;
+    ensure!(
+        error.effect() == Effect::Unknown && !error.is_retryable(),
+        "{error:?} claims to know"
+    );
+    let Some(id) = error.message_id() else {
+        return Err(Failure::new("the error names no message to ask for"));
+    };
+    for _ in 0..2 {
+        let status = world.status(id).await?.status;
+        ensure!(status == MessageState::OutcomeUnknown, "{status:?}");
+        tokio::time::sleep(QUIET).await;
+    }
+    let asked = world.setup.texts_to(&to).len();
+    ensure!(asked == 1, "it was sent {asked} times");
+    Ok(())
+}
+
+async fn found(mut world: World) -> Verdict {
+    world.start().await?;
+    let (to, sent) = world.send(MessageFate::Found, "hello").await?;
+    ensure!(!sent.message_id.is_empty(), "a message without an id");
+    tokio::time::sleep(QUIET).await;
+    let asked = world.setup.texts_to(&to).len();
+    ensure!(asked == 1, "it was sent {asked} times");
+    Ok(())
+}
+
+async fn offline(mut world: World) -> Verdict {
+    world.start().await?;
+    let to = world.target(MessageFate::Offline).await?;
+    let answer = world.try_send(&to, world.text("hello")).await?;
+    let error = error_of("a message without a connection", answer)?;
+    ensure!(
+        error.effect() == Effect::NoEffect && error.is_retryable(),
+        "{error:?} does not say that nothing was sent"
+    );
+    let asked = world.setup.texts_to(&to).len();
+    ensure!(asked == 0, "it was sent {asked} times");
+    Ok(())
+}
+
+async fn dropped(mut world: World) -> Verdict {
+    world.start().await?;
+    let to = world.target(MessageFate::Slow).await?;
+    {
+        let send = world.plugin.send_message(to.clone(), world.text("hello"));
+        let mut send = std::pin::pin!(send);
+        let begun = eventually("the provider was asked", SOON, || {
+            !world.setup.texts_to(&to).is_empty()
+        });
+        let begun = std::pin::pin!(begun);
+        tokio::select! {
+            biased;
+            begun = begun => begun?,
+            answer = &mut send => {
+                // Answered before it could be dropped: nothing to see here.
+                answer?;
+            }
+        }
+    }
+    tokio::time::sleep(QUIET).await;
+    let asked = world.setup.texts_to(&to).len();
+    ensure!(asked == 1, "it was sent {asked} times");
+    world.send(world.plain(), "the next one").await.map(drop)
+}
+
+async fn not_found(mut world: World) -> Verdict {
+    world.start().await?;
+    for id in ["no-such-message", "", "../x", "a\r\nb"] {
+        let answer = within(
+            "get_message_status",
+            SOON,
+            world.plugin.get_message_status(id),
+        )
+        .await?;
+        let error = error_of("an unknown message", answer)?;
+        kind_is("an unknown message", &error, &[ErrorKind::NotFound])?;
+    }
+    Ok(())
+}
+
+async fn fifty(mut world: World) -> Verdict {
+    world.start().await?;
+    let mut sends = Vec::new();
+    for number in 0..50 {
+        let to = world.target(world.plain()).await?;
+        let (plugin, content) = (
+            std::sync::Arc::clone(&world.plugin),
+            world.text(format!("number {number}")),
+        );
+        let send = {
+            let to = to.clone();
+            tokio::spawn(async move { plugin.send_message(to, content).await })
+        };
+        sends.push((number, to, send));
+    }
+    let mut ids = HashSet::new();
+    for (number, to, send) in sends {
+        let sent = within("one of 50", SOON, send).await???;
+        ensure!(ids.insert(sent.message_id), "one id twice");
+        let texts = world.setup.texts_to(&to);
+        ensure!(
+            texts == [format!("number {number}")],
+            "another text went there, or {} of them",
+            texts.len()
+        );
+    }
+    let asked = world.setup.submissions();
+    ensure!(asked == 50, "{asked} messages were sent");
+    Ok(())
+}
+
+async fn segments(mut world: World) -> Verdict {
+    world.start().await?;
+    for (text, segments) in world.env.segments() {
+        let (to, sent) = world.send(world.plain(), &text).await?;
+        ensure!(
+            sent.segments == segments,
+            "{} segments of {segments}",
+            sent.segments
+        );
+        ensure!(world.setup.texts_to(&to) == [text], "another text was sent");
+    }
+    Ok(())
+}
+
+async fn not_carried(mut world: World) -> Verdict {
+    world.start().await?;
+    let to = world.target(world.plain()).await?;
+    let other = match world.env.kind() {
+        MessageKind::Telegram => MessageKind::Whatsapp,
+        _ => MessageKind::Telegram,
+    };
+    let mut refused = vec![
+        ("another kind", MessageContent::text(other, "hello")),
+        ("no text", world.text("")),
+    ];
+    if let Some(text) = world.env.too_long() {
+        refused.push(("a text that is too long", world.text(text)));
+    }
+    for (what, content) in refused {
+        let answer = world.try_send(&to, content).await?;
+        kind_is(what, &error_of(what, answer)?, &[ErrorKind::InvalidRequest])?;
+    }
+    let asked = world.setup.submissions();
+    ensure!(asked == 0, "{asked} messages were sent");
+    Ok(())
+}
+
+async fn media(mut world: World) -> Verdict {
+    world.start().await?;
+    if world.env.carries_media() {
+        return Ok(());
+    }
+    let to = world.target(world.plain()).await?;
+    let content = world
+        .text("hello")
+        .with_media(["https://media.example/picture.png".parse()?]);
+    let answer = world.try_send(&to, content).await?;
+    let error = error_of("media", answer)?;
+    kind_is("media", &error, &[ErrorKind::InvalidRequest])?;
+    let asked = world.setup.submissions();
+    ensure!(asked == 0, "{asked} messages were sent");
+    Ok(())
+}
+
+async fn words(mut world: World) -> Verdict {
+    world.start().await?;
+    let (_, sent) = world.send(world.plain(), "hello").await?;
+    let value = serde_json::to_value(&sent)?;
+    let word = |value: &Value, key: &str| {
+        let word = value.get(key).and_then(Value::as_str);
+        word.unwrap_or_default().to_owned()
+    };
+    ensure!(word(&value, "type") == world.env.kind().as_str(), "{value}");
+    ensure!(
+        value.get("message_id") == Some(&json!(sent.message_id)),
+        "{value}"
+    );
+    let value = serde_json::to_value(world.status(&sent.message_id).await?)?;
+    let known = ["queued", "sent", "handed_over", "delivered", "read"];
+    ensure!(known.contains(&&*word(&value, "status")), "{value}");
+    ensure!(word(&value, "message_id") == sent.message_id, "{value}");
+    Ok(())
+}
+
+async fn private(mut world: World) -> Verdict {
+    const TEXT: &str = "your result is negative";
+    world.start().await?;
+    let mut events = world.subscribe()?;
+    let mut shown = String::new();
+    let mut numbers = Vec::new();
+    for fate in [
+        world.plain(),
+        MessageFate::Refused,
+        MessageFate::Unknown,
+        MessageFate::Offline,
+    ] {
+        if world.env.lacks(fate).is_some() {
+            continue;
+        }
+        let to = world.target(fate).await?;
+        numbers.push(to.expose().into_owned());
+        let answer = world.try_send(&to, world.text(TEXT)).await?;
+        shown.push_str(&format!("{answer:?}"));
+        if let Err(error) = &answer {
+            shown.push_str(&error.to_string());
+        }
+        if let Ok(sent) = answer {
+            let status = world.plugin.get_message_status(&sent.message_id).await;
+            shown.push_str(&format!("{status:?}"));
+        }
+    }
+    shown.push_str(&format!("{:?}", world.plugin.list_conversations(10).await));
+    shown.push_str(&format!("{:?}", world.plugin.health_check().await));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    while let Some(item) = events.try_recv() {
+        shown.push_str(&format!("{item:?}"));
+    }
+    ensure!(!shown.contains(TEXT), "the text shows");
+    for number in numbers {
+        // As it was given, and its digits alone.
+        let digits: String = number.chars().filter(char::is_ascii_digit).collect();
+        ensure!(!shown.contains(&number), "a number shows");
+        ensure!(
+            digits.len() < 7 || !shown.contains(&digits),
+            "the digits of a number show"
+        );
+    }
+    Ok(())
+}
