@@ -2,6 +2,8 @@
 //! a vendor fills in.
 
 mod context;
+#[cfg(all(test, any(feature = "phaxio", feature = "sinch-fax")))]
+pub(crate) mod fake_http;
 pub mod fields;
 pub mod fax;
 #[cfg(any(feature = "phaxio", feature = "sinch-fax"))]

@@ -58,6 +58,11 @@ impl Envelope {
         Paging::deserialize(&self.paging).ok()?.total
     }
 
+    /// How many faxes this page of the list has.
+    pub(super) fn len(&self) -> usize {
+        self.data.as_array().map_or(0, Vec::len)
+    }
+
     /// The faxes of a list, each with the answer that it was read from.
     pub(super) fn faxes(self) -> Vec<(Fax, Value)> {
         let items = match self.data {
