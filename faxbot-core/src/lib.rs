@@ -58,6 +58,7 @@
 //! | feature | default | what |
 //! |---|---|---|
 //! | `phone-metadata` | no | [`address::PhoneNumber`] is validated with the metadata of all countries (about 1 MB) |
+//! | `webhook` | no | [`webhook::WebhookRouter`](crate::webhook), signatures as data, forms, links to files. The stores need no feature |
 //! | `api` | no | [`http::ApiClient`](crate::http): authorisation, rate limit and safe repetition over any [`http::HttpClient`]; multipart forms |
 //! | `reqwest` | no | [`http::ReqwestClient`](crate::http), an [`http::HttpClient`] with rustls and the ring provider |
 

@@ -44,8 +44,12 @@
 //! | `sip-fax` | yes | `sip_fax` | `SipFaxPlugin` |
 //! | `document` | by `render` | `document` | fax TIFF in, fax pages out; pages as PNG |
 //! | `render` | no | `document` | the same with PDF, drawn by hayro (pure Rust, about a hundred crates) |
+//! | `axum` | no | `axum` | a `WebhookRouter` as routes of axum |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(feature = "axum")]
+pub mod axum;
 
 #[cfg(feature = "document")]
 pub mod document;

@@ -123,6 +123,11 @@ impl WebhookRouter {
         &self.links
     }
 
+    /// The public URL's own path, without a slash at its end; empty for none.
+    pub fn path_prefix(&self) -> &str {
+        self.public_url.path().trim_end_matches('/')
+    }
+
     /// Longest body, in bytes.
     pub fn max_body_bytes(&self) -> usize {
         self.max_body_bytes
@@ -176,7 +181,7 @@ impl WebhookRouter {
     ) -> Result<(PluginId, Arc<dyn WebhookHandler>), Box<WebhookReply>> {
         let path = path.split('?').next().unwrap_or_default();
         // With the prefix first: under `https://host/webhooks` both may match.
-        let stripped = path.strip_prefix(self.public_url.path().trim_end_matches('/'));
+        let stripped = path.strip_prefix(self.path_prefix());
         let target = stripped
             .and_then(Target::parse)
             .or_else(|| Target::parse(path));
