@@ -1,6 +1,8 @@
 //! Webhooks: a request as it came, the reply, who handles it, and what is kept of it.
 
 mod authenticity;
+#[cfg(feature = "webhook")]
+mod basic;
 mod dedupe;
 mod files;
 #[cfg(feature = "webhook")]
