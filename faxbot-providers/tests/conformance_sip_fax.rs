@@ -12,6 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use faxbot_core::{
+    Error, ErrorKind,
     address::FaxTarget,
     document::Document,
     fax::FailureClass,
@@ -51,6 +52,10 @@ impl FaxPluginEnv for Env {
             PluginCapability::GET_STATUS,
             PluginCapability::CANCEL_FAX,
         ]
+    }
+
+    fn lacks(&self, fate: FaxFate) -> Option<String> {
+        (fate == FaxFate::CallbackFirst).then(|| "no server calls back".to_owned())
     }
 
     fn good_config(&self) -> Value {
@@ -110,6 +115,13 @@ impl FaxPluginSetup for Setup {
             FaxFate::FailsAfterOnePage => Some(FaxScript::fails_after(1, FailureClass::CommError)),
             FaxFate::Endless => Some(FaxScript::endless()),
             FaxFate::Unknown => Some(FaxScript::unknown(0)),
+            FaxFate::Found => Some(FaxScript::success(pages).with_lost_reply()),
+            FaxFate::Refused => {
+                let why = "the server refused";
+                let error = Error::new(ErrorKind::Rejected, "send_fax", why);
+                Some(FaxScript::refused(error))
+            }
+            FaxFate::Retried => Some(FaxScript::not_connected()),
             other => return Err(Failure::new(format!("no script for {other:?}"))),
         };
         self.adapter.set_pace(QUICK, QUICK);

@@ -11,92 +11,76 @@ use faxbot_core::{
 };
 use serde_json::{Value, json};
 
-use super::{Entry, FaxFate, SOON, World, entry, error_of, kind_is, once};
+use super::{Entry, FaxFate, Need, SOON, World, entry, error_of, kind_is, once};
 use crate::conformance::{Failure, Verdict, ensure, within};
 
-const CANCEL: Option<PluginCapability> = Some(PluginCapability::CANCEL_FAX);
+const CANCEL: Need = Need::Can(|| PluginCapability::CANCEL_FAX);
 
 /// What a job may be before its end.
 const OPEN: [&str; 4] = ["queued", "preparing", "dispatching", "in_progress"];
 
 pub(super) fn entries() -> Vec<Entry> {
     vec![
-        entry!("a fax succeeds with its pages", [Arrives], None, success),
+        entry!("a fax succeeds with its pages", [Arrives], success),
         entry!(
             "the events of a job end with its success",
             [Arrives],
-            None,
             events
         ),
         entry!(
             "a known job id is refused and nothing is sent again",
             [Arrives, Endless],
-            None,
             same_id
         ),
-        entry!("an unknown job is not found", [], None, unknown),
-        entry!(
-            "a busy line with no dial left is a failure",
-            [Busy],
-            None,
-            busy
-        ),
+        entry!("an unknown job is not found", [], unknown),
+        entry!("a busy line with no dial left is a failure", [Busy], busy),
         entry!(
             "a job that waits for its next dial is queued",
-            [Busy],
-            None,
+            [Busy; Need::Redials],
             waits
         ),
         entry!(
             "a fax that breaks off fails and is not sent again where it may not be resumed",
             [FailsAfterOnePage],
-            None,
             breaks_off
         ),
         entry!(
             "a fax that breaks off goes on with the pages that are left, or fails",
             [FailsAfterOnePage],
-            None,
             resumes
         ),
         entry!(
             "an unknown outcome is never sent again",
             [Unknown],
-            None,
             outcome_unknown
         ),
         entry!(
             "a running fax can be cancelled, and again",
-            [Endless],
-            CANCEL,
+            [Endless; CANCEL],
             cancel_running
         ),
         entry!(
             "a waiting job can be cancelled and is not dialled",
-            [Busy],
-            CANCEL,
+            [Busy; CANCEL, Need::Redials],
             cancel_waiting
         ),
         entry!(
             "a finished job is too late to cancel and stays as it is",
-            [Arrives],
-            CANCEL,
+            [Arrives; CANCEL],
             cancel_late
         ),
         entry!(
             "a document that is none is an error or a failure, and nothing is sent",
             [],
-            None,
             bad_document
         ),
         entry!(
             "a status serialises to the words of the contract",
             [Arrives, Busy],
-            None,
             words
         ),
-        entry!("10 faxes at once do not mix", [Arrives], None, ten),
-        entry!("errors and results show no number", [Busy], None, private),
+        entry!("10 faxes at once do not mix", [Arrives], ten),
+        entry!("errors and results show no number", [Busy], private),
     ]
 }
 

@@ -8,7 +8,9 @@ use faxbot_core::{
         CancelOutcome, InboundQuery, Manifest, PluginCapability, PluginCondition, PluginDeps,
         SendOptions,
     },
+    webhook::WebhookRequest,
 };
+use http::Method;
 
 use super::{Entry, FaxFate, SOON, World, entry, error_of, kind_is, names_an_unknown_key};
 use crate::conformance::{Failure, Verdict, ensure, within};
@@ -18,48 +20,41 @@ pub(super) fn entries() -> Vec<Entry> {
         entry!(
             "the manifest names a fax plugin and loads again",
             [],
-            None,
             manifest
         ),
-        entry!("a good configuration has no problem", [], None, good_config),
+        entry!("a good configuration has no problem", [], good_config),
         entry!(
             "every problem of a configuration is reported at once",
             [],
-            None,
             bad_configs
         ),
         entry!(
             "an unknown key is a problem that names the key",
             [],
-            None,
             unknown_key
         ),
         entry!(
             "a plugin that does not run is in an invalid state",
             [],
-            None,
             not_started
         ),
         entry!(
             "a second start is an invalid state and harms nothing",
             [Arrives],
-            None,
             start_twice
         ),
         entry!(
             "a second stop does nothing, and a start after it works",
             [Arrives],
-            None,
             stop_twice
         ),
-        entry!("stop leaves no task", [Endless], None, no_task),
+        entry!("stop leaves no task", [Endless], no_task),
         entry!(
             "what the manifest does not name is unsupported",
             [],
-            None,
             undeclared
         ),
-        entry!("health always answers", [], None, health),
+        entry!("health always answers", [], health),
     ]
 }
 
@@ -201,6 +196,12 @@ async fn undeclared(mut world: World) -> Verdict {
     if !can(PluginCapability::GET_INBOUND) {
         let error = error_of("get_inbound", world.plugin.get_inbound("1").await)?;
         kind_is("get_inbound", &error, &[ErrorKind::Unsupported])?;
+    }
+    if !can(PluginCapability::HANDLE_WEBHOOK) {
+        let request = WebhookRequest::new(Method::POST, "/webhooks/x");
+        let answer = world.plugin.handle_webhook(request).await;
+        let error = error_of("handle_webhook", answer)?;
+        kind_is("handle_webhook", &error, &[ErrorKind::Unsupported])?;
     }
     if !can(PluginCapability::CANCEL_FAX) {
         let outcome = world.plugin.cancel_fax(&JobId::new()).await?;

@@ -1,22 +1,26 @@
 //! What every [`FaxPlugin`] owes, whatever provider it drives.
 
 mod env;
+mod inbound;
 mod job;
 mod life;
+mod submission;
+mod webhook;
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use faxbot_core::{
     address::FaxTarget,
-    event::EventBus,
+    event::{EventBus, EventStream},
     fax::{FaxRetryPolicy, JobStatus},
     id::JobId,
     plugin::{
         FaxPlugin, PluginCapability, PluginDeps, PluginEvent, SendOptions, SendResult, StatusResult,
     },
+    webhook::{InboundStore, MemoryInboundStore},
 };
 
-pub use env::{FaxFate, FaxPluginEnv, FaxPluginSetup};
+pub use env::{FaxFate, FaxPluginEnv, FaxPluginSetup, FaxWebhooks, Redials};
 
 use super::{
     Case, Failure, Verdict, ensure,
@@ -30,23 +34,36 @@ const SOON: Duration = Duration::from_secs(20);
 /// How often a status is asked for.
 const LOOK: Duration = Duration::from_millis(10);
 
+/// How long is waited for something that must not happen.
+const QUIET: Duration = Duration::from_millis(300);
+
 type Body = fn(World) -> Pin<Box<dyn Future<Output = Verdict> + Send>>;
 
-/// A case, the fates that it needs, and what the manifest must name for it.
+/// What a case needs besides a provider and the fates of its faxes.
+#[derive(Clone, Copy)]
+enum Need {
+    Can(fn() -> PluginCapability),
+    /// The plugin dials again, and not the provider.
+    Redials,
+    Inbound,
+    Webhooks,
+}
+
+/// A case, the fates that it needs, and what else.
 struct Entry {
     name: &'static str,
     fates: &'static [FaxFate],
-    capability: Option<PluginCapability>,
+    needs: Vec<Need>,
     body: Body,
 }
 
-/// `entry!("name", [fates], capability, function)`.
+/// `entry!("name", [fates; needs], function)`.
 macro_rules! entry {
-    ($name:literal, [$($fate:ident),*], $capability:expr, $body:path) => {
+    ($name:literal, [$($fate:ident),* $(; $($need:expr),+)?], $body:path) => {
         $crate::conformance::fax_plugin::Entry {
             name: $name,
             fates: &[$($crate::conformance::fax_plugin::FaxFate::$fate),*],
-            capability: $capability,
+            needs: vec![$($($need),+)?],
             body: |world| Box::pin($body(world)),
         }
     };
@@ -57,16 +74,9 @@ use entry;
 pub fn cases(env: Arc<dyn FaxPluginEnv>) -> Vec<Case> {
     let name = env.name();
     let case = |entry: Entry| {
-        if let Some(word) = entry
-            .capability
-            .filter(|capability| !env.capabilities().contains(capability))
-        {
-            return Case::skipped(
-                entry.name,
-                format!("{} is not in the manifest", word.as_str()),
-            );
-        }
-        if let Some(reason) = entry.fates.iter().find_map(|fate| env.lacks(*fate)) {
+        let needs = entry.needs.iter().find_map(|need| missing(&*env, *need));
+        let fates = || entry.fates.iter().find_map(|fate| env.lacks(*fate));
+        if let Some(reason) = needs.or_else(fates) {
             return Case::skipped(entry.name, reason);
         }
         let env = Arc::clone(&env);
@@ -77,14 +87,34 @@ pub fn cases(env: Arc<dyn FaxPluginEnv>) -> Vec<Case> {
                 env,
                 setup,
                 plugin,
+                inbound: Arc::new(MemoryInboundStore::new()),
                 tasks: None,
                 events: None,
             })
             .await
         })
     };
-    let entries = life::entries().into_iter().chain(job::entries());
+    let entries = life::entries()
+        .into_iter()
+        .chain(job::entries())
+        .chain(submission::entries())
+        .chain(inbound::entries())
+        .chain(webhook::entries());
     entries.map(|entry| case(entry).in_suite(&name)).collect()
+}
+
+fn missing(env: &dyn FaxPluginEnv, need: Need) -> Option<String> {
+    let names = |word: PluginCapability| {
+        (!env.capabilities().contains(&word))
+            .then(|| format!("{} is not in the manifest", word.as_str()))
+    };
+    match need {
+        Need::Can(word) => names(word()),
+        Need::Redials => (env.redials() == Redials::Provider)
+            .then(|| "the provider dials again by itself".to_owned()),
+        Need::Inbound => env.lacks_inbound(),
+        Need::Webhooks => names(PluginCapability::HANDLE_WEBHOOK).or_else(|| env.lacks_webhooks()),
+    }
 }
 
 /// A fresh provider and a plugin for it, not started.
@@ -92,13 +122,18 @@ struct World {
     env: Arc<dyn FaxPluginEnv>,
     setup: Box<dyn FaxPluginSetup>,
     plugin: Arc<dyn FaxPlugin>,
+    inbound: Arc<dyn InboundStore>,
     tasks: Option<faxbot_core::task::TaskSet>,
     events: Option<EventBus<PluginEvent>>,
 }
 
 impl World {
     async fn start(&mut self) -> Verdict {
-        let deps = self.setup.deps(PluginDeps::current()?);
+        let deps = PluginDeps::current()?.with_inbound(Arc::clone(&self.inbound));
+        let deps = self.setup.deps(deps);
+        if let Some(inbound) = &deps.inbound {
+            self.inbound = Arc::clone(inbound);
+        }
         self.tasks = Some(deps.tasks.clone());
         self.events = Some(deps.events.clone());
         Ok(within(
@@ -107,6 +142,12 @@ impl World {
             self.plugin.start(self.env.good_config(), deps),
         )
         .await??)
+    }
+
+    fn subscribe(&self) -> Result<EventStream<PluginEvent>, Failure> {
+        let bus = self.events.as_ref();
+        bus.map(EventBus::subscribe)
+            .ok_or_else(|| Failure::new("the plugin is not started"))
     }
 
     async fn target(&self, fate: FaxFate) -> Result<FaxTarget, Failure> {
