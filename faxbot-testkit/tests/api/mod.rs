@@ -1,5 +1,7 @@
 //! A caller of a mocked vendor.
 
+use std::sync::Arc;
+
 use faxbot_core::http::{HttpClient as _, HttpRequest, HttpResponse};
 use faxbot_testkit::server::http::{MemoryClient, MockHttp, MockVendor};
 use http::{
@@ -7,18 +9,17 @@ use http::{
     header::{AUTHORIZATION, CONTENT_TYPE},
 };
 use serde_json::Value;
-use std::sync::Arc;
 use url::Url;
 
-pub struct Api<V: MockVendor> {
+pub(crate) struct Api<V: MockVendor> {
     client: Arc<MemoryClient<V>>,
     base: Url,
-    pub authorization: String,
+    pub(crate) authorization: String,
 }
 
 impl<V: MockVendor> Api<V> {
     /// Calls what is under `path`.
-    pub fn new(mock: &MockHttp<V>, path: &str, authorization: &str) -> Self {
+    pub(crate) fn new(mock: &MockHttp<V>, path: &str, authorization: &str) -> Self {
         Self {
             client: mock.client(),
             base: mock.url().join(path).unwrap(),
@@ -26,7 +27,12 @@ impl<V: MockVendor> Api<V> {
         }
     }
 
-    pub async fn send(&self, method: Method, path: &str, body: Option<(&str, Vec<u8>)>) -> Answer {
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&str, Vec<u8>)>,
+    ) -> Answer {
         let url = self.base.join(path).unwrap();
         let mut request = HttpRequest::new(method, url);
         if !self.authorization.is_empty() {
@@ -41,34 +47,34 @@ impl<V: MockVendor> Api<V> {
         Answer(self.client.execute(request).await.unwrap())
     }
 
-    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         let body = ("application/json", body.to_string().into_bytes());
         self.send(Method::POST, path, Some(body)).await
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(Method::GET, path, None).await
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
         self.send(Method::DELETE, path, None).await
     }
 }
 
-pub struct Answer(pub HttpResponse);
+pub(crate) struct Answer(pub(crate) HttpResponse);
 
 impl Answer {
-    pub fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         self.0.status.as_u16()
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.0.body).unwrap_or_default()
     }
 
     /// The body of a 2xx.
     #[track_caller]
-    pub fn good(&self) -> Value {
+    pub(crate) fn good(&self) -> Value {
         assert!(
             self.0.status.is_success(),
             "{} {}",
@@ -78,7 +84,7 @@ impl Answer {
         self.json()
     }
 
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.0
             .headers
             .get(name)
