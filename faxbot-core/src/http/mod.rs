@@ -36,7 +36,8 @@ pub use self::{
 };
 use crate::{Error, ErrorKind, Result};
 
-/// Sends HTTP requests. This crate has none: the application hands one in.
+/// Sends HTTP requests. The application hands one in: its own, or `ReqwestClient` of the feature
+/// `reqwest`.
 ///
 /// An implementation sends one request per call. It does not repeat it by itself and does not
 /// follow redirects, because both may send a fax twice or credentials to a stranger.
@@ -46,6 +47,7 @@ pub trait HttpClient: Send + Sync + fmt::Debug {
     /// error.
     ///
     /// # Errors
+    /// [`ErrorKind::InvalidRequest`] for what the client does not send,
     /// [`ErrorKind::NotConnected`] when nothing was written, [`ErrorKind::Timeout`] and
     /// [`ErrorKind::Io`] with effect unknown afterwards, [`ErrorKind::Protocol`] for an answer
     /// that is not HTTP or longer than the request's limit.

@@ -8,6 +8,10 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use http::{
+    HeaderValue, Method,
+    header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING, UPGRADE},
+};
 use reqwest::{Body, Client, Request, Response, redirect, retry};
 use rustls_pki_types::CertificateDer;
 use url::Url;
@@ -62,9 +66,23 @@ impl ReqwestClient {
         check(&request.url, self.public_only)?;
         let mut out = Request::new(request.method, request.url);
         *out.headers_mut() = request.headers;
+        // What belongs to the connection is ours: hyper would believe a wrong length.
+        for name in [
+            CONNECTION,
+            CONTENT_LENGTH,
+            EXPECT,
+            TRANSFER_ENCODING,
+            UPGRADE,
+        ] {
+            out.headers_mut().remove(name);
+        }
         *out.timeout_mut() = Some(request.timeout);
         if !request.body.is_empty() {
             *out.body_mut() = Some(Body::from(request.body));
+        } else if matches!(*out.method(), Method::POST | Method::PUT | Method::PATCH) {
+            // RFC 9110 section 8.6. hyper leaves it out, and some servers then answer 411.
+            let none = HeaderValue::from_static("0");
+            out.headers_mut().insert(CONTENT_LENGTH, none);
         }
         Ok(out)
     }

@@ -1,0 +1,7 @@
+#![cfg(test)]
+//! [`ReqwestClient`](faxbot_core::http::ReqwestClient) over real sockets.
+
+mod answers;
+mod connections;
+mod privacy;
+mod server;
