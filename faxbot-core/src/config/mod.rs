@@ -34,6 +34,8 @@ mod tests;
 mod url;
 mod value;
 
+#[cfg(feature = "webhook")]
+pub(crate) use self::url::decode as percent_decoded;
 pub use self::{
     error::{ConfigError, ConfigErrors},
     field::{Field, Kind},

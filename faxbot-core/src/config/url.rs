@@ -149,7 +149,7 @@ fn broken_encoding(place: &str) -> ConfigError {
 }
 
 /// Percent-decodes (RFC 3986 §2.1).
-fn decode(text: &str) -> Option<String> {
+pub(crate) fn decode(text: &str) -> Option<String> {
     let mut bytes = text.bytes();
     let mut out = Vec::with_capacity(text.len());
     while let Some(byte) = bytes.next() {
