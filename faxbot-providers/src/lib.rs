@@ -58,7 +58,6 @@ pub mod document;
 pub mod cloud;
 
 #[cfg(any(feature = "cloud", feature = "sip-message"))]
-#[allow(dead_code, reason = "each user needs a part of it")]
 mod conversations;
 
 #[cfg(feature = "phaxio")]

@@ -154,7 +154,7 @@ async fn stored(shared: &Shared, message: &InboundMessage) -> bool {
             }
             Err(error) => {
                 fails.store(true, Ordering::Relaxed);
-                tracing::warn!(error = %error, attempt, "a message that came in is not stored so far");
+                tracing::warn!(kind = ?error.kind(), attempt, "a message that came in is not stored so far");
             }
         }
         if last {

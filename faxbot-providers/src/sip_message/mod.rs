@@ -46,7 +46,7 @@
 //! A conversation is our address (`options.from`) and one other. Of a sender counts the URI alone, without
 //! name and parameters. With `options.local_domains` the users of the server's own hosts are extensions
 //! and numbers in both directions. At a start the conversations of the latest stored messages are
-//! known again.
+//! known again, as far as the store gives them within seconds.
 //!
 //! [`get_message_status`]: MessagingPlugin::get_message_status
 
@@ -54,6 +54,7 @@ mod book;
 mod config;
 mod listen;
 mod peer;
+mod restore;
 mod send;
 mod shared;
 
@@ -70,8 +71,8 @@ use faxbot_core::{
     config::ConfigErrors,
     message::{Conversation, MessageContent, MessageResult, MessageStatus},
     plugin::{
-        InboundQuery, Manifest, MessagingPlugin, Plugin, PluginCapability, PluginCondition,
-        PluginDeps, PluginHealth, PluginId,
+        Manifest, MessagingPlugin, Plugin, PluginCapability, PluginCondition, PluginDeps,
+        PluginHealth, PluginId,
     },
     sip::{Capability, ConnectionState, Health, HealthStatus, SipAdapter},
     task::TaskSet,
@@ -93,10 +94,6 @@ pub const ID: &str = "sip-message";
 
 /// How long a stop waits for answers; an adapter's own deadlines are shorter.
 const STOP_WITHIN: Duration = Duration::from_secs(30);
-
-/// Stored messages that are read at a start, in pages of `RESTORED_PAGE`.
-const RESTORED: usize = 1000;
-const RESTORED_PAGE: usize = 100;
 
 /// Sends and receives messages over a SIP server. See the [module](self).
 pub struct SipMessagePlugin {
@@ -195,11 +192,6 @@ impl Plugin for SipMessagePlugin {
         SipMessageConfig::validate(config)
     }
 
-    /// # Errors
-    /// As the trait says; those of the store of received messages when it cannot be read.
-    ///
-    /// # Cancel safety
-    /// Dropping the future leaves the plugin stopped.
     async fn start(&self, config: Value, deps: PluginDeps) -> Result<()> {
         let refused = |kind, message: &str| Err(Error::new(kind, "start", message));
         let config = SipMessageConfig::from_value(&config)?;
@@ -235,7 +227,7 @@ impl Plugin for SipMessagePlugin {
             lines: Lines::default(),
             lasting: Arc::clone(&self.lasting),
         });
-        restore(&shared).await?;
+        restore::restore(&shared).await;
         let mut slot = self.lock();
         if slot.is_some() {
             return refused(ErrorKind::InvalidState, runs);
@@ -321,29 +313,6 @@ impl Shared {
         health.message = message.map(str::to_owned);
         health
     }
-}
-
-/// Conversations of messages that an earlier process stored, so that they can be answered.
-async fn restore(shared: &Shared) -> Result<()> {
-    let mut query = InboundQuery::new().with_limit(RESTORED_PAGE);
-    for _ in 0..RESTORED / RESTORED_PAGE {
-        let page = shared.inbound.messages(ID, &query).await;
-        let page = page.map_err(|error| error.with_operation("start"))?;
-        for message in page.items {
-            let from = message.from.expose();
-            let theirs = peer::of_sender(from, &shared.config.local_domains);
-            shared.lasting.conversations.restore(
-                &shared.parties(theirs),
-                &message.content.text,
-                message.received_at,
-            );
-        }
-        match page.next_cursor {
-            Some(cursor) => query = query.with_cursor(cursor),
-            None => break,
-        }
-    }
-    Ok(())
 }
 
 #[async_trait]
