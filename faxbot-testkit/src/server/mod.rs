@@ -7,6 +7,7 @@
 pub mod asterisk;
 pub mod freeswitch;
 pub mod http;
+pub mod phaxio;
 pub mod sinch_fax;
 pub mod sinch_sms;
 pub mod yate;
