@@ -43,7 +43,7 @@ use http::{HeaderValue, StatusCode, header::CONNECTION};
 /// path, and nothing else, so that they can be merged with an application's.
 ///
 /// Method, path and query, headers and body are handed on as they came. A plugin is found before the
-/// body is read, and a body that is too long (413) or too slow (408) is not read further. axum itself
+/// body is read, and a body that is too long (413) or too slow (503) is not read further. axum itself
 /// bounds neither the time of a request's head nor the number of connections: a proxy in front does.
 pub fn router(router: Arc<WebhookRouter>) -> Router {
     let prefix = router.path_prefix().to_owned();
@@ -70,7 +70,7 @@ async fn serve(router: Arc<WebhookRouter>, request: Request) -> Response {
     let body = match tokio::time::timeout(router.timeout(), reading).await {
         Ok(Ok(body)) => body,
         Ok(Err(refusal)) => return refuse(refusal),
-        Err(_) => return refuse(WebhookReply::status(StatusCode::REQUEST_TIMEOUT)),
+        Err(_) => return refuse(WebhookRouter::too_slow()),
     };
     let mut request = WebhookRequest::new(parts.method, path)
         .with_headers(parts.headers)

@@ -236,7 +236,8 @@ async fn a_body_that_does_not_come_ends_with_the_time() {
     let _ = reading.read_to_end(&mut answer).await;
     drip.abort();
     let answer = String::from_utf8(answer).unwrap();
-    assert_eq!(status(&answer), 408, "{answer}");
+    assert_eq!(status(&answer), 503, "{answer}");
+    assert!(answer.contains("retry-after: 10\r\n"), "{answer}");
     assert!(server.handler.requests.lock().unwrap().is_empty());
 }
 

@@ -45,7 +45,7 @@ pub use builder::WebhookRouterBuilder;
 /// |---|---|
 /// | 405 | the plugin does not take the method ([`WebhookHandler::takes_method`]) |
 /// | 413 | the body is longer than the limit |
-/// | 503, `Retry-After` | too many requests at a time; the plugin is attached and not registered or the other way round; it took too long; its error is `Overloaded`, `ServerBusy` or `InvalidState` |
+/// | 503, `Retry-After` | too many requests at a time; the plugin is attached and not registered or the other way round; the body or the handler took too long; its error is `Overloaded`, `ServerBusy` or `InvalidState` |
 /// | 404 | its error is `Unsupported` |
 /// | 500, and a dead letter | any other error, or a panic |
 ///
@@ -172,6 +172,12 @@ impl WebhookRouter {
             StatusCode::PAYLOAD_TOO_LARGE,
             r#"{"error":"body too long"}"#,
         )
+    }
+
+    /// The answer to a body that takes too long: 503, because a vendor does not send again what was
+    /// answered with 4xx (Sinch SMS), and the network may have been slow.
+    pub fn too_slow() -> WebhookReply {
+        again(None)
     }
 
     fn find(
