@@ -63,6 +63,9 @@ mod conversations;
 #[cfg(feature = "phaxio")]
 pub mod phaxio;
 
+#[cfg(feature = "sinch-fax")]
+pub mod sinch_fax;
+
 #[cfg(any(feature = "cloud", feature = "sip-fax"))]
 #[allow(dead_code, reason = "each user needs a part of it")]
 mod jobs;
