@@ -7,7 +7,7 @@ use faxbot_core::Timestamp;
 use http::header::WWW_AUTHENTICATE;
 use serde_json::json;
 
-use super::Ulids;
+use super::{Refused, Ulids};
 use crate::server::http::{HttpAnswer, SeenRequest};
 
 /// What is known of a token.
@@ -110,13 +110,13 @@ impl Tokens {
     }
 }
 
-/// 401. The body is empty, as the vendor says that it may be, and only an expired token is said to be
-/// one: both SDKs fetch another only when `www-authenticate` has the word `expired`.
-pub(in crate::server) fn refused(expired: bool) -> HttpAnswer {
+/// 401 with an empty body, as the vendor says that it may be. An expired token is said to be one: both SDKs
+/// fetch another only when `www-authenticate` has the word `expired`.
+pub(in crate::server) fn refused(expired: bool) -> Refused {
     let challenge = if expired {
         r#"Bearer error="invalid_token", error_description="Jwt expired""#
     } else {
         r#"Bearer error="invalid_token""#
     };
-    HttpAnswer::new(401).with_header(WWW_AUTHENTICATE, challenge)
+    Box::new(HttpAnswer::new(401).with_header(WWW_AUTHENTICATE, challenge))
 }

@@ -274,12 +274,15 @@ fn urls(fields: &mut Fields<'_>) -> Vec<String> {
     urls
 }
 
-/// The parts of a form as JSON would have them, and its files.
+/// The fields of a form as JSON would have them, and its files.
+type Form = (Map<String, Value>, Vec<Document>);
+
+/// Reads a form.
 ///
 /// `to` and `contentUrl` may be repeated (sinch-sdk-node, as it was seen on the wire) or have commas
 /// (sinch-sdk-dotnet `Http.cs`, which also writes the names with a capital and labels as
 /// `Labels[key]`).
-fn form(parts: &[Part]) -> Result<(Map<String, Value>, Vec<Document>), Vec<Problem>> {
+fn form(parts: &[Part]) -> Result<Form, Vec<Problem>> {
     let (mut map, mut files, mut problems) = (Map::new(), Vec::new(), Vec::new());
     for part in parts {
         let name = small(&part.name);

@@ -13,31 +13,31 @@ use super::{
 };
 use crate::server::{
     http::{HttpAnswer, SeenRequest},
-    sinch::{Fault, Problem, moment, number},
+    sinch::{Fault, Problem, Refused, moment, number},
 };
 
 /// Lists look so far back unless told otherwise.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-pub(super) type Answer = Result<HttpAnswer, HttpAnswer>;
+pub(super) type Answer = Result<HttpAnswer, Refused>;
 
 /// `{code, error, message}`; the code is a string
 /// (developers.sinch.com/docs/fax/api-reference/fax/tag/Error-Messages).
-pub(super) fn error(status: u16, error: &str, message: &str) -> HttpAnswer {
+pub(super) fn error(status: u16, error: &str, message: &str) -> Refused {
     let body = json!({"code": status.to_string(), "error": error, "message": message});
-    HttpAnswer::json(status, &body)
+    Box::new(HttpAnswer::json(status, &body))
 }
 
-fn bad(message: &str) -> HttpAnswer {
+fn bad(message: &str) -> Refused {
     error(400, "Bad request", message)
 }
 
-fn not_found() -> HttpAnswer {
+fn not_found() -> Refused {
     error(404, "Not found", "The fax or its file was not found")
 }
 
 /// Fields of a wrong type are 400, values that are not allowed 422.
-fn problems(problems: &[Problem]) -> HttpAnswer {
+fn problems(problems: &[Problem]) -> Refused {
     if let Some(problem) = problems.iter().find(|problem| problem.fault == Fault::Type) {
         return bad(&problem.text);
     }
@@ -51,10 +51,10 @@ fn problems(problems: &[Problem]) -> HttpAnswer {
         "message": "The request has fields that are not valid",
         "details": {"fieldViolations": violations},
     });
-    HttpAnswer::json(422, &body)
+    Box::new(HttpAnswer::json(422, &body))
 }
 
-fn refusal(refusal: &Refusal) -> HttpAnswer {
+fn refusal(refusal: &Refusal) -> Refused {
     match refusal {
         Refusal::MediaType => error(415, "Unsupported media type", "JSON or a form is wanted"),
         Refusal::Unreadable(text) => bad(text),
@@ -117,12 +117,7 @@ fn file(fax: Option<&Fax>, now: Timestamp) -> Answer {
     Ok(answer.with_header(CONTENT_DISPOSITION, &name))
 }
 
-fn count(
-    request: &SeenRequest,
-    name: &str,
-    default: usize,
-    most: usize,
-) -> Result<usize, HttpAnswer> {
+fn count(request: &SeenRequest, name: &str, default: usize, most: usize) -> Result<usize, Refused> {
     let Some(text) = request.query(name) else {
         return Ok(default);
     };
@@ -133,7 +128,7 @@ fn count(
     number.ok_or_else(|| bad(&format!("'{name}' is not from 1 to {most}")))
 }
 
-fn time(request: &SeenRequest, name: &str) -> Result<Option<Timestamp>, HttpAnswer> {
+fn time(request: &SeenRequest, name: &str) -> Result<Option<Timestamp>, Refused> {
     let Some(text) = request.query(name) else {
         return Ok(None);
     };
@@ -146,7 +141,7 @@ fn time(request: &SeenRequest, name: &str) -> Result<Option<Timestamp>, HttpAnsw
 fn window(
     request: &SeenRequest,
     now: Timestamp,
-) -> Result<impl Fn(Timestamp) -> bool + use<>, HttpAnswer> {
+) -> Result<impl Fn(Timestamp) -> bool + use<>, Refused> {
     let alone = time(request, "createTime")?;
     let is_day = request
         .query("createTime")

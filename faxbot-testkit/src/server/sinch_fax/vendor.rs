@@ -27,7 +27,7 @@ use crate::{
     server::{
         fax_end::FaxEnd,
         http::{Callback, HttpAnswer, MockHttp, MockVendor, RetryRule, SeenRequest},
-        sinch::{Standing, Tokens, Ulids, Wall, refused},
+        sinch::{Refused, Standing, Tokens, Ulids, Wall, refused},
     },
 };
 
@@ -199,6 +199,11 @@ impl MockSinchFax {
         self.next.push_back(end);
     }
 
+    /// Where the service tells of faxes that came in from now on; see [`calls_back`](Self::calls_back).
+    pub fn set_callback(&mut self, url: Option<Url>) {
+        self.incoming = url;
+    }
+
     /// Refuses faxes with 402, or ends that.
     pub fn set_without_funds(&mut self, yes: bool) {
         self.without_funds = yes;
@@ -316,12 +321,7 @@ impl MockSinchFax {
     }
 
     /// Whether a request may do what it wants in this project.
-    fn check(
-        &self,
-        request: &SeenRequest,
-        project: &str,
-        now: Timestamp,
-    ) -> Result<(), HttpAnswer> {
+    fn check(&self, request: &SeenRequest, project: &str, now: Timestamp) -> Result<(), Refused> {
         let allowed = match request.bearer() {
             Some(token) => match self.tokens.standing(token, now) {
                 Standing::Good => true,
@@ -345,13 +345,13 @@ impl MockVendor for MockSinchFax {
         let project = match parts.as_slice() {
             ["oauth2", "token"] => return self.tokens.answer(request, &mut self.ids, now),
             ["v3", "projects", project, ..] => *project,
-            _ => return route::error(404, "Not found", "There is nothing here"),
+            _ => return *route::error(404, "Not found", "There is nothing here"),
         };
         if let Err(refused) = self.check(request, project, now) {
-            return refused;
+            return *refused;
         }
         let path = path.get(3..).unwrap_or_default().to_vec();
-        route::route(self, request, &path, now).unwrap_or_else(|refused| refused)
+        route::route(self, request, &path, now).unwrap_or_else(|refused| *refused)
     }
 
     fn tick(&mut self, now: Instant) -> Vec<Callback> {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::server::{
     http::{HttpAnswer, SeenRequest},
-    sinch::{Fault, Problem, moment, number},
+    sinch::{Fault, Problem, Refused, moment, number},
 };
 
 /// Lists look so far back unless told otherwise.
@@ -21,19 +21,22 @@ const DEFAULT_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 /// Batches and inbound messages are kept so long.
 const KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
-pub(super) type Answer = Result<HttpAnswer, HttpAnswer>;
+pub(super) type Answer = Result<HttpAnswer, Refused>;
 
 /// `{code, text}`, as 400 and 403 have it (sinch-sdk-java `sms/v1/error-response.json`).
-pub(super) fn error(status: u16, code: &str, text: &str) -> HttpAnswer {
-    HttpAnswer::json(status, &json!({"code": code, "text": text}))
+fn error(status: u16, code: &str, text: &str) -> Refused {
+    Box::new(HttpAnswer::json(
+        status,
+        &json!({"code": code, "text": text}),
+    ))
 }
 
-fn format_error(text: &str) -> HttpAnswer {
+fn format_error(text: &str) -> Refused {
     error(400, "syntax_invalid_parameter_format", text)
 }
 
 /// The vendor tells one problem at a time.
-fn problem(problems: &[Problem]) -> HttpAnswer {
+fn problem(problems: &[Problem]) -> Refused {
     let (code, text) = problems
         .first()
         .map_or(("syntax_invalid_json", ""), |first| {
@@ -47,8 +50,8 @@ fn problem(problems: &[Problem]) -> HttpAnswer {
 }
 
 /// What is not there has a standard body, which may be empty.
-fn not_found() -> HttpAnswer {
-    HttpAnswer::new(404)
+fn not_found() -> Refused {
+    Box::new(HttpAnswer::new(404))
 }
 
 pub(super) fn route(
@@ -88,9 +91,9 @@ pub(super) fn route(
 }
 
 /// A body that is an object in JSON.
-fn object(request: &SeenRequest) -> Result<serde_json::Map<String, Value>, HttpAnswer> {
+fn object(request: &SeenRequest) -> Result<serde_json::Map<String, Value>, Refused> {
     if request.media_type().as_deref() != Some("application/json") {
-        return Err(HttpAnswer::new(415));
+        return Err(Box::new(HttpAnswer::new(415)));
     }
     match request.json() {
         Some(Value::Object(map)) => Ok(map),
@@ -145,7 +148,7 @@ fn count(
     default: usize,
     least: usize,
     most: usize,
-) -> Result<usize, HttpAnswer> {
+) -> Result<usize, Refused> {
     let Some(text) = request.query(name) else {
         return Ok(default);
     };
@@ -159,7 +162,7 @@ fn count(
     Err(error(400, "syntax_constraint_violation", &text))
 }
 
-fn date(request: &SeenRequest, name: &str) -> Result<Option<Timestamp>, HttpAnswer> {
+fn date(request: &SeenRequest, name: &str) -> Result<Option<Timestamp>, Refused> {
     let Some(text) = request.query(name) else {
         return Ok(None);
     };
@@ -172,7 +175,7 @@ fn date(request: &SeenRequest, name: &str) -> Result<Option<Timestamp>, HttpAnsw
 fn window(
     request: &SeenRequest,
     now: Timestamp,
-) -> Result<impl Fn(Timestamp) -> bool + use<>, HttpAnswer> {
+) -> Result<impl Fn(Timestamp) -> bool + use<>, Refused> {
     let start = date(request, "start_date")?.unwrap_or(now - DEFAULT_WINDOW);
     let end = date(request, "end_date")?;
     Ok(move |at| at + KEPT > now && at >= start && end.is_none_or(|end| at < end))
@@ -236,7 +239,7 @@ fn report_of(vendor: &MockSinchSms, request: &SeenRequest, id: &str, now: Timest
 }
 
 /// The states that `status` and `code` ask for.
-fn wanted(request: &SeenRequest) -> Result<impl Fn(&str, u32) -> bool + use<>, HttpAnswer> {
+fn wanted(request: &SeenRequest) -> Result<impl Fn(&str, u32) -> bool + use<>, Refused> {
     let words = list(request, "status");
     let codes = list(request, "code").map(|codes| {
         let codes: Result<Vec<u32>, _> = codes.iter().map(|code| code.parse()).collect();

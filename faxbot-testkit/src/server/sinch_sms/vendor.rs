@@ -25,7 +25,7 @@ use crate::{
     random::Seed,
     server::{
         http::{Callback, HttpAnswer, MockHttp, MockVendor, RetryRule, SeenRequest},
-        sinch::{Standing, Tokens, Ulids, Wall, refused},
+        sinch::{Refused, Standing, Tokens, Ulids, Wall, refused},
     },
 };
 
@@ -408,7 +408,7 @@ impl MockSinchSms {
     }
 
     /// Whether a request may do what it wants under this plan or project.
-    fn check(&self, request: &SeenRequest, owner: &str, now: Timestamp) -> Result<(), HttpAnswer> {
+    fn check(&self, request: &SeenRequest, owner: &str, now: Timestamp) -> Result<(), Refused> {
         let bearer = request.bearer().ok_or_else(|| refused(false))?;
         if owner == self.plan {
             return (bearer == self.token)
@@ -434,10 +434,10 @@ impl MockVendor for MockSinchSms {
             _ => return HttpAnswer::new(404),
         };
         if let Err(refused) = self.check(request, owner, now) {
-            return refused;
+            return *refused;
         }
         let path = path.get(3..).unwrap_or_default().to_vec();
-        route::route(self, request, &path, now).unwrap_or_else(|refused| refused)
+        route::route(self, request, &path, now).unwrap_or_else(|refused| *refused)
     }
 
     fn tick(&mut self, now: Instant) -> Vec<Callback> {
