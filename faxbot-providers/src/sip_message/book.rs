@@ -53,12 +53,12 @@ impl Book {
         }
     }
 
-    /// The server took it: from now on it is known by the adapter's id.
+    /// The server took it: from now on it is known by the adapter's id. What it tells of it follows.
     pub(super) fn taken(&mut self, reference: &str, id: &str, keep: Retention, now: Instant) {
         self.forget(reference);
         // An adapter that gives one id twice starts anew.
         self.forget(id);
-        self.insert(id, MessageState::Sent, keep, now);
+        self.insert(id, MessageState::Queued, keep, now);
     }
 
     /// The server took it after its caller was told that nobody knows: its reference stays its name.

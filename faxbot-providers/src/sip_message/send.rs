@@ -101,9 +101,14 @@ impl Shared {
                 Err(_) => lagged = true,
             }
         }
-        // The server took it and says no more. After a loss it may have said more.
-        if !told && !lagged {
-            self.tell(&MessageStatus::new(id.as_str(), MessageState::HandedOver));
+        if !told {
+            // The server took it and says no more. After a loss it may have said more.
+            let state = if lagged {
+                MessageState::Sent
+            } else {
+                MessageState::HandedOver
+            };
+            self.tell(&MessageStatus::new(id.as_str(), state));
         }
         let text = &order.message.content.text;
         self.lasting.conversations.sent(&order.parties, text, at);
