@@ -85,7 +85,7 @@ async fn raw(mock: &MockHttp<Counter>, request: &str) -> (String, bool) {
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     let ended = timeout(Duration::from_millis(500), async {
-        let mut piece = [0; 64 * 1024];
+        let mut piece = vec![0; 64 * 1024];
         // More than this is without end.
         while answer.len() < 32 * 1024 * 1024 {
             match stream.read(&mut piece).await {
@@ -362,7 +362,14 @@ async fn callbacks(count: u32, statuses: &[u16], faults: &[CallbackFault]) -> Ve
 #[tokio::test(start_paused = true)]
 async fn callbacks_are_repeated_lost_doubled_held_and_tampered_with() {
     use CallbackFault::{Late, Lost, ReplyLost, Tampered, Twice};
-    let cases: &[(u32, &[u16], &[CallbackFault], &[&str])] = &[
+    // How many are made, the replies, what goes wrong, what comes.
+    type Case = (
+        u32,
+        &'static [u16],
+        &'static [CallbackFault],
+        &'static [&'static str],
+    );
+    let cases: &[Case] = &[
         (2, &[200], &[], &["1", "2"]),
         (1, &[503, 401, 204], &[], &["1", "1", "1"]),
         (1, &[500], &[], &["1", "1", "1"]),
@@ -423,10 +430,6 @@ async fn callbacks_go_over_a_real_link_and_never_to_a_stranger() {
     });
     let mock = MockHttp::start(telling()).await;
     raw(&mock, COUNT).await;
-    assert!(
-        mock.webhooks().settled(Duration::from_secs(5)).await
-            || !mock.webhooks().deliveries().is_empty()
-    );
     let first = mock.wait_until(Duration::from_secs(5), |mock| {
         mock.webhooks().deliveries().pop()
     });

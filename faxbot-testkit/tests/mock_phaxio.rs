@@ -249,7 +249,9 @@ async fn what_is_not_documented_is_refused() {
     let mock = MockPhaxio::new().refuses_number("+1900*").in_memory();
     let ok = [("to", NUMBER), ("file@a.pdf", "%PDF-")];
     let long = "x".repeat(51);
-    let cases: &[(&[usize], &[(&str, &str)])] = &[
+    // What is taken of the order above, and what joins it.
+    type Case<'a> = (&'a [usize], &'a [(&'a str, &'a str)]);
+    let cases: &[Case<'_>] = &[
         (&[1], &[]),
         (&[0], &[]),
         (&[1], &[("to", "+1 555 867 5309")]),

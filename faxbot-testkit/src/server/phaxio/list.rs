@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{
     fax::Fax,
-    order::{is_number, refused},
+    order::{Refusal, is_number, refused},
 };
 use crate::server::http::{HttpAnswer, SeenRequest};
 
@@ -44,7 +44,7 @@ struct Query {
 }
 
 impl Query {
-    fn read(request: &SeenRequest, now: Timestamp) -> Result<Self, HttpAnswer> {
+    fn read(request: &SeenRequest, now: Timestamp) -> Result<Self, Refusal> {
         let mut query = Self {
             after: now - WEEK,
             before: now,
@@ -111,7 +111,7 @@ pub(super) fn list<'a>(
     faxes: impl DoubleEndedIterator<Item = &'a Fax>,
     request: &SeenRequest,
     (now, wall): (Instant, Timestamp),
-) -> Result<HttpAnswer, HttpAnswer> {
+) -> Result<HttpAnswer, Refusal> {
     let query = Query::read(request, wall)?;
     let found: Vec<&Fax> = faxes
         .rev()

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::json;
 use url::Url;
 
 use super::document::Document;
@@ -47,15 +48,29 @@ pub(super) struct Order {
     pub(super) received: Option<(String, String)>,
 }
 
-/// A refusal in the vendor's envelope.
-pub(super) fn refused(status: u16, message: &str) -> HttpAnswer {
-    HttpAnswer::json(
-        status,
-        &serde_json::json!({ "success": false, "message": message }),
-    )
+/// A refusal.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: u16,
+    message: String,
 }
 
-fn invalid(message: &str) -> HttpAnswer {
+impl Refusal {
+    /// In the vendor's envelope.
+    pub(super) fn answer(self) -> HttpAnswer {
+        let body = json!({ "success": false, "message": self.message });
+        HttpAnswer::json(self.status, &body)
+    }
+}
+
+pub(super) fn refused(status: u16, message: &str) -> Refusal {
+    Refusal {
+        status,
+        message: message.to_owned(),
+    }
+}
+
+fn invalid(message: &str) -> Refusal {
     refused(422, message)
 }
 
@@ -70,7 +85,7 @@ pub(super) fn is_number(text: &str) -> bool {
 
 impl Order {
     /// Reads a request. Test keys may do more.
-    pub(super) fn read(request: &SeenRequest, is_test: bool) -> Result<Self, HttpAnswer> {
+    pub(super) fn read(request: &SeenRequest, is_test: bool) -> Result<Self, Refusal> {
         let (fields, files) = fields(request)?;
         let mut order = Self::default();
         let (mut direction, mut from, mut to) = (None, None, None);
@@ -105,7 +120,7 @@ impl Order {
         }
     }
 
-    fn setting(&mut self, name: &str, value: String, is_test: bool) -> Result<(), HttpAnswer> {
+    fn setting(&mut self, name: &str, value: String, is_test: bool) -> Result<(), Refusal> {
         match name {
             "header_text" if value.chars().count() > HEADER => {
                 return Err(invalid("header_text is too long"));
@@ -143,7 +158,7 @@ impl Order {
         Ok(())
     }
 
-    fn check(self) -> Result<Self, HttpAnswer> {
+    fn check(self) -> Result<Self, Refusal> {
         if self.to.is_empty() {
             return Err(invalid("You must enter a valid recipient phone number"));
         }
@@ -162,7 +177,7 @@ impl Order {
         from: Option<String>,
         to: Option<String>,
         is_test: bool,
-    ) -> Result<Self, HttpAnswer> {
+    ) -> Result<Self, Refusal> {
         const DEFAULT: &str = "+18773346654";
         if !is_test {
             return Err(invalid("Only test keys may simulate a received fax"));
@@ -179,7 +194,7 @@ impl Order {
 /// The fields, and the files.
 type Body = (Vec<(String, String)>, Vec<Part>);
 
-fn fields(request: &SeenRequest) -> Result<Body, HttpAnswer> {
+fn fields(request: &SeenRequest) -> Result<Body, Refusal> {
     if !request.query.is_empty() {
         return Err(invalid("Parameters belong into the body"));
     }
@@ -201,14 +216,14 @@ fn fields(request: &SeenRequest) -> Result<Body, HttpAnswer> {
     Ok((fields, files))
 }
 
-fn once<T>(slot: &mut Option<T>, value: T) -> Result<(), HttpAnswer> {
+fn once<T>(slot: &mut Option<T>, value: T) -> Result<(), Refusal> {
     match slot.replace(value) {
         None => Ok(()),
         Some(_) => Err(invalid("A parameter is given twice")),
     }
 }
 
-fn number(text: &str) -> Result<String, HttpAnswer> {
+fn number(text: &str) -> Result<String, Refusal> {
     // Ten digits without anything are a number of the US: so does the integration test of phaxio-dotnet.
     if text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(format!("+1{text}"));
@@ -218,14 +233,14 @@ fn number(text: &str) -> Result<String, HttpAnswer> {
         .ok_or_else(|| invalid("Phone number is not formatted correctly or invalid"))
 }
 
-fn within(text: &str, least: u32, most: u32) -> Result<u32, HttpAnswer> {
+fn within(text: &str, least: u32, most: u32) -> Result<u32, Refusal> {
     text.parse()
         .ok()
         .filter(|value| (least..=most).contains(value))
         .ok_or_else(|| invalid("A number is out of its range"))
 }
 
-pub(super) fn address(text: &str, schemes: &[&str]) -> Result<String, HttpAnswer> {
+pub(super) fn address(text: &str, schemes: &[&str]) -> Result<String, Refusal> {
     Url::parse(text)
         .ok()
         .filter(|url| schemes.contains(&url.scheme()))

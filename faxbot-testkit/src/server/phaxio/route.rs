@@ -10,12 +10,12 @@ use super::{
     fax::{Birth, Fax},
     life::What,
     list::list,
-    order::{Order, address, refused},
+    order::{Order, Refusal, address, refused},
     vendor::MockPhaxio,
 };
 use crate::server::http::{HttpAnswer, SeenRequest};
 
-type Answer = Result<HttpAnswer, HttpAnswer>;
+type Answer = Result<HttpAnswer, Refusal>;
 
 fn ok(message: &str, data: Option<Value>) -> HttpAnswer {
     let mut body = json!({ "success": true, "message": message });
@@ -29,7 +29,7 @@ fn id_alone(id: u64) -> Option<Value> {
     Some(json!({ "id": id }))
 }
 
-fn missing() -> HttpAnswer {
+fn missing() -> Refusal {
     refused(404, "Not found failure.")
 }
 
@@ -66,7 +66,7 @@ pub(super) fn route(
     }
 }
 
-fn number(id: &str) -> Result<u64, HttpAnswer> {
+fn number(id: &str) -> Result<u64, Refusal> {
     id.parse().map_err(|_| missing())
 }
 
@@ -168,7 +168,7 @@ fn file(vendor: &mut MockPhaxio, request: &SeenRequest, id: u64) -> Answer {
 
 impl MockPhaxio {
     /// A fax that is over; some calls want one.
-    fn over(&mut self, id: u64) -> Result<&mut Fax, HttpAnswer> {
+    fn over(&mut self, id: u64) -> Result<&mut Fax, Refusal> {
         let fax = self.faxes.get_mut(&id).ok_or_else(missing)?;
         if fax.is_over() {
             Ok(fax)

@@ -20,7 +20,7 @@ use super::{
     document::blank_pdf,
     fax::{Birth, Failure, Fax},
     life::{Schedule, What},
-    order::refused,
+    order::{Refusal, refused},
     pace::FaxPace,
     route,
 };
@@ -348,7 +348,7 @@ impl MockPhaxio {
         callback::tell(fax, event, &manner)
     }
 
-    fn check(&mut self, request: &SeenRequest, now: Instant) -> Result<(), HttpAnswer> {
+    fn check(&mut self, request: &SeenRequest, now: Instant) -> Result<(), Refusal> {
         let own = (self.key.clone(), self.secret.clone());
         if request.basic() != Some(own) {
             return Err(refused(401, "Auth failure."));
@@ -377,7 +377,7 @@ impl MockVendor for MockPhaxio {
                 .and_then(|()| route::route(self, request, rest, now)),
             _ => Err(refused(404, "Not found failure.")),
         };
-        let answer = answer.unwrap_or_else(|refused| refused);
+        let answer = answer.unwrap_or_else(Refusal::answer);
         answer.with_header("x-request-id", &format!("mock-{:08x}", self.requests))
     }
 
