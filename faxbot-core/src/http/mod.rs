@@ -4,6 +4,8 @@
 mod api;
 #[cfg(feature = "api")]
 mod auth;
+#[cfg(feature = "api")]
+mod exchange;
 #[cfg(test)]
 #[cfg(feature = "api")]
 mod fake;

@@ -141,6 +141,58 @@ async fn a_close_in_the_moment_of_a_post_never_makes_two() {
     }
 }
 
+#[cfg(feature = "api")]
+#[tokio::test]
+async fn a_lost_answer_is_asked_for_again_only_by_a_call_that_reads() {
+    use faxbot_core::{
+        Effect, ErrorKind,
+        clock::TokioClock,
+        http::{ApiCall, ApiClient},
+        random::SystemRandom,
+        retry::Backoff,
+    };
+
+    let (address, seen) = answers(b"").await;
+    let base = format!("http://{address}/").parse().unwrap();
+    let (clock, random) = (TokioClock::shared(), SystemRandom::shared());
+    let api = ApiClient::new(Arc::new(client()), base, clock, random)
+        .unwrap()
+        .with_backoff(Backoff::connection().with_attempts(3));
+    let end = api.call(ApiCall::act("send_fax", post(address))).await;
+    assert_eq!(kind(end), (ErrorKind::OutcomeUnknown, Effect::Unknown));
+    assert_eq!(seen.posts(), 1);
+    let end = api.call(ApiCall::read("get_status", get(address))).await;
+    assert_eq!(kind(end), (ErrorKind::Io, Effect::NoEffect));
+    assert_eq!((seen.posts(), seen.requests().len()), (1, 5));
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_asked_for_is_nobodys() {
+    const EVIL: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+    for apart in [false, true] {
+        let (address, seen) = server(move |_, mut stream, seen| async move {
+            while seen.request(&mut stream).await {
+                if apart {
+                    let _ = stream.write_all(OK).await;
+                    settle().await;
+                    let _ = stream.write_all(EVIL).await;
+                } else {
+                    let _ = stream.write_all(&[OK, EVIL].concat()).await;
+                }
+            }
+        })
+        .await;
+        let client = client();
+        for count in 1..10 {
+            let response = client.execute(post(address)).await;
+            assert_eq!(response.unwrap().body, "ok");
+            settle().await;
+            settle().await;
+            assert_eq!((seen.posts(), seen.connections()), (count, count));
+        }
+    }
+}
+
 /// Cheaper to make where hundreds are made.
 fn client_without_roots() -> ReqwestClient {
     static CLIENT: std::sync::OnceLock<ReqwestClient> = std::sync::OnceLock::new();

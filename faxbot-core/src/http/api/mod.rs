@@ -15,7 +15,7 @@ use url::Url;
 
 use self::rate::Limiter;
 pub use self::{call::ApiCall, rate::Rate, refusal::refusal, retry_after::retry_after};
-use super::{Auth, HttpClient, HttpRequest, HttpResponse, auth::Token, origin};
+use super::{Auth, HttpClient, HttpRequest, HttpResponse, auth::Token, exchange::exchange, origin};
 use crate::{
     Error, ErrorKind, Result,
     clock::{SharedClock, later},
@@ -220,7 +220,7 @@ impl ApiClient {
             .await
             .map_err(|error| error.with_operation(operation))?;
         let begun = self.clock.now();
-        let result = self.http.execute(request).await;
+        let result = exchange(&*self.http, &self.clock, request).await;
         let elapsed = self.clock.now().saturating_duration_since(begun);
         match result {
             Ok(response) if response.status.is_redirection() => {

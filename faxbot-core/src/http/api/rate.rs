@@ -93,6 +93,10 @@ impl Limiter {
     /// Waits for a turn, `patience` at most; otherwise answers how much longer it would have been.
     /// A wait that is known to be too long is not begun.
     pub(super) async fn turn(&self, patience: Duration) -> Result<(), Duration> {
+        let pause = self.pause();
+        if pause > patience {
+            return Err(pause);
+        }
         let give_up = later(self.clock.now(), patience);
         let _place = tokio::select! {
             biased;

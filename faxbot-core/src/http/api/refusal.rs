@@ -48,3 +48,46 @@ pub fn refusal(operation: &'static str, response: &HttpResponse, acts: bool) -> 
         None => error,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+
+    #[test]
+    fn each_status_has_its_kind_and_effect() {
+        use ErrorKind as E;
+        let rows = [
+            (400, E::Rejected, E::Rejected),
+            (401, E::Authentication, E::Authentication),
+            (402, E::Rejected, E::Rejected),
+            (403, E::PermissionDenied, E::PermissionDenied),
+            (404, E::NotFound, E::NotFound),
+            (405, E::Rejected, E::Rejected),
+            (408, E::ServerBusy, E::OutcomeUnknown),
+            (409, E::Rejected, E::Rejected),
+            (410, E::NotFound, E::NotFound),
+            (413, E::Rejected, E::Rejected),
+            (415, E::Rejected, E::Rejected),
+            (418, E::Protocol, E::Protocol),
+            (422, E::Rejected, E::Rejected),
+            (429, E::Overloaded, E::Overloaded),
+            (500, E::ServerBusy, E::OutcomeUnknown),
+            (503, E::ServerBusy, E::OutcomeUnknown),
+            (599, E::ServerBusy, E::OutcomeUnknown),
+            (200, E::Protocol, E::Protocol),
+            (302, E::Protocol, E::Protocol),
+        ];
+        for (status, read, act) in rows {
+            let response = HttpResponse::new(StatusCode::from_u16(status).unwrap(), "{}");
+            for (acts, kind) in [(false, read), (true, act)] {
+                let error = refusal("send_fax", &response, acts);
+                assert_eq!(error.kind(), kind, "{status}");
+                assert_eq!(error.native_code(), Some(status.to_string().as_str()));
+                let unknown = acts && matches!(kind, E::Protocol | E::OutcomeUnknown);
+                assert_eq!(error.effect() == Effect::Unknown, unknown, "{status}");
+            }
+        }
+    }
+}

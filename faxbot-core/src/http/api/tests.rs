@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue};
 use tokio::time::Instant;
 
 use super::*;
@@ -261,6 +261,37 @@ async fn a_dropped_call_leaves_nothing_locked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_never_comes_back_is_given_up() {
+    let http = Fake::steps(&[Hangs]);
+    let api = client(&http);
+    let begun = Instant::now();
+    let end = end(api.call(act(&api)).await);
+    assert_eq!(end, Err((ErrorKind::OutcomeUnknown, Effect::Unknown)));
+    assert!(begun.elapsed() < HttpRequest::DEFAULT_TIMEOUT + 2 * SECOND);
+    assert_eq!(http.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_patient_call_does_not_keep_an_impatient_one_waiting() {
+    let http = Fake::steps(&[After(429, "200"), Status(200)]);
+    let patient = client(&http).with_patience(300 * SECOND);
+    let impatient = patient.clone().with_patience(SECOND);
+    let first = patient.call(act(&patient));
+    let second = async {
+        // While the first one waits in its turn.
+        tokio::time::sleep(SECOND).await;
+        let begun = Instant::now();
+        let result = impatient.call(act(&impatient)).await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        result.unwrap_err()
+    };
+    let (first, second) = tokio::join!(first, second);
+    assert_eq!(end(first), Ok(200));
+    assert_eq!(second.kind(), ErrorKind::Overloaded);
+    assert_eq!(second.retry_after(), Some(199 * SECOND));
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_sent_to_another_origin() {
     let http = Fake::steps(&[Status(200)]);
     let api = client(&http).with_auth(Auth::Bearer(Secret::new("hunter2")));
@@ -338,82 +369,6 @@ fn no_text_makes_more_than_one_segment() {
         assert_eq!(url.map(String::from).ok(), expected, "{segment:?}");
     }
     assert_eq!(api.url(&[]).unwrap().as_str(), "https://api.example.org/v2");
-}
-
-#[test]
-fn each_status_has_its_kind_and_effect() {
-    use ErrorKind as E;
-    let rows = [
-        (400, E::Rejected, E::Rejected),
-        (401, E::Authentication, E::Authentication),
-        (402, E::Rejected, E::Rejected),
-        (403, E::PermissionDenied, E::PermissionDenied),
-        (404, E::NotFound, E::NotFound),
-        (405, E::Rejected, E::Rejected),
-        (408, E::ServerBusy, E::OutcomeUnknown),
-        (409, E::Rejected, E::Rejected),
-        (410, E::NotFound, E::NotFound),
-        (413, E::Rejected, E::Rejected),
-        (415, E::Rejected, E::Rejected),
-        (418, E::Protocol, E::Protocol),
-        (422, E::Rejected, E::Rejected),
-        (429, E::Overloaded, E::Overloaded),
-        (500, E::ServerBusy, E::OutcomeUnknown),
-        (503, E::ServerBusy, E::OutcomeUnknown),
-        (599, E::ServerBusy, E::OutcomeUnknown),
-        (200, E::Protocol, E::Protocol),
-        (302, E::Protocol, E::Protocol),
-    ];
-    for (status, read, act) in rows {
-        let response = HttpResponse::new(StatusCode::from_u16(status).unwrap(), "{}");
-        for (acts, kind) in [(false, read), (true, act)] {
-            let error = refusal("send_fax", &response, acts);
-            assert_eq!(error.kind(), kind, "{status}");
-            assert_eq!(error.native_code(), Some(status.to_string().as_str()));
-            let unknown = acts && matches!(kind, E::Protocol | E::OutcomeUnknown);
-            assert_eq!(error.effect() == Effect::Unknown, unknown, "{status}");
-        }
-    }
-}
-
-#[test]
-fn retry_after_is_seconds_or_one_of_three_dates() {
-    // `Retry-After`, `Date`, and what it means at 2015-10-21T07:28:00Z.
-    let date = "Wed, 21 Oct 2015 07:28:00 GMT";
-    let rows: [(&[&str], Option<&str>, Option<u64>); 16] = [
-        (&["120"], None, Some(120)),
-        (&[" 0 "], None, Some(0)),
-        (&["99999999999999999999"], None, Some(u64::MAX)),
-        (&["Wed, 21 Oct 2015 07:28:30 GMT"], None, Some(30)),
-        (&["Wednesday, 21-Oct-15 07:28:30 GMT"], None, Some(30)),
-        (&["Wed Oct 21 07:28:30 2015"], None, Some(30)),
-        (&["Sun Nov  1 07:28:00 2015"], None, Some(11 * 86_400)),
-        (&["Wed, 21 Oct 2015 07:27:00 GMT"], None, Some(0)),
-        // The server's clock is an hour ahead of ours.
-        (
-            &["Wed, 21 Oct 2015 08:28:30 GMT"],
-            Some("Wed, 21 Oct 2015 08:28:00 GMT"),
-            Some(30),
-        ),
-        (&["120"], Some(date), Some(120)),
-        (&["10", "20", "x"], None, Some(20)),
-        (&["-1"], None, None),
-        (&["1.5"], None, None),
-        (&[""], None, None),
-        (&["soon"], None, None),
-        (&[], None, None),
-    ];
-    let now = "2015-10-21T07:28:00Z".parse().unwrap();
-    for (values, date, expected) in rows {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append(header::RETRY_AFTER, value.parse().unwrap());
-        }
-        headers.extend(date.map(|date| (header::DATE, date.parse().unwrap())));
-        let response = HttpResponse::new(StatusCode::OK, "").with_headers(headers);
-        let expected = expected.map(Duration::from_secs);
-        assert_eq!(retry_after(&response, now), expected, "{values:?}");
-    }
 }
 
 #[tokio::test(start_paused = true)]

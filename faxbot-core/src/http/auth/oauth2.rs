@@ -17,7 +17,10 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use super::{
-    super::{HttpClient, HttpRequest, HttpResponse, api::refusal, form_urlencoded, origin},
+    super::{
+        HttpClient, HttpRequest, HttpResponse, api::refusal, exchange::exchange, form_urlencoded,
+        origin,
+    },
     basic, bearer, wrong,
 };
 use crate::{
@@ -140,7 +143,7 @@ impl OAuth2 {
             }
         }
         let asked = clock.now();
-        let result = self.fetch(http).await;
+        let result = self.fetch(http, clock).await;
         let mut latest = self.shared.latest();
         latest.fetches += 1;
         match result {
@@ -182,7 +185,7 @@ impl OAuth2 {
     }
 
     /// One request for a token. No error of it has an effect.
-    async fn fetch(&self, http: &Arc<dyn HttpClient>) -> Result<Answer> {
+    async fn fetch(&self, http: &Arc<dyn HttpClient>, clock: &SharedClock) -> Result<Answer> {
         if !origin::is_private(&self.token_url) || origin::has_credentials(&self.token_url) {
             return Err(wrong(
                 "the address for tokens is neither https nor on this machine",
@@ -201,8 +204,7 @@ impl OAuth2 {
         request
             .headers
             .insert(ACCEPT, HeaderValue::from_static("application/json"));
-        let response = http
-            .execute(request)
+        let response = exchange(&**http, clock, request)
             .await
             .map_err(|error| error.with_effect(Effect::NoEffect))?;
         tracing::debug!(status = response.status.as_u16(), "asked for a token");

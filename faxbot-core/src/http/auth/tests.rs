@@ -194,6 +194,19 @@ async fn calls_that_wait_for_a_fetch_share_its_failure() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_host_that_never_answers_is_given_up() {
+    let (http, api) = client(
+        |number| match number {
+            0 => Hangs,
+            _ => Body(TOKEN),
+        },
+        |_| Status(200),
+    );
+    assert_eq!(status(&api).await.unwrap(), 200);
+    assert_eq!(fetches(&http), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refused_token_is_renewed_once_by_all_calls_together() {
     let (http, api) = client(
         |number| Late(SECOND, Box::new(Body([TOKEN, OTHER][number]))),
