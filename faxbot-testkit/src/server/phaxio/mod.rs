@@ -13,7 +13,7 @@
 //! | `POST /v2.1/faxes/{id}/cancel` | cancels it, some time later |
 //! | `POST /v2.1/faxes/{id}/resend` | sends it again, under another id |
 //! | `DELETE /v2.1/faxes/{id}` | forgets it, with test keys |
-//! | `GET`, `DELETE /v2.1/faxes/{id}/file` | its file as PDF, or by `thumbnail=s|l` its first page as JPEG |
+//! | `GET`, `DELETE /v2.1/faxes/{id}/file` | its file as PDF, or with `thumbnail=s` or `l` its first page as JPEG |
 //!
 //! A fax goes `queued` (or `pendingbatch`), `inprogress` and `success`, `failure` or
 //! `partialsuccess`, as the [`FaxEnd`]s of its numbers say. Every body and query is read strictly: what
