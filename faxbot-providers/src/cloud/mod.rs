@@ -2,14 +2,17 @@
 //! a vendor fills in.
 
 mod context;
-#[cfg(all(test, any(feature = "phaxio", feature = "sinch-fax")))]
+#[cfg(test)]
+#[cfg(any(feature = "phaxio", feature = "sinch-fax"))]
 pub(crate) mod fake_http;
 pub mod fields;
 pub mod fax;
-#[cfg(any(feature = "phaxio", feature = "sinch-fax"))]
+#[cfg(any(feature = "phaxio", feature = "sinch-fax", feature = "sinch-sms"))]
+#[allow(dead_code, reason = "each provider needs a part of it")]
 pub(crate) mod lenient;
 pub mod messaging;
-#[allow(dead_code, reason = "the engines take it up one after the other")]
+mod settings;
+mod start;
 mod webhook;
 
 pub use context::ProviderContext;

@@ -34,16 +34,15 @@ use faxbot_core::{
     Error, ErrorKind, Result, Timestamp,
     clock::SharedClock,
     event::EventBus,
-    plugin::{PluginDeps, PluginEvent, PluginId},
+    plugin::{PluginEvent, PluginId},
     task::TaskSet,
-    webhook::{
-        Authenticity, Claim, DeadLetter, DeadLetterStore, DedupeStore, InboundStore,
-        MemoryDeadLetters, MemoryDedupeStore, MemoryInboundStore, WebhookReply, WebhookRequest,
-    },
+    webhook::{Authenticity, Claim, DeadLetter, WebhookReply, WebhookRequest},
 };
 use http::{HeaderValue, StatusCode, header};
 use tokio::sync::{Semaphore, oneshot};
 use url::Url;
+
+use super::start::Stores;
 
 /// How long a claim lasts when nobody ends it: longer than a big fax takes to be fetched, shorter
 /// than the first wait of the vendors, which is 5 minutes.
@@ -59,34 +58,6 @@ const IN_WORK: usize = 32;
 const TOLD: usize = 10_000;
 /// Longest key: ids and words of vendors are shorter, and what anybody may send is not stored.
 const KEY_BYTES: usize = 512;
-
-/// The stores of a plugin: those of the host, or its own in memory.
-#[derive(Debug, Clone)]
-pub(super) struct Stores {
-    pub(super) dedupe: Arc<dyn DedupeStore>,
-    pub(super) inbound: Arc<dyn InboundStore>,
-    pub(super) dead_letters: Arc<dyn DeadLetterStore>,
-}
-
-impl Stores {
-    /// Those that the host gives; what is absent is in memory.
-    pub(super) fn of(deps: &PluginDeps) -> Self {
-        Self {
-            dedupe: deps
-                .dedupe
-                .clone()
-                .unwrap_or_else(|| Arc::new(MemoryDedupeStore::new(Arc::clone(&deps.clock)))),
-            inbound: deps
-                .inbound
-                .clone()
-                .unwrap_or_else(|| Arc::new(MemoryInboundStore::new())),
-            dead_letters: deps
-                .dead_letters
-                .clone()
-                .unwrap_or_else(|| Arc::new(MemoryDeadLetters::new())),
-        }
-    }
-}
 
 /// What the flow needs to know of a started plugin. One for each start.
 pub(super) struct WebhookDesk {

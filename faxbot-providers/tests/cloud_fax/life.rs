@@ -348,3 +348,55 @@ async fn the_url_of_webhooks_is_the_configured_one_else_the_hosts_else_none() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_start_asks_again_where_a_list_did_not_answer_and_sends_nothing() {
+    for earlier in [false, true] {
+        let mut bench = Bench::new().await;
+        let id = JobId::new();
+        if earlier {
+            let options = SendOptions::with_job_id(id.clone());
+            bench.send_as(options).await.unwrap();
+            bench.until(&id, "SUCCESS").await;
+            bench.crash().await;
+        }
+        let submissions = bench.vendor().asked("submit");
+        bench.vendor().down_for(1500 * SECOND);
+        let options = SendOptions::with_job_id(id.clone());
+        bench.send_as(options).await.unwrap();
+        assert_eq!(bench.end(&id).await.status, JobStatus::OutcomeUnknown);
+        pause(1000).await;
+        bench.plugin.stop().await.unwrap();
+        bench.start().await;
+        pause(1000).await;
+        let word = if earlier {
+            "SUCCESS"
+        } else {
+            "outcome_unknown"
+        };
+        assert_eq!(bench.word(&id).await, word);
+        assert_eq!(bench.vendor().asked("submit"), submissions);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_plugins_own_stores_outlive_a_stop() {
+    let setup = Setup::new();
+    let plugin = Full::new();
+    let bare = || PluginDeps::current().unwrap().with_http(Arc::new(NoHttp));
+    let fax = r#"[{"sid": "7", "pages": "%PDF-1.7 received"}]"#;
+    let deps = bare();
+    let mut events = deps.events.subscribe();
+    plugin.start(setup.config(), deps).await.unwrap();
+    assert_eq!(super::hook(&plugin, "signed", fax).await.status, 200);
+    assert!(events.try_recv().is_some());
+    plugin.stop().await.unwrap();
+    let deps = bare();
+    let mut events = deps.events.subscribe();
+    plugin.start(setup.config(), deps).await.unwrap();
+    assert!(plugin.get_inbound("7").await.is_ok());
+    // Handled before, and not told again.
+    assert_eq!(super::hook(&plugin, "signed", fax).await.status, 200);
+    assert!(events.try_recv().is_none());
+    assert_eq!(setup.vendor.asked("inbound"), 0);
+}

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use faxbot_core::{
     Private, Result,
-    config::{ConfigError, ConfigErrors, Field, FieldTable, Kind, duration},
+    config::{Field, FieldTable, Kind, duration},
     document::{DocumentLimits, Resolution},
     retry::Backoff,
 };
-use serde::{Deserialize, Deserializer, de::Error as _};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::Value;
 use url::Url;
 
-use crate::cloud::fields::{WEBHOOK_URL, parse_webhook_url};
+use crate::cloud::{fields::WEBHOOK_URL, settings};
 
 /// The fields of the engine; [`cloud_fields!`](crate::cloud::cloud_fields) puts them behind those of
 /// a provider.
@@ -169,7 +169,7 @@ struct Raw {
 
 #[derive(Deserialize)]
 struct RawOptions {
-    #[serde(default, deserialize_with = "webhook_url")]
+    #[serde(default, deserialize_with = "settings::webhook_url")]
     webhook_url: Option<Private<Url>>,
     upload: UploadMode,
     resolution: Resolution,
@@ -203,24 +203,8 @@ impl FaxSettings {
     /// [`Config`](faxbot_core::ErrorKind::Config) with every problem that the table and the engine's
     /// own rules find; those of the provider are not asked for.
     pub fn from_value(table: &FieldTable, value: &Value) -> Result<Self> {
-        let empty = json!({});
-        let value = if value.is_null() { &empty } else { value };
-        let raw = table.load_with::<Raw>(value, rules)?;
+        let raw: Raw = settings::load(table, value)?;
         Ok(raw.options.into_settings())
-    }
-
-    /// Checks a configuration: `own` are the problems that the provider found, those of the engine's
-    /// rules come behind them.
-    ///
-    /// # Errors
-    /// Every problem at once.
-    pub(super) fn validate(
-        table: &FieldTable,
-        value: &Value,
-        own: Result<(), ConfigErrors>,
-    ) -> Result<(), ConfigErrors> {
-        let problems = rules(&table.examine(value).value);
-        ConfigErrors::check(own.err().into_iter().flatten().chain(problems))
     }
 }
 
@@ -248,35 +232,10 @@ impl RawOptions {
     }
 }
 
-fn webhook_url<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Private<Url>>, D::Error> {
-    let Some(text) = Option::<String>::deserialize(deserializer)? else {
-        return Ok(None);
-    };
-    let url = parse_webhook_url(&text).ok_or_else(|| D::Error::custom("no url of webhooks"))?;
-    Ok(Some(Private::new(url)))
-}
-
-/// What concerns several fields.
-fn rules(value: &Value) -> Vec<ConfigError> {
-    let option = |name: &str| value.get("options").and_then(|options| options.get(name));
-    let wait = |name: &str| option(name)?.as_str().and_then(duration::parse);
-    let mut problems = Vec::new();
-    if let (Some(first), Some(longest)) = (wait("poll_min"), wait("poll_max"))
-        && first > longest
-    {
-        problems.push(ConfigError::new(
-            "options.poll_max",
-            "below poll_min",
-            "a duration that is not below it",
-        ));
-    }
-    problems
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::cloud::cloud_fields;
 
@@ -312,7 +271,7 @@ mod tests {
             "webhook_url": "ftp://example.org", "upload": "both", "poll_min": "10s",
             "poll_max": "9s", "max_jobz": 1,
         }});
-        let errors = FaxSettings::validate(&TABLE, &value, TABLE.validate(&value)).unwrap_err();
+        let errors = settings::validate(&TABLE, &value, TABLE.validate(&value)).unwrap_err();
         let mut paths: Vec<_> = errors.iter().map(|error| error.path.as_str()).collect();
         paths.sort_unstable();
         assert_eq!(

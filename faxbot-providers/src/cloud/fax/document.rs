@@ -289,11 +289,15 @@ async fn read(path: PathBuf, limit: u64) -> Result<Bytes> {
     };
     blocking("send_fax", move || {
         // To open a pipe waits for somebody who writes.
-        if !fs::metadata(&path).map_err(unreadable)?.is_file() {
+        let metadata = fs::metadata(&path).map_err(unreadable)?;
+        if !metadata.is_file() {
             return Err(refused(
                 DocumentReason::UnknownFormat,
                 "the document is no file",
             ));
+        }
+        if metadata.len() > limit {
+            return Err(above_the_limit());
         }
         let mut file = File::open(&path)
             .map_err(unreadable)?

@@ -75,7 +75,6 @@ use faxbot_core::{
     address::FaxTarget,
     config::ConfigErrors,
     document::Document,
-    http::HttpClient,
     id::JobId,
     plugin::{
         CancelOutcome, FaxPlugin, InboundFax, InboundQuery, Manifest, Page, Plugin,
@@ -87,7 +86,6 @@ use faxbot_core::{
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tracing::Instrument;
-use url::Url;
 
 #[cfg(any(feature = "phaxio", feature = "sinch-fax"))]
 pub(crate) use self::{
@@ -103,8 +101,9 @@ pub use provider::{
 
 use crate::{
     cloud::{
-        ProviderContext,
-        webhook::{self, Stores, WebhookDesk},
+        settings,
+        start::{self, OwnStores},
+        webhook::{self, WebhookDesk},
     },
     jobs::{Running, Slot, Table, check_start},
 };
@@ -122,6 +121,7 @@ pub struct CloudFaxPlugin<P: FaxProvider> {
     /// Outlives a stop: its ids stay refused, and a start takes up what is open.
     table: Arc<Table<Entry>>,
     slot: Slot<Shared<P>>,
+    stores: OwnStores,
     provider: PhantomData<fn() -> P>,
 }
 
@@ -138,6 +138,7 @@ impl<P: FaxProvider> CloudFaxPlugin<P> {
             manifest: P::manifest(),
             table: Arc::default(),
             slot: Slot::default(),
+            stores: OwnStores::default(),
             provider: PhantomData,
         }
     }
@@ -214,27 +215,6 @@ impl<P: FaxProvider> CloudFaxPlugin<P> {
         }
     }
 
-    /// The public URL of the webhooks: that of the configuration, else the host's.
-    fn webhook_url(
-        &self,
-        settings: &FaxSettings,
-        config: &Value,
-        deps: &PluginDeps,
-    ) -> Result<Option<Url>> {
-        if !self.can(&PluginCapability::HANDLE_WEBHOOK) {
-            return Ok(None);
-        }
-        let registered = deps
-            .webhooks
-            .as_ref()
-            .map(|host| host.register_webhook(&self.manifest.id, P::webhook_path(config)))
-            .transpose();
-        match &settings.webhook_url {
-            Some(url) => Ok(Some(url.expose().clone())),
-            None => registered,
-        }
-    }
-
     fn spawn(running: &Running<Shared<P>>, entry: Arc<Entry>) {
         let span = tracing::info_span!("job", job_id = %entry.id);
         let task = worker::run(Arc::clone(&running.shared), entry);
@@ -243,20 +223,20 @@ impl<P: FaxProvider> CloudFaxPlugin<P> {
 
     fn run(
         &self,
-        (config, settings): (Value, FaxSettings),
-        http: Arc<dyn HttpClient>,
+        config: &Value,
+        settings: FaxSettings,
         deps: PluginDeps,
     ) -> Result<Running<Shared<P>>> {
-        let url = self.webhook_url(&settings, &config, &deps)?;
-        let random = Arc::clone(&deps.random);
-        let mut context = ProviderContext::new(http, Arc::clone(&deps.clock), random);
-        context.webhook_url.clone_from(&url);
-        let stores = Stores::of(&deps);
+        let (configured, path) = (settings.webhook_url.as_ref(), P::webhook_path(config));
+        let context = start::context(&self.manifest, configured, path, &deps)?;
+        let url = context.webhook_url.clone();
+        let stores = self.stores.or_of(&deps);
         let backend = self.manifest.id.clone();
         let shared = Arc::new(Shared {
-            provider: P::build(&config, context)?,
+            provider: P::build(config, context)?,
             uploads: Semaphore::new(settings.max_uploads),
             questions: Semaphore::new(worker::QUESTIONS),
+            polls: Semaphore::new(worker::POLLS),
             inbound: Arc::clone(&stores.inbound),
             desk: WebhookDesk::new(
                 backend.clone(),
@@ -313,23 +293,16 @@ impl<P: FaxProvider> Plugin for CloudFaxPlugin<P> {
     }
 
     fn validate_config(&self, config: &Value) -> Result<(), ConfigErrors> {
-        let config = object(config);
-        FaxSettings::validate(&P::FIELDS, &config, P::validate(&config))
+        let config = settings::object(config);
+        settings::validate(&P::FIELDS, &config, P::validate(&config))
     }
 
     async fn start(&self, config: Value, deps: PluginDeps) -> Result<()> {
-        let config = object(&config);
+        let config = settings::object(&config);
         self.validate_config(&config)?;
         let settings = FaxSettings::from_value(&P::FIELDS, &config)?;
         check_start(&deps)?;
-        let Some(http) = deps.http.clone() else {
-            return Err(Error::new(
-                ErrorKind::InvalidRequest,
-                "start",
-                "this plugin needs an http client: give one with PluginDeps::with_http, such as faxbot_core::http::ReqwestClient",
-            ));
-        };
-        self.slot.begin(|| self.run((config, settings), http, deps))
+        self.slot.begin(|| self.run(&config, settings, deps))
     }
 
     async fn stop(&self) -> Result<()> {
@@ -480,14 +453,6 @@ fn new_entry<P: FaxProvider>(
     let job = FaxJob::new(id, patience, options.job_id_is_chosen(), now)
         .with_deadline(options.deadline, now);
     Ok(Entry::new(job, number, document, options))
-}
-
-/// `null` is the empty configuration.
-fn object(config: &Value) -> Value {
-    match config {
-        Value::Null => json!({}),
-        config => config.clone(),
-    }
 }
 
 impl<P: FaxProvider> fmt::Debug for CloudFaxPlugin<P> {

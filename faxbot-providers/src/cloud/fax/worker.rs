@@ -33,7 +33,10 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(300);
 /// The same for a submission, which brings the document along.
 const SUBMIT_WITHIN: Duration = Duration::from_secs(900);
 /// Questions at one time: a host that starts with a full queue must not flood the provider.
-pub(super) const QUESTIONS: usize = 8;
+pub(super) const QUESTIONS: usize = 4;
+/// Polls at one time, apart from the other questions: a thousand faxes that are polled at a vendor's
+/// one request a second must not keep a new one waiting.
+pub(super) const POLLS: usize = 4;
 /// A submission that was not answered is looked for from so long before it: clocks differ.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(300);
 
@@ -52,6 +55,7 @@ pub(super) struct Shared<P> {
     pub(super) table: Arc<Table<Entry>>,
     pub(super) uploads: Semaphore,
     pub(super) questions: Semaphore,
+    pub(super) polls: Semaphore,
     pub(super) health: Health,
 }
 
@@ -221,7 +225,11 @@ pub(super) async fn run<P: FaxProvider>(shared: Arc<Shared<P>>, entry: Arc<Entry
                 // With the place: documents that wait for one are not in memory.
                 return Some((prepare(&shared, &entry).await?, place));
             }
-            let _place = shared.questions.acquire().await.ok()?;
+            let places = match step {
+                Step::Poll(_) => &shared.polls,
+                _ => &shared.questions,
+            };
+            let _place = places.acquire().await.ok()?;
             question(&shared, &entry, step).await;
             None
         };
@@ -260,8 +268,14 @@ async fn question<P: FaxProvider>(shared: &Shared<P>, entry: &Entry, step: Step)
             });
         }
         (Step::Seek(_), _) => {
-            let since = submitted.unwrap_or_else(|| shared.clock.timestamp()) - CLOCKS_DIFFER;
-            let answer = shared.ask(shared.provider.find(&entry.id, since)).await;
+            let answer = match submitted {
+                Some(at) => {
+                    let found = shared.provider.find(&entry.id, at - CLOCKS_DIFFER);
+                    shared.ask(found).await
+                }
+                // Not by this process.
+                None => shared.find_earlier(&entry.id).await,
+            };
             let found = answer.as_ref().is_ok_and(Option::is_some);
             shared.change(entry, proof(found), |state, now| {
                 state.job.sought(&answer, now);

@@ -43,7 +43,7 @@ mod worker;
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -52,7 +52,6 @@ use faxbot_core::{
     Error, ErrorKind, Result, Timestamp,
     address::Address,
     config::ConfigErrors,
-    http::HttpClient,
     message::{Conversation, MessageContent, MessageResult, MessageStatus},
     plugin::{
         Manifest, MessagingPlugin, Plugin, PluginCapability, PluginCondition, PluginDeps,
@@ -64,7 +63,6 @@ use faxbot_core::{
 use serde_json::{Value, json};
 use tokio::sync::{Notify, oneshot};
 use tracing::Instrument;
-use url::Url;
 use uuid::Uuid;
 
 pub use config::{FIELDS, MessagingSettings};
@@ -78,8 +76,9 @@ use send::Outgoing;
 use shared::Shared;
 
 use super::{
-    ProviderContext,
-    webhook::{self as flow, Stores, WebhookDesk},
+    settings,
+    start::{self, OwnStores},
+    webhook::{self as flow, WebhookDesk},
 };
 use crate::{
     conversations::{Conversations, Parties},
@@ -97,8 +96,7 @@ pub struct CloudMessagingPlugin<P: MessagingProvider> {
     /// Outlives a stop: what was sent is still asked for after it.
     book: Arc<Mutex<Book>>,
     conversations: Arc<Conversations>,
-    /// What the host gives no stores for. Made by the first start.
-    memory: Mutex<Option<Stores>>,
+    stores: OwnStores,
     slot: Slot<Shared<P>>,
 }
 
@@ -109,7 +107,7 @@ impl<P: MessagingProvider> CloudMessagingPlugin<P> {
             manifest: P::manifest(),
             book: Arc::default(),
             conversations: Arc::default(),
-            memory: Mutex::new(None),
+            stores: OwnStores::default(),
             slot: Slot::default(),
         }
     }
@@ -122,67 +120,12 @@ impl<P: MessagingProvider> CloudMessagingPlugin<P> {
         }
     }
 
-    /// The stores of the host, and the plugin's own in the place of those that it does not give.
-    fn stores(&self, deps: &PluginDeps) -> Stores {
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        let memory = memory.get_or_insert_with(|| {
-            let bare = PluginDeps::new(
-                Arc::clone(&deps.clock),
-                deps.tasks.clone(),
-                Arc::clone(&deps.random),
-                deps.events.clone(),
-            );
-            Stores::of(&bare)
-        });
-        let mut stores = memory.clone();
-        let Stores {
-            dedupe,
-            inbound,
-            dead_letters,
-        } = Stores::of(deps);
-        if deps.dedupe.is_some() {
-            stores.dedupe = dedupe;
-        }
-        if deps.inbound.is_some() {
-            stores.inbound = inbound;
-        }
-        if deps.dead_letters.is_some() {
-            stores.dead_letters = dead_letters;
-        }
-        stores
-    }
-
-    /// The public URL of our webhooks: the configured one, else the host's.
-    fn webhook_url(
-        &self,
-        config: &Value,
-        settings: &MessagingSettings,
-        deps: &PluginDeps,
-    ) -> Result<Option<Url>> {
-        if let Some(url) = &settings.webhook_url {
-            return Ok(Some(url.expose().clone()));
-        }
-        let takes = self.manifest.can(&PluginCapability::HANDLE_WEBHOOK);
-        match &deps.webhooks {
-            Some(registry) if takes => registry
-                .register_webhook(&self.manifest.id, P::webhook_path(config))
-                .map(Some)
-                .map_err(|error| error.with_operation("start")),
-            _ => Ok(None),
-        }
-    }
-
     fn shared(&self, config: &Value, deps: &PluginDeps) -> Result<Shared<P>> {
         let settings = MessagingSettings::from_value(&P::FIELDS, config)?;
-        let http: Arc<dyn HttpClient> = deps.http.clone().ok_or_else(|| {
-            let why = "the dependencies have no http client";
-            Error::new(ErrorKind::InvalidRequest, "start", why)
-        })?;
-        let mut context =
-            ProviderContext::new(http, Arc::clone(&deps.clock), Arc::clone(&deps.random));
-        context.webhook_url = self.webhook_url(config, &settings, deps)?;
+        let (configured, path) = (settings.webhook_url.as_ref(), P::webhook_path(config));
+        let context = start::context(&self.manifest, configured, path, deps)?;
         let url = context.webhook_url.clone();
-        let stores = self.stores(deps);
+        let stores = self.stores.or_of(deps);
         Ok(Shared {
             provider: P::build(config, context)?,
             backend: self.manifest.id.to_string(),
@@ -345,7 +288,7 @@ impl<P: MessagingProvider> Plugin for CloudMessagingPlugin<P> {
     }
 
     fn validate_config(&self, config: &Value) -> Result<(), ConfigErrors> {
-        MessagingSettings::validate(&P::FIELDS, config, P::validate(config))
+        settings::validate(&P::FIELDS, config, P::validate(config))
     }
 
     async fn start(&self, config: Value, deps: PluginDeps) -> Result<()> {

@@ -27,7 +27,7 @@ use super::{
     provider::{AcceptedMessage, MessagingProvider},
 };
 use crate::{
-    cloud::webhook::{Stores, WebhookDesk},
+    cloud::{start::Stores, webhook::WebhookDesk},
     conversations::{Conversations, Parties},
     jobs::{Now, later},
 };
@@ -163,6 +163,13 @@ pub(super) struct Pulse(Mutex<Option<(Timestamp, Option<ErrorKind>)>>);
 impl Pulse {
     fn record<T>(&self, result: &Result<T>, at: Timestamp) {
         let kind = result.as_ref().err().map(Error::kind);
+        if matches!(
+            kind,
+            Some(ErrorKind::Unsupported | ErrorKind::InvalidRequest)
+        ) {
+            // Decided here: the vendor was not asked.
+            return;
+        }
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((at, kind));
     }
 

@@ -373,7 +373,7 @@ impl FaxJob {
                 };
             }
             Stage::Done if self.record.status == JobStatus::OutcomeUnknown => match self.sid {
-                None if self.submitted.is_some() => self.seek(now),
+                None => self.seek(now),
                 Some(_) => {
                     self.stage = Stage::Following {
                         next: now.instant,
@@ -381,7 +381,6 @@ impl FaxJob {
                         asked: 0,
                     };
                 }
-                None => {}
             },
             _ => {}
         }
