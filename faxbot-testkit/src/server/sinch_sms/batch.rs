@@ -335,15 +335,20 @@ impl Batch {
         }
     }
 
-    /// Stops what is not dispatched. Answers whether there was something to stop.
+    /// Stops what is not dispatched. Again it has no effect.
     pub(super) fn cancel(&mut self, now: Timestamp) {
-        for message in &mut self.messages {
-            message.cancel(now);
-        }
         if !self.canceled {
+            let is_for_later = self.send_at().is_some_and(|at| at > now);
+            for message in &mut self.messages {
+                message.cancel(now, is_for_later);
+            }
             self.canceled = true;
             self.modified = now;
         }
+    }
+
+    fn send_at(&self) -> Option<Timestamp> {
+        moment(self.request.get("send_at")?.as_str()?)
     }
 
     /// `mms` for media.
@@ -369,8 +374,7 @@ impl Batch {
             .map(|to| format!("{sign}{}", to.to))
             .collect();
         let mut map = self.request.clone();
-        let start = map.get("send_at").and_then(Value::as_str).and_then(moment);
-        let expires = start.unwrap_or(self.created) + LIFE;
+        let expires = self.send_at().unwrap_or(self.created) + LIFE;
         for (name, value) in [
             ("delivery_report", json!("none")),
             ("expire_at", json!(with_millis(expires))),

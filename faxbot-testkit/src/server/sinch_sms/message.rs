@@ -63,9 +63,12 @@ impl Message {
         }
     }
 
-    /// Stops it, if it is not on its way yet.
-    pub(super) fn cancel(&mut self, now: Timestamp) {
-        if self.state(now).is_some_and(|step| step.word == "Queued") {
+    /// Stops it, if it is not on its way yet. One that was to be sent later has no report at all (the
+    /// documentation of `cancel` in sinch-sdk-python `batches_apis.py`).
+    pub(super) fn cancel(&mut self, now: Timestamp, is_for_later: bool) {
+        if is_for_later {
+            self.steps.clear();
+        } else if self.state(now).is_some_and(|step| step.word == "Queued") {
             self.steps.truncate(1);
             self.step(now, "Cancelled", 407);
         }
@@ -162,11 +165,14 @@ mod tests {
     #[test]
     fn only_what_is_queued_can_be_cancelled() {
         let mut early = message(&SmsEnd::Delivered);
-        early.cancel(seconds(0));
+        early.cancel(seconds(0), false);
         assert_eq!(words(&early, &[9]), [("Cancelled".into(), 407)]);
         let mut late = message(&SmsEnd::Delivered);
-        late.cancel(seconds(2));
+        late.cancel(seconds(2), false);
         assert_eq!(words(&late, &[9]), [("Delivered".into(), 0)]);
+        let mut later = message(&SmsEnd::Delivered);
+        later.cancel(seconds(0), true);
+        assert_eq!(words(&later, &[9]), []);
     }
 
     #[test]
