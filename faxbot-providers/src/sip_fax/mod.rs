@@ -206,7 +206,7 @@ impl SipFaxPlugin {
     }
 }
 
-fn manifest() -> Manifest {
+pub(crate) fn manifest() -> Manifest {
     Manifest::new(
         PluginId::SIP_FAX,
         "Fax over SIP",

@@ -163,7 +163,7 @@ impl SipMessagePlugin {
     }
 }
 
-fn manifest() -> Manifest {
+pub(crate) fn manifest() -> Manifest {
     Manifest::new(
         PluginId::SIP_MESSAGE,
         "Messages over SIP",
