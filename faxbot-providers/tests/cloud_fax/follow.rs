@@ -2,6 +2,8 @@
 
 use faxbot_core::{
     fax::{FailureClass, FaxPhase, JobStatus, OutcomeStatus},
+    id::JobId,
+    plugin::{CancelOutcome, FaxPlugin, SendOptions},
     webhook::Authenticity,
 };
 use serde_json::json;
@@ -152,4 +154,24 @@ async fn a_failure_that_tells_no_more_leaves_open_whether_a_page_went_out() {
     let outcome = bench.end(&job).await.detail.outcome.unwrap();
     assert_eq!(outcome.status, OutcomeStatus::Failed);
     assert!(!outcome.certainly_nothing_delivered());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_fax_does_not_wait_behind_the_polls_of_others() {
+    let bench = Bench::new().await;
+    bench.vendor().life(&[(0, "sending")]);
+    bench.vendor().with(|books| books.slow = 30 * SECOND);
+    for _ in 0..200 {
+        bench.send().await;
+    }
+    pause(1000).await;
+    let id = JobId::new();
+    let sent = SendOptions::with_job_id(id.clone());
+    bench.send_as(sent).await.unwrap();
+    pause(3).await;
+    assert_eq!(bench.word(&id).await, "in_progress");
+    assert_eq!(
+        bench.plugin.cancel_fax(&id).await.unwrap(),
+        CancelOutcome::Requested
+    );
 }

@@ -8,6 +8,7 @@ mod ids;
 mod inbound;
 mod life;
 mod race;
+mod reception;
 mod submit;
 mod vendor;
 mod webhook;

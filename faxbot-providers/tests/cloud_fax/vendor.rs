@@ -93,6 +93,10 @@ pub(crate) struct Books {
     pub(crate) mute: bool,
     /// Uploads are dropped.
     pub(crate) drops_uploads: bool,
+    /// A received fax is never fetched to its end.
+    pub(crate) inbound_hangs: bool,
+    /// How long an answer about a fax takes.
+    pub(crate) slow: Duration,
 }
 
 /// One account.
@@ -349,7 +353,8 @@ impl<const FULL: bool> FaxProvider for Scripted<FULL> {
 
     async fn status(&self, sid: &str) -> Result<FaxReport> {
         self.0.ask("status")?;
-        sleep(SECOND / 10).await;
+        let slow = self.0.with(|books| books.slow);
+        sleep(slow.max(SECOND / 10)).await;
         self.0.report(sid).ok_or_else(|| error(ErrorKind::NotFound))
     }
 
@@ -408,6 +413,9 @@ impl<const FULL: bool> FaxProvider for Scripted<FULL> {
 
     async fn inbound(&self, sid: &str) -> Result<(InboundFax, InboundFile)> {
         self.0.ask("inbound")?;
+        if self.0.with(|books| books.inbound_hangs) {
+            std::future::pending::<()>().await;
+        }
         sleep(2 * SECOND).await;
         self.0.with(|books| {
             if books.inbound_errors > 0 {

@@ -4,6 +4,36 @@
 //! A fax becomes a job: its document is prepared, it is submitted once, and it is followed, by
 //! polling and by webhooks, until it is `SUCCESS`, `FAILED`, `cancelled` or `outcome_unknown`.
 //!
+//! ```no_run
+//! use std::{sync::Arc, time::Duration};
+//!
+//! use faxbot_core::{
+//!     Result,
+//!     document::Document,
+//!     http::HttpClient,
+//!     plugin::{FaxPlugin, Plugin, PluginDeps, SendOptions},
+//! };
+//! use faxbot_providers::cloud::{FaxProvider, fax::CloudFaxPlugin};
+//! use serde_json::Value;
+//!
+//! async fn send<P: FaxProvider>(config: Value, http: Arc<dyn HttpClient>) -> Result<()> {
+//!     let plugin = CloudFaxPlugin::<P>::new();
+//!     // `with_documents` adds a converter, `with_webhooks` the host's router, and `with_dedupe`,
+//!     // `with_inbound` and `with_dead_letters` stores that outlive the process.
+//!     plugin.start(config, PluginDeps::current()?.with_http(http)).await?;
+//!     let to = "+493012345678".parse()?;
+//!     let sent = plugin.send_fax(to, Document::path("letter.pdf"), SendOptions::new()).await?;
+//!     loop {
+//!         let status = plugin.get_status(&sent.job_id).await?;
+//!         println!("{} {:?}", status.status, status.error);
+//!         if status.status.is_final() {
+//!             return plugin.stop().await;
+//!         }
+//!         tokio::time::sleep(Duration::from_secs(1)).await;
+//!     }
+//! }
+//! ```
+//!
 //! # Never twice
 //! A vendor's interface has no send that may be repeated, so a submission is repeated only after the
 //! proof that the first one had no effect: nothing was written, or the vendor refused it. A
