@@ -34,6 +34,12 @@
 //! [`retry`](faxbot_core::plugin::SendOptions::retry) is about nothing else. It chooses the resolution,
 //! the rate, error correction and the station id; options of a fax that say otherwise are refused.
 //!
+//! # Configuration
+//!
+//! [`FIELDS`] is the table of all fields, of which [`markdown`](FieldTable::markdown) makes a page.
+//! `api_key` and `api_secret` are required. `callback_url` and `status_callback_url` are for accounts
+//! where Phaxio calls another URL than the one that the host registers.
+//!
 //! # Statuses
 //!
 //! | Phaxio | status |
