@@ -88,6 +88,12 @@ pub trait FaxPluginEnv: Send + Sync + 'static {
         Some("the environment makes no webhooks".to_owned())
     }
 
+    /// Whether the vendor signs what it tells. Of one that does not, callbacks are staged that lie:
+    /// [`FaxWebhooks::forged`].
+    fn signs(&self) -> bool {
+        true
+    }
+
     /// A configuration without a mistake.
     fn good_config(&self) -> Value;
 
@@ -113,6 +119,11 @@ pub trait FaxPluginSetup: Send + Sync {
     /// Adds what the plugin needs to its dependencies.
     fn deps(&self, deps: PluginDeps) -> PluginDeps {
         deps
+    }
+
+    /// Adds what only this provider knows, such as its address, to a good configuration.
+    fn config(&self, config: Value) -> Value {
+        config
     }
 
     /// A target whose next fax has this fate.
@@ -148,7 +159,7 @@ pub trait FaxPluginSetup: Send + Sync {
         Err(Failure::new("the environment lets no fax come in"))
     }
 
-    /// The vendor's webhooks, where it has some.
+    /// The vendor's webhooks, where it has some. From the first call on the suite alone delivers them.
     fn webhooks(&self) -> Option<Arc<dyn FaxWebhooks>> {
         None
     }
@@ -158,8 +169,7 @@ pub trait FaxPluginSetup: Send + Sync {
 #[async_trait]
 pub trait FaxWebhooks: VendorWebhooks {
     /// Drives a fax that the plugin sent with [`FaxFate::Arrives`] to its end at the vendor, and gives
-    /// every callback that the vendor makes of it, in its order. None of them is delivered by anybody
-    /// else.
+    /// every callback that the vendor makes of it, in its order.
     ///
     /// # Errors
     /// When it cannot be staged.
@@ -177,4 +187,12 @@ pub trait FaxWebhooks: VendorWebhooks {
     /// # Cancel safety
     /// The vendor may have the fax.
     async fn received(&self, pages: u32) -> Result<(String, WebhookRequest), Failure>;
+
+    /// Callbacks that prove no more than the vendor's own, and lie: of the fax of this job, which is not
+    /// over at the vendor, that it arrived; of a fax that never came in, that it did. Each with what it
+    /// says.
+    fn forged(&self, job: &JobId) -> Vec<(String, WebhookRequest)> {
+        let _ = job;
+        Vec::new()
+    }
 }

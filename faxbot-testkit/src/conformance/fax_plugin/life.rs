@@ -146,10 +146,9 @@ async fn start_twice(mut world: World) -> Verdict {
     let again = world.start().await;
     ensure!(again.is_err(), "a second start succeeded");
     let deps = world.setup.deps(PluginDeps::current()?);
-    let error = error_of(
-        "a second start",
-        world.plugin.start(world.env.good_config(), deps).await,
-    )?;
+    let config = world.setup.config(world.env.good_config());
+    let again = world.plugin.start(config, deps).await;
+    let error = error_of("a second start", again)?;
     kind_is("a second start", &error, &[ErrorKind::InvalidState])?;
     let sent = world.send(FaxFate::Arrives, 1).await?;
     world

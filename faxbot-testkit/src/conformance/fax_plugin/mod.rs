@@ -47,6 +47,8 @@ enum Need {
     Redials,
     Inbound,
     Webhooks,
+    /// Webhooks that the vendor does not sign.
+    Unsigned,
 }
 
 /// A case, the fates that it needs, and what else.
@@ -112,6 +114,9 @@ fn missing(env: &dyn FaxPluginEnv, need: Need) -> Option<String> {
         Need::Can(word) => names(word()),
         Need::Redials => (env.redials() == Redials::Provider)
             .then(|| "the provider dials again by itself".to_owned()),
+        Need::Unsigned => env
+            .signs()
+            .then(|| "the vendor signs what it tells".to_owned()),
         Need::Inbound => env.lacks_inbound(),
         Need::Webhooks => names(PluginCapability::HANDLE_WEBHOOK).or_else(|| env.lacks_webhooks()),
     }
@@ -136,12 +141,8 @@ impl World {
         }
         self.tasks = Some(deps.tasks.clone());
         self.events = Some(deps.events.clone());
-        Ok(within(
-            "start",
-            SOON,
-            self.plugin.start(self.env.good_config(), deps),
-        )
-        .await??)
+        let config = self.setup.config(self.env.good_config());
+        Ok(within("start", SOON, self.plugin.start(config, deps)).await??)
     }
 
     fn subscribe(&self) -> Result<EventStream<PluginEvent>, Failure> {

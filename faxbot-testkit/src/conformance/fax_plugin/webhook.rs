@@ -53,6 +53,11 @@ pub(super) fn entries() -> Vec<Entry> {
             received_at_once
         ),
         entry!(
+            "what nobody signed is believed only when the vendor says it too",
+            [Endless; WEBHOOKS, Need::Unsigned],
+            forged
+        ),
+        entry!(
             "a callback of no meaning harms nothing",
             [; WEBHOOKS],
             no_meaning
@@ -74,8 +79,9 @@ impl World {
 
     /// A fax that the plugin sent and that is at its end at the vendor, with its callbacks.
     async fn called_back(&self) -> Result<(JobId, Vec<WebhookRequest>), Failure> {
+        let webhooks = self.webhooks()?;
         let sent = self.send(FaxFate::Arrives, 1).await?;
-        let requests = self.webhooks()?.statuses(&sent.job_id).await?;
+        let requests = webhooks.statuses(&sent.job_id).await?;
         ensure!(!requests.is_empty(), "the vendor calls back nothing");
         Ok((sent.job_id, requests))
     }
@@ -249,6 +255,24 @@ async fn received_at_once(mut world: World) -> Verdict {
     let reply = world.deliver("the last one", &request).await?;
     is_taken("the last one", &reply)?;
     world.one_came_in(&mut events, &id).await
+}
+
+async fn forged(mut world: World) -> Verdict {
+    world.start().await?;
+    let mut events = world.subscribe()?;
+    let sent = world.send(FaxFate::Endless, 1).await?;
+    world.until(&sent.job_id, &[JobStatus::InProgress]).await?;
+    let forged = world.webhooks()?.forged(&sent.job_id);
+    ensure!(!forged.is_empty(), "the environment forges nothing");
+    for (what, request) in forged {
+        // How it is answered says nothing: the vendor may be asked first.
+        world.deliver(&what, &request).await?;
+        let told = world.came_in(&mut events).await?.len();
+        ensure!(told == 0, "{what}: {told} faxes came in");
+        let status = world.status(&sent.job_id).await?.status;
+        ensure!(status == JobStatus::InProgress, "{what}: {status:?}");
+    }
+    Ok(())
 }
 
 async fn no_meaning(mut world: World) -> Verdict {

@@ -106,6 +106,11 @@ pub trait MessagingPluginSetup: Send + Sync {
         deps
     }
 
+    /// Adds what only this provider knows, such as its address, to a good configuration.
+    fn config(&self, config: Value) -> Value {
+        config
+    }
+
     /// A target of its own whose messages have this fate.
     ///
     /// # Errors
@@ -134,7 +139,7 @@ pub trait MessagingPluginSetup: Send + Sync {
         Err(Failure::new("the environment lets no message come in"))
     }
 
-    /// The vendor's webhooks, where it has some.
+    /// The vendor's webhooks, where it has some. From the first call on the suite alone delivers them.
     fn webhooks(&self) -> Option<Arc<dyn MessageWebhooks>> {
         None
     }
@@ -144,7 +149,7 @@ pub trait MessagingPluginSetup: Send + Sync {
 #[async_trait]
 pub trait MessageWebhooks: VendorWebhooks {
     /// Drives a message that the plugin sent to its end at the vendor, and gives every callback that the
-    /// vendor makes of it, in its order. None of them is delivered by anybody else.
+    /// vendor makes of it, in its order.
     ///
     /// # Errors
     /// When it cannot be staged.

@@ -153,7 +153,8 @@ async fn not_started(mut world: World) -> Verdict {
 async fn start_twice(mut world: World) -> Verdict {
     world.start().await?;
     let deps = world.setup.deps(PluginDeps::current()?);
-    let again = world.plugin.start(world.env.good_config(), deps).await;
+    let config = world.setup.config(world.env.good_config());
+    let again = world.plugin.start(config, deps).await;
     let error = error_of("a second start", again)?;
     kind_is("a second start", &error, &[ErrorKind::InvalidState])?;
     world.send(world.plain(), "hello").await.map(drop)

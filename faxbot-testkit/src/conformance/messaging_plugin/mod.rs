@@ -131,7 +131,8 @@ impl World {
         }
         self.tasks = Some(deps.tasks.clone());
         self.events = Some(deps.events.clone());
-        let start = self.plugin.start(self.env.good_config(), deps);
+        let config = self.setup.config(self.env.good_config());
+        let start = self.plugin.start(config, deps);
         Ok(within("start", SOON, start).await??)
     }
 

@@ -74,8 +74,9 @@ impl World {
 
     /// A message that the plugin sent and that is at its end at the vendor, with its callbacks.
     async fn called_back(&self) -> Result<(String, Vec<WebhookRequest>), Failure> {
+        let webhooks = self.webhooks()?;
         let (_, sent) = self.send(MessageFate::Delivered, "hello").await?;
-        let requests = self.webhooks()?.statuses(&sent.message_id).await?;
+        let requests = webhooks.statuses(&sent.message_id).await?;
         ensure!(!requests.is_empty(), "the vendor calls back nothing");
         Ok((sent.message_id, requests))
     }
