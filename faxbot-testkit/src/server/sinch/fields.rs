@@ -14,7 +14,7 @@ pub(in crate::server) enum Fault {
 }
 
 /// A field with a fault.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub(in crate::server) struct Problem {
     pub(in crate::server) field: String,
     pub(in crate::server) fault: Fault,
@@ -32,7 +32,6 @@ impl Problem {
 }
 
 /// Reads fields and gathers problems.
-#[derive(Debug)]
 pub(in crate::server) struct Fields<'a> {
     map: &'a Map<String, Value>,
     problems: Vec<Problem>,

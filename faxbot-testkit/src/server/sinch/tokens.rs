@@ -19,7 +19,6 @@ pub(in crate::server) enum Standing {
 }
 
 /// Tokens of one client.
-#[derive(Debug)]
 pub(in crate::server) struct Tokens {
     key_id: String,
     key_secret: String,

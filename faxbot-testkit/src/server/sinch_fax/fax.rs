@@ -30,7 +30,7 @@ pub enum FaxDialect {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failure {
     kind: String,
-    code: u32,
+    pub(super) code: u32,
     message: String,
 }
 

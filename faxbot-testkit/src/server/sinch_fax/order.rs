@@ -51,7 +51,6 @@ const TOLD: &[&str] = &[
 pub(super) const MAX_FILE: usize = 20_000_000;
 
 /// A checked order.
-#[derive(Debug)]
 pub(super) struct Order {
     pub(super) to: Vec<String>,
     pub(super) from: Option<String>,
@@ -66,7 +65,6 @@ pub(super) struct Order {
 }
 
 /// Why there is none.
-#[derive(Debug)]
 pub(super) enum Refusal {
     /// Neither JSON nor a form.
     MediaType,

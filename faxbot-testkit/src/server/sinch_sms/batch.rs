@@ -102,7 +102,6 @@ pub(super) struct Batch {
 }
 
 /// A body that was checked.
-#[derive(Debug)]
 pub(super) struct Checked {
     kind: &'static str,
     pub(super) to: Vec<String>,

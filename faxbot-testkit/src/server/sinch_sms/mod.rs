@@ -43,6 +43,7 @@
 
 mod batch;
 mod books;
+mod callback;
 mod inbound;
 mod message;
 mod report;
