@@ -239,6 +239,11 @@ impl MockPhaxio {
         self.rules.push((pattern.to_owned(), end));
     }
 
+    /// Where faxes that come in are told, from now on.
+    pub fn set_incoming_callback(&mut self, url: &str) {
+        self.incoming = Some(url.to_owned());
+    }
+
     /// How the next fax to one number ends, before all rules. Several queue up.
     pub fn next_fax(&mut self, end: FaxEnd) {
         self.next.push_back(end);
