@@ -1,5 +1,7 @@
 //! Logs of tests, captured at TRACE and searched for what may not be in them.
 //!
+//! What is logged by `tracing` and what is logged by `log` are captured alike: libraries use either.
+//!
 //! With [`DIRECTORY_VARIABLE`] set, every process that starts a mock or a conformance suite writes
 //! all its log lines to a file of its own in that directory; a last test searches them.
 
@@ -20,6 +22,9 @@ pub const DIRECTORY_VARIABLE: &str = "FAXBOT_TEST_LOG_DIR";
 
 /// Digits behind a `+` from which on it is a full phone number.
 const NUMBER_DIGITS: usize = 7;
+
+/// Characters behind the name of a scheme of HTTP from which on they are credentials.
+const LOGIN_CHARACTERS: usize = 8;
 
 /// Writes everything that this process logs from now on into a file in the directory that
 /// [`DIRECTORY_VARIABLE`] names. Without the variable, and the second time, it does nothing; also
@@ -51,8 +56,11 @@ pub fn to_directory() {
 
 fn subscribe<W>(writer: W) -> bool
 where
-    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+    W: for<'a> MakeWriter<'a> + Clone + Send + Sync + 'static,
 {
+    if log::set_boxed_logger(Box::new(Records(writer.clone()))).is_ok() {
+        log::set_max_level(log::LevelFilter::Trace);
+    }
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(LevelFilter::TRACE)
         .with_ansi(false)
@@ -61,6 +69,27 @@ where
         .with_writer(writer)
         .finish();
     tracing::subscriber::set_global_default(subscriber).is_ok()
+}
+
+/// Writes what comes by the crate `log`.
+struct Records<W>(W);
+
+impl<W> log::Log for Records<W>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync,
+{
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let (level, target) = (record.level(), record.target());
+        let line = format!("{level} log: {target}: {}\n", record.args());
+        // As the subscriber does: a line that cannot be written is lost.
+        let _lost = self.0.make_writer().write_all(line.as_bytes());
+    }
+
+    fn flush(&self) {}
 }
 
 /// Everything that this process logs, in memory.
@@ -97,17 +126,58 @@ impl Write for Capture {
     }
 }
 
-/// The lines that show something of [`private::ALL`], or a full phone number.
+/// The lines that show something of [`private::ALL`] or [`private::ACCOUNTS`], a full phone number,
+/// credentials of HTTP, or more of a web address than its host.
 pub fn leaks(text: &str) -> Vec<&str> {
-    let shows =
-        |line: &&str| private::ALL.iter().any(|private| line.contains(private)) || has_number(line);
-    text.lines().filter(shows).collect()
+    text.lines()
+        .filter(|line| {
+            shows_private(line)
+                || private::ACCOUNTS
+                    .iter()
+                    .any(|account| line.contains(account))
+                || has_login(line)
+                || has_address(line)
+        })
+        .collect()
+}
+
+/// The lines that show something of [`private::ALL`], or a full phone number: what no error and no
+/// `Debug` form may show either. Those of a configuration may name an account and an address.
+pub fn private_lines(text: &str) -> Vec<&str> {
+    text.lines().filter(|line| shows_private(line)).collect()
+}
+
+fn shows_private(line: &str) -> bool {
+    private::ALL.iter().any(|private| line.contains(private)) || has_number(line)
 }
 
 fn has_number(line: &str) -> bool {
     line.split('+')
         .skip(1)
         .any(|rest| rest.bytes().take_while(u8::is_ascii_digit).count() >= NUMBER_DIGITS)
+}
+
+/// `Basic` or `Bearer` with something behind it (RFC 7617, RFC 6750).
+fn has_login(line: &str) -> bool {
+    let of_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
+    ["basic ", "bearer "].iter().any(|scheme| {
+        let line = line.to_ascii_lowercase();
+        line.split(scheme)
+            .skip(1)
+            .any(|rest| rest.bytes().take_while(of_token).count() >= LOGIN_CHARACTERS)
+    })
+}
+
+/// A web address with a path or a query: those of vendors hold accounts, ids and secrets.
+fn has_address(line: &str) -> bool {
+    let ends = |c: char| c.is_whitespace() || "\"'<>)],;".contains(c);
+    ["http://", "https://"].iter().any(|scheme| {
+        line.split(scheme).skip(1).any(|rest| {
+            let address = rest.split(ends).next().unwrap_or_default();
+            let behind = address.find(['/', '?', '#']).map(|at| address.len() - at);
+            behind.is_some_and(|length| length > 1)
+        })
+    })
 }
 
 /// Searches every file of a directory that [`to_directory`] filled. Answers the number of lines,
@@ -145,6 +215,25 @@ mod tests {
             "befund-zwirner.tif",
         ] {
             assert_eq!(leaks(&format!("{clean}\n{bad}\n{clean}")), [bad]);
+            assert_eq!(private_lines(&format!("{clean}\n{bad}\n{clean}")), [bad]);
+        }
+    }
+
+    #[test]
+    fn credentials_of_http_and_addresses_with_a_path_are_leaks() {
+        let clean = "starting new connection: http://127.0.0.1:8080/\n\
+            origin: \"https://api.example.org\", auth: Basic(***), Bearer(***)\n\
+            the basic rules, a bearer token, if://call/0b1c, ami://127.0.0.1:5038";
+        assert_eq!(leaks(clean), Vec::<&str>::new());
+        for bad in [
+            "authorization: Basic dTpwYXNzd29yZA==",
+            "authorization: bearer eyJhbGciOi.e30",
+            "connecting to https://api.example.org/v3/projects/4711",
+            "GET http://127.0.0.1:80?token=x (again)",
+            "(https://fax.example.org/hooks/0123)",
+            "/xms/v1/mockplan4f1c/batches",
+        ] {
+            assert_eq!(leaks(&format!("{clean}\n{bad}")), [bad]);
         }
     }
 

@@ -73,7 +73,7 @@ impl Default for MockPhaxio {
 
 impl MockPhaxio {
     /// The API key unless told otherwise.
-    pub const KEY: &'static str = "mock-key-62c4";
+    pub const KEY: &'static str = private::KEY;
     /// The API secret unless told otherwise.
     pub const SECRET: &'static str = private::DEFAULT_SECRET;
     /// The token that signs callbacks unless told otherwise.
@@ -192,7 +192,7 @@ impl MockPhaxio {
     /// Numbers that are refused with 422, by the same patterns.
     #[must_use]
     pub fn refuses_number(mut self, pattern: &str) -> Self {
-        self.refused.push(pattern.to_owned());
+        self.refuse_number(pattern);
         self
     }
 
@@ -237,6 +237,11 @@ impl MockPhaxio {
     /// How faxes to a number end from now on; see [`on_number`](Self::on_number).
     pub fn set_number(&mut self, pattern: &str, end: FaxEnd) {
         self.rules.push((pattern.to_owned(), end));
+    }
+
+    /// Numbers that are refused from now on; see [`refuses_number`](Self::refuses_number).
+    pub fn refuse_number(&mut self, pattern: &str) {
+        self.refused.push(pattern.to_owned());
     }
 
     /// Where faxes that come in are told, from now on.

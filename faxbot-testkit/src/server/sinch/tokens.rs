@@ -8,7 +8,10 @@ use http::header::WWW_AUTHENTICATE;
 use serde_json::json;
 
 use super::{Refused, Ulids};
-use crate::server::http::{HttpAnswer, SeenRequest};
+use crate::{
+    fixtures::private,
+    server::http::{HttpAnswer, SeenRequest},
+};
 
 /// What is known of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +98,7 @@ impl Tokens {
                 "The grant type is not supported",
             );
         }
-        let token = format!("mock.{}", ids.next(now));
+        let token = format!("{}{}", private::TOKEN, ids.next(now));
         self.issued.insert(token.clone(), now + self.life);
         HttpAnswer::json(
             200,
