@@ -1,10 +1,15 @@
-//! Providers of the Faxbot SDK: `FaxPlugin`s, and the documents that they send.
+//! Providers of the Faxbot SDK: `FaxPlugin`s and `MessagingPlugin`s, and the documents that they send.
 //!
-//! - `sip_fax`: a fax over any `SipAdapter` that can fax. Jobs, retries by policy, recovery by id.
+//! - `sip_fax`, `sip_message`: faxes and messages over any `SipAdapter`. Jobs, retries by policy,
+//!   recovery by id.
+//! - `phaxio`, `sinch_fax`, `sinch_sms`: vendors in the cloud, on the engines of `cloud`, which take
+//!   vendors of your own as well.
+//! - `axum`: serves the webhooks of all of them.
 //! - `document`: PDF and fax TIFF to fax pages, and fax pages to PNG.
 //!
-//! Providers know no server: `sip_fax` takes an `Arc<dyn SipAdapter>`, which `faxbot-sip` or an
-//! application of its own brings.
+//! Providers know no server and no HTTP client: `sip_fax` takes an `Arc<dyn SipAdapter>`, which
+//! `faxbot-sip` or an application of its own brings; the vendors take an `HttpClient`, which is
+//! `faxbot_core::http::ReqwestClient` or another.
 //!
 //! # Example
 //!
@@ -42,17 +47,21 @@
 //! | feature | default | module | what |
 //! |---|---|---|---|
 //! | `sip-fax` | yes | `sip_fax` | `SipFaxPlugin` |
+//! | `sip-message` | no | `sip_message` | `SipMessagePlugin` |
+//! | `phaxio` | no | `phaxio` | `PhaxioPlugin`: faxes by Phaxio v2.1 |
+//! | `sinch-fax` | no | `sinch_fax` | `SinchFaxPlugin`: faxes by Sinch Fax v3 |
+//! | `sinch-sms` | no | `sinch_sms` | `SinchSmsPlugin`: SMS and MMS by Sinch |
+//! | `cloud` | by each vendor | `cloud` | the engines, for vendors of your own |
 //! | `document` | by `render` | `document` | fax TIFF in, fax pages out; pages as PNG |
 //! | `render` | no | `document` | the same with PDF, drawn by hayro (pure Rust, about a hundred crates) |
 //! | `axum` | no | `axum` | a `WebhookRouter` as routes of axum |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+use faxbot_core::plugin::Manifest;
+
 #[cfg(feature = "axum")]
 pub mod axum;
-
-#[cfg(feature = "document")]
-pub mod document;
 
 #[cfg(feature = "cloud")]
 pub mod cloud;
@@ -60,21 +69,45 @@ pub mod cloud;
 #[cfg(any(feature = "cloud", feature = "sip-message"))]
 mod conversations;
 
+#[cfg(feature = "document")]
+pub mod document;
+
+#[cfg(any(feature = "cloud", feature = "sip-fax"))]
+#[allow(dead_code, reason = "each user needs a part of it")]
+mod jobs;
+
+// The providers: a module and a line of `manifests` each.
+
 #[cfg(feature = "phaxio")]
 pub mod phaxio;
 
 #[cfg(feature = "sinch-fax")]
 pub mod sinch_fax;
 
-#[cfg(any(feature = "cloud", feature = "sip-fax"))]
-#[allow(dead_code, reason = "each user needs a part of it")]
-mod jobs;
+#[cfg(feature = "sinch-sms")]
+pub mod sinch_sms;
 
 #[cfg(feature = "sip-fax")]
 pub mod sip_fax;
 
 #[cfg(feature = "sip-message")]
 pub mod sip_message;
+
+/// The manifests of the providers that are compiled in: who they are and what they can do.
+pub fn manifests() -> Vec<Manifest> {
+    Vec::from([
+        #[cfg(feature = "sip-fax")]
+        sip_fax::manifest(),
+        #[cfg(feature = "phaxio")]
+        <phaxio::Phaxio as cloud::FaxProvider>::manifest(),
+        #[cfg(feature = "sinch-fax")]
+        <sinch_fax::SinchFax as cloud::FaxProvider>::manifest(),
+        #[cfg(feature = "sinch-sms")]
+        <sinch_sms::SinchSms as cloud::MessagingProvider>::manifest(),
+        #[cfg(feature = "sip-message")]
+        sip_message::manifest(),
+    ])
+}
 
 /// The code of the README has to compile. Only here, where every crate that it names is at hand.
 #[cfg(all(doctest, feature = "render", feature = "sip-fax"))]

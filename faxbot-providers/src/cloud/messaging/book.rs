@@ -201,6 +201,7 @@ impl Book {
     /// What the vendor said of a message of an earlier process, when it was asked for it.
     pub(super) fn recalled(&mut self, report: MessageReport, now: Now) -> MessageStatus {
         let authenticity = Authenticity::Fetched;
+        let reference = report.reference.clone();
         let key = match self.owner(&report) {
             Some(key) => {
                 self.apply(key, report, authenticity, now);
@@ -210,6 +211,10 @@ impl Book {
         };
         let status = self.records.get_mut(&key).map(|record| {
             record.asked = Some(now.instant);
+            record.reference = record.reference.take().or(reference);
+            if let Some(reference) = &record.reference {
+                self.names.entry(reference.clone()).or_insert(key);
+            }
             record.status()
         });
         status.unwrap_or_else(|| MessageStatus::new("", MessageState::OutcomeUnknown))
@@ -257,6 +262,12 @@ impl Book {
                     record.state = record.state.advance(MessageState::OutcomeUnknown);
                 });
                 self.end(key, now);
+                continue;
+            }
+            // A caller asked a moment ago.
+            let again = record.asked.map(|asked| later(asked, rules.poll.base));
+            if let Some(again) = again.filter(|again| *again > now.instant) {
+                self.ask_at(key, again);
                 continue;
             }
             record.asked = Some(now.instant);
