@@ -400,3 +400,58 @@ async fn the_plugins_own_stores_outlive_a_stop() {
     assert!(events.try_recv().is_none());
     assert_eq!(setup.vendor.asked("inbound"), 0);
 }
+
+/// The bytes of a document, and whether somebody still has them.
+struct Letter {
+    _held: Arc<()>,
+}
+
+impl AsRef<[u8]> for Letter {
+    fn as_ref(&self) -> &[u8] {
+        super::PDF
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_document_goes_when_the_vendor_has_it_and_a_task_with_the_end_of_its_job() {
+    for word in ["in_progress", "FAILED", "outcome_unknown"] {
+        let setup = Setup::new();
+        setup.vendor.with(|books| books.drops_uploads = true);
+        let deps = setup.deps();
+        let tasks = deps.tasks.clone();
+        let events = deps.events.subscribe();
+        let plugin = Arc::new(Full::new());
+        plugin.start(setup.config(), deps).await.unwrap();
+        let bench = Bench {
+            setup,
+            plugin,
+            events,
+        };
+        match word {
+            "FAILED" => bench
+                .vendor()
+                .answer(Answer::No(error(ErrorKind::Rejected))),
+            "outcome_unknown" => bench.vendor().answer(Answer::Dropped),
+            _ => {}
+        }
+        let held = Arc::new(());
+        let letter = bytes::Bytes::from_owner(Letter {
+            _held: held.clone(),
+        });
+        let document = faxbot_core::document::Document::bytes(letter);
+        let job = bench
+            .send_document(document, SendOptions::new())
+            .await
+            .unwrap();
+        assert_eq!(Arc::strong_count(&held), 2);
+        bench.until(&job, word).await;
+        assert_eq!(Arc::strong_count(&held), 1, "{word}");
+        if word == "in_progress" {
+            assert_eq!(tasks.len(), 1);
+            let notice = json!([{"sid": "1000", "word": "done"}]);
+            bench.webhook("signed", notice).await;
+            pause(1).await;
+        }
+        assert_eq!(tasks.len(), 0, "{word}");
+    }
+}

@@ -147,6 +147,9 @@ pub trait FaxProvider: Send + Sync + fmt::Debug + Sized + 'static {
     /// What proves that a request came from the vendor; `None` refuses it with 401. `url` is the public
     /// URL that the vendor was given. Runs before anything is parsed; `now` is for signatures with a
     /// time. For vendors that sign nothing, the secret in the path was checked by the router.
+    ///
+    /// # Cancel safety
+    /// Has no effect.
     async fn verify(
         &self,
         request: &WebhookRequest,
@@ -158,6 +161,9 @@ pub trait FaxProvider: Send + Sync + fmt::Debug + Sized + 'static {
     ///
     /// # Errors
     /// `Protocol` for what cannot be read: it goes to the dead letters.
+    ///
+    /// # Cancel safety
+    /// Has no effect.
     async fn read_webhook(&self, request: &WebhookRequest) -> Result<Vec<FaxNotice>>;
 
     /// The vendor's favourite answer.

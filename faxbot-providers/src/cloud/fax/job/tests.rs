@@ -107,6 +107,40 @@ fn the_last_question_is_asked_when_patience_ends() {
     assert_eq!(asked.last(), Some(&900));
 }
 
+#[test]
+fn a_provider_that_asks_for_a_wait_gets_it_from_every_question() {
+    let wait = Duration::from_secs(100);
+    let busy = || error(ErrorKind::Overloaded).with_retry_after(wait);
+    let due = |job: &FaxJob| match job.step() {
+        Step::Check(at) | Step::Submit(at) | Step::Seek(at) | Step::Poll(at) | Step::Recall(at) => {
+            at.duration_since(*EPOCH).as_secs()
+        }
+        step => panic!("{step:?}"),
+    };
+    let mut asked = job(true);
+    asked.checked(&Err(busy()), at(1));
+    assert_eq!(due(&asked), 101);
+    asked.checked(&Ok(None), at(101));
+    asked.not_prepared(&busy(), at(102));
+    assert_eq!(due(&asked), 202);
+    assert!(!asked.submit(at(201)) && asked.submit(at(202)));
+    asked.answered(&Err(busy()), at(203));
+    assert_eq!(due(&asked), 303);
+    asked.submit(at(303));
+    asked.answered(&Err(error(ErrorKind::Timeout)), at(304));
+    asked.sought(&Err(busy()), at(304));
+    assert_eq!(due(&asked), 404);
+    asked.cancel(at(405));
+    asked.sought(&Ok(Some(report("1", None, JobStatus::Queued))), at(405));
+    assert_eq!(asked.step(), Step::Recall(at(405).instant));
+    asked.recalled(&Err(busy()), at(406));
+    // The poll that is due before.
+    asked.polled(&Err(busy()), at(410));
+    assert_eq!(asked.step(), Step::Recall(at(506).instant));
+    asked.recalled(&Ok(CancelOutcome::TooLate), at(506));
+    assert_eq!(due(&asked), 510);
+}
+
 #[derive(Debug, Clone)]
 enum Input {
     Submit,
