@@ -1,12 +1,22 @@
-//! The table of providers in the README is the one that the manifests make.
+//! The tables in the README and in the pages of the providers are those of the code. With
+//! `FAXBOT_GOLDEN=write` they are written instead.
 #![cfg(test)]
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use faxbot_core::plugin::{Manifest, PluginCapability};
+use faxbot_core::{
+    config::FieldTable,
+    plugin::{Manifest, PluginCapability},
+};
+use faxbot_providers::{phaxio, sinch_fax, sinch_sms, sip_message};
 
-const BEGIN: &str = "<!-- providers: made from the manifests, checked by a test -->\n";
-const END: &str = "<!-- end of providers -->";
+/// The pages with a table of fields.
+const PAGES: [(&str, FieldTable); 4] = [
+    ("docs/providers/phaxio.md", phaxio::FIELDS),
+    ("docs/providers/sinch_fax.md", sinch_fax::FIELDS),
+    ("docs/providers/sinch_sms.md", sinch_sms::FIELDS),
+    ("docs/providers/sip_message.md", sip_message::FIELDS),
+];
 
 /// What the columns are called, in their order.
 const COLUMNS: [(&str, PluginCapability); 10] = [
@@ -42,18 +52,33 @@ fn table(manifests: &[Manifest]) -> String {
     text + "\n"
 }
 
-fn readme() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
-    fs::read_to_string(path).unwrap()
+/// Compares a table, which stands between two marks, with what it has to be.
+fn compare(page: &str, mark: &str, right: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(page);
+    let text = fs::read_to_string(&path).unwrap();
+    let begin = format!("<!-- {mark}: checked by a test -->\n");
+    let end = format!("<!-- end of {mark} -->");
+    let (before, rest) = text.split_once(&begin).expect("the mark of the table");
+    let (found, after) = rest.split_once(&end).expect("the mark of its end");
+    let right = format!("{}\n", right.trim_end());
+    if std::env::var_os("FAXBOT_GOLDEN").is_some_and(|value| value == "write") {
+        fs::write(&path, format!("{before}{begin}{right}{end}{after}")).unwrap();
+        return;
+    }
+    assert_eq!(found, right, "{page}: the table has to be:\n\n{right}");
 }
 
 #[test]
 fn the_readme_has_the_table_of_the_manifests() {
-    let readme = readme();
-    let (_, rest) = readme.split_once(BEGIN).expect("the mark of the table");
-    let (found, _) = rest.split_once(END).expect("the mark of its end");
     let right = table(&faxbot_providers::manifests());
-    assert_eq!(found, right, "the table has to be:\n\n{right}");
+    compare("README.md", "providers", &right);
+}
+
+#[test]
+fn the_tables_of_fields_are_those_of_the_code() {
+    for (page, fields) in PAGES {
+        compare(page, "fields", &fields.markdown());
+    }
 }
 
 #[test]
