@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     fmt,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use faxbot_core::{
@@ -18,6 +19,10 @@ pub(crate) const CAPACITY: usize = 10_000;
 /// Bytes of a last message that are kept: a list shows its beginning, and a book of long messages
 /// would otherwise grow without a bound.
 const PREVIEW: usize = 4096;
+
+/// How far our clock and that of a vendor may be apart. Messages out have the time of the one, messages
+/// in that of the other: an answer that is told as so little older than the question came after it.
+const SKEW: Duration = Duration::from_secs(60);
 
 /// The UUIDv5 namespace of conversation ids. Fixed for ever: ids outlive processes.
 const NAMESPACE: Uuid = Uuid::from_u128(0x8c1d_6f4b_52e0_4c39_a7d3_1f0e_96b2_5a07);
@@ -83,8 +88,37 @@ type Place = (Timestamp, u64);
 struct Entry {
     parties: Parties,
     place: Place,
+    /// Of the last message.
+    way: Way,
     last: Private,
     unread: u32,
+}
+
+/// Which way a message went.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Out,
+    In,
+    /// In, in an earlier process.
+    Earlier,
+}
+
+impl Way {
+    fn unread(self, unread: u32) -> u32 {
+        match self {
+            Self::Out => 0,
+            Self::In => unread.saturating_add(1),
+            Self::Earlier => unread,
+        }
+    }
+
+    /// How much older than the last message one may be told and have come after it.
+    fn skew(self, last: Self) -> Duration {
+        match (self, last) {
+            (Self::Out, Self::In | Self::Earlier) | (Self::In, Self::Out) => SKEW,
+            _ => Duration::ZERO,
+        }
+    }
 }
 
 impl Conversations {
@@ -99,17 +133,17 @@ impl Conversations {
     /// Notes a message of ours, and gives the conversation's id. Who writes has read: nothing is
     /// unread any more.
     pub(crate) fn sent(&self, parties: &Parties, text: &str, at: Timestamp) -> String {
-        self.note(parties, text, at, |_| 0)
+        self.note(parties, text, at, Way::Out)
     }
 
     /// Notes a message to us, and gives the conversation's id. To be called once a message.
     pub(crate) fn received(&self, parties: &Parties, text: &str, at: Timestamp) -> String {
-        self.note(parties, text, at, |unread| unread.saturating_add(1))
+        self.note(parties, text, at, Way::In)
     }
 
     /// Notes a message of an earlier process, which changes nothing about what is unread.
     pub(crate) fn restore(&self, parties: &Parties, text: &str, at: Timestamp) -> String {
-        self.note(parties, text, at, |unread| unread)
+        self.note(parties, text, at, Way::Earlier)
     }
 
     /// The two ends of a conversation; `None` when it is not known (any more).
@@ -137,37 +171,33 @@ impl Conversations {
         self.lock().entries.len()
     }
 
-    fn note(
-        &self,
-        parties: &Parties,
-        text: &str,
-        at: Timestamp,
-        unread: impl FnOnce(u32) -> u32,
-    ) -> String {
+    fn note(&self, parties: &Parties, text: &str, at: Timestamp, way: Way) -> String {
         let id = parties.id();
         let mut inner = self.lock();
         let inner = &mut *inner;
         inner.counter = inner.counter.saturating_add(1);
-        let place = (at, inner.counter);
         if let Some(entry) = inner.entries.get_mut(&id) {
-            entry.unread = unread(entry.unread);
+            entry.unread = way.unread(entry.unread);
             // What a catch-up brings late is older than what stands there.
-            if at >= entry.place.0 {
+            if at + way.skew(entry.way) >= entry.place.0 {
+                let place = (at.max(entry.place.0), inner.counter);
                 inner.order.remove(&entry.place);
                 inner.order.insert(place, id.clone());
-                entry.place = place;
+                (entry.place, entry.way) = (place, way);
                 entry.last = preview(text);
             }
             return id;
         }
+        let place = (at, inner.counter);
         inner.order.insert(place, id.clone());
         inner.entries.insert(
             id.clone(),
             Entry {
                 parties: parties.clone(),
                 place,
+                way,
                 last: preview(text),
-                unread: unread(0),
+                unread: way.unread(0),
             },
         );
         while inner.entries.len() > self.capacity {
@@ -261,20 +291,41 @@ mod tests {
     #[test]
     fn the_newest_is_first_and_what_came_late_replaces_nothing() {
         let book = Conversations::new(8);
-        book.received(&with("a"), "1", at(1));
-        book.received(&with("b"), "2", at(2));
-        book.received(&with("c"), "3", at(2));
-        book.received(&with("a"), "4", at(3));
-        book.received(&with("a"), "late", at(2));
+        book.received(&with("a"), "1", at(100));
+        book.received(&with("b"), "2", at(200));
+        book.received(&with("c"), "3", at(200));
+        book.received(&with("a"), "4", at(300));
+        book.received(&with("a"), "late", at(299));
         let row = |other: &str, text: &str, unread| (other.to_owned(), text.to_owned(), unread);
         assert_eq!(
             shown(&book),
             [row("a", "4", 3), row("c", "3", 1), row("b", "2", 1)]
         );
-        book.sent(&with("b"), "5", at(4));
+        book.sent(&with("b"), "5", at(400));
         assert_eq!(shown(&book)[0], row("b", "5", 0));
         assert_eq!(book.latest(2).len(), 2);
         assert!(book.latest(0).is_empty());
+    }
+
+    #[test]
+    fn an_answer_by_a_clock_that_is_behind_is_the_last_message() {
+        let book = Conversations::new(8);
+        let last = || {
+            let conversation = book.latest(1).remove(0);
+            let text = conversation.last_message.unwrap().into_inner();
+            (text, conversation.last_message_at.unwrap())
+        };
+        book.sent(&with("a"), "are you there?", at(100));
+        book.received(&with("a"), "yes", at(41));
+        assert_eq!(last(), ("yes".to_owned(), at(100)));
+        // Of one clock what is older is older.
+        book.received(&with("a"), "before", at(99));
+        assert_eq!(last(), ("yes".to_owned(), at(100)));
+        book.sent(&with("a"), "good", at(70));
+        assert_eq!(last(), ("good".to_owned(), at(100)));
+        // So is what an earlier process got.
+        book.restore(&with("a"), "long ago", at(99));
+        assert_eq!(last(), ("good".to_owned(), at(100)));
     }
 
     #[test]
