@@ -63,9 +63,11 @@ fi
 url=${2:-}
 if [[ -z $url ]]; then
   example=mock_${server//-/_}
-  cargo build --quiet -p faxbot-testkit --example "$example"
+  # Run by itself: cargo would wait for other builds again.
+  binary=$(cargo build --quiet -p faxbot-testkit --example "$example" --message-format=json |
+    sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
   mkfifo "$work/input"
-  cargo run --quiet -p faxbot-testkit --example "$example" <"$work/input" >"$work/output" 9>&- &
+  "$binary" <"$work/input" >"$work/output" 9>&- &
   mock=$!
   exec 9>"$work/input"
   for ((tries = 0; tries < 200; tries++)); do
