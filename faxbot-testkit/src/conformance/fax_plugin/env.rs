@@ -67,6 +67,11 @@ pub trait FaxPluginEnv: Send + Sync + 'static {
     /// What the manifest names.
     fn capabilities(&self) -> Vec<PluginCapability>;
 
+    /// Why the manifest does not name this: what the provider is like.
+    fn why_not(&self, capability: &PluginCapability) -> String {
+        format!("{} is not in the manifest", capability.as_str())
+    }
+
     /// Why the environment cannot stage this, if it cannot. By default it can stage the first five
     /// fates, and none of those that joined later.
     fn lacks(&self, fate: FaxFate) -> Option<String> {

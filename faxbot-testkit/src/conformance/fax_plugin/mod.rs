@@ -107,8 +107,8 @@ pub fn cases(env: Arc<dyn FaxPluginEnv>) -> Vec<Case> {
 
 fn missing(env: &dyn FaxPluginEnv, need: Need) -> Option<String> {
     let names = |word: PluginCapability| {
-        (!env.capabilities().contains(&word))
-            .then(|| format!("{} is not in the manifest", word.as_str()))
+        let missing = !env.capabilities().contains(&word);
+        missing.then(|| env.why_not(&word))
     };
     match need {
         Need::Can(word) => names(word()),

@@ -44,6 +44,11 @@ pub trait MessagingPluginEnv: Send + Sync + 'static {
     /// What the manifest names.
     fn capabilities(&self) -> Vec<PluginCapability>;
 
+    /// Why the manifest does not name this: what the provider is like.
+    fn why_not(&self, capability: &PluginCapability) -> String {
+        format!("{} is not in the manifest", capability.as_str())
+    }
+
     /// Why the environment cannot stage this, if it cannot. By default it can do everything. Each
     /// environment stages [`MessageFate::Delivered`] or [`MessageFate::HandedOver`].
     fn lacks(&self, fate: MessageFate) -> Option<String> {

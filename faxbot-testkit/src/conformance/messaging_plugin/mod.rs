@@ -101,8 +101,8 @@ pub fn cases(env: Arc<dyn MessagingPluginEnv>) -> Vec<Case> {
 
 fn missing(env: &dyn MessagingPluginEnv, need: Need) -> Option<String> {
     let names = |word: PluginCapability| {
-        (!env.capabilities().contains(&word))
-            .then(|| format!("{} is not in the manifest", word.as_str()))
+        let missing = !env.capabilities().contains(&word);
+        missing.then(|| env.why_not(&word))
     };
     match need {
         Need::Fate(fate) => env.lacks(fate),

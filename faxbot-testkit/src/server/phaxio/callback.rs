@@ -7,7 +7,7 @@ use http::header::AUTHORIZATION;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{fax::Fax, sign::sign};
+use super::{fax::Fax, sign::signature};
 use crate::server::http::Callback;
 
 /// Parts a form; nothing in it looks like this.
@@ -89,7 +89,7 @@ pub(super) fn tell(fax: &Fax, event: &Event, manner: &Manner) -> Option<Callback
     let mut callback = Callback::new(label, bare(&url), &kind, form(&fields, file, fax.id));
     if let Some(token) = &manner.token {
         let files: Vec<_> = file.into_iter().collect();
-        let signature = sign(token, &manner.url, &fields, &files);
+        let signature = signature(token, &manner.url, &fields, &files);
         callback = callback.with_header("x-phaxio-signature", &signature);
     }
     if url.username().is_empty() {

@@ -62,4 +62,5 @@ pub use super::fax_end::FaxEnd;
 pub use books::BookedFax;
 pub use callback::CallbackVersion;
 pub use pace::FaxPace;
+pub use sign::signature;
 pub use vendor::MockPhaxio;

@@ -204,6 +204,11 @@ impl MockSinchFax {
         self.incoming = url;
     }
 
+    /// How long a fax is in no list from now on.
+    pub fn set_list_lag(&mut self, lag: Duration) {
+        self.list_lag = lag;
+    }
+
     /// Refuses faxes with 402, or ends that.
     pub fn set_without_funds(&mut self, yes: bool) {
         self.without_funds = yes;

@@ -198,6 +198,11 @@ impl MockSinchSms {
         self.callback = url;
     }
 
+    /// How long a batch is in no list from now on.
+    pub fn set_list_lag(&mut self, lag: Duration) {
+        self.list_lag = lag;
+    }
+
     /// Refuses batches with 403 `blocked_account`, or ends that.
     pub fn set_blocked(&mut self, blocked: bool) {
         self.blocked = blocked;
