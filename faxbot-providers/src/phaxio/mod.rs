@@ -279,7 +279,14 @@ impl FaxProvider for Phaxio {
         Ok(fax.report(None, raw))
     }
 
-    async fn find(&self, job: &JobId, since: Timestamp) -> Result<Option<FaxReport>> {
+    async fn find(
+        &self,
+        job: &JobId,
+        to: Option<&Private>,
+        since: Timestamp,
+    ) -> Result<Option<FaxReport>> {
+        // The tag alone narrows the list to our fax.
+        let _ = to;
         let mut url = self.api.url(&["faxes"])?;
         // Colons, brackets and plus signs are percent-encoded: a plus would be read as a space.
         url.query_pairs_mut()

@@ -174,7 +174,7 @@ async fn a_fax_is_found_by_our_label_alone() {
     };
     let both = list(json!(2), json!([fax(1, "job-8"), fax(2, "job-7")]));
     rig.http.answer(200, both);
-    let found = rig.phaxio.find(&job, since).await.unwrap().unwrap();
+    let found = rig.phaxio.find(&job, None, since).await.unwrap().unwrap();
     assert_eq!((found.sid.as_str(), found.status), ("2", JobStatus::Queued));
     let requests = rig.http.requests();
     let raw = requests[0].url.query().unwrap();
@@ -187,15 +187,15 @@ async fn a_fax_is_found_by_our_label_alone() {
 
     rig.http
         .answer(200, list(json!(1), json!([fax(1, "job-8")])));
-    assert!(rig.phaxio.find(&job, since).await.unwrap().is_none());
+    assert!(rig.phaxio.find(&job, None, since).await.unwrap().is_none());
     // A list that has more than it shows holds perhaps what is not shown.
     for total in [json!(5000), json!("5000")] {
         rig.http.answer(200, list(total, json!([fax(1, "job-8")])));
-        assert!(rig.phaxio.find(&job, since).await.is_err());
+        assert!(rig.phaxio.find(&job, None, since).await.is_err());
     }
     let full: Vec<_> = (0..1000).map(|id| fax(id, "job-8")).collect();
     rig.http.answer(200, list(json!(">10000"), json!(full)));
-    assert!(rig.phaxio.find(&job, since).await.is_err());
+    assert!(rig.phaxio.find(&job, None, since).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]

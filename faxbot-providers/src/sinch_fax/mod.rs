@@ -305,7 +305,13 @@ impl FaxProvider for SinchFax {
         Ok(fax.report(raw))
     }
 
-    async fn find(&self, job: &JobId, since: Timestamp) -> Result<Option<FaxReport>> {
+    async fn find(
+        &self,
+        job: &JobId,
+        to: Option<&Private>,
+        since: Timestamp,
+    ) -> Result<Option<FaxReport>> {
+        let _ = to;
         for page in 1..=MOST_PAGES {
             let mut url = self.url(&[])?;
             // The operator is a part of the parameter's name.

@@ -215,7 +215,7 @@ async fn a_fax_is_looked_for_by_its_label_in_all_pages_of_its_time() {
     let list = |fax: Value, pages: u32| json!({"faxes": [fax], "totalPages": pages}).to_string();
     rig.http.answer(200, list(fax("1", "job-8"), 2));
     rig.http.answer(200, list(fax("2", "job-7"), 2));
-    let found = rig.sinch.find(&job, since).await.unwrap().unwrap();
+    let found = rig.sinch.find(&job, None, since).await.unwrap().unwrap();
     assert_eq!((found.sid.as_str(), found.status), ("2", JobStatus::Queued));
     let requests = rig.http.requests();
     let raw = requests[0].url.query().unwrap();
@@ -234,13 +234,13 @@ async fn a_fax_is_looked_for_by_its_label_in_all_pages_of_its_time() {
     );
 
     rig.http.answer(200, list(fax("1", "job-8"), 1));
-    assert!(rig.sinch.find(&job, since).await.unwrap().is_none());
+    assert!(rig.sinch.find(&job, None, since).await.unwrap().is_none());
     for _ in 0..MOST_PAGES {
         rig.http.answer(200, list(fax("1", "job-8"), 1000));
     }
-    assert!(rig.sinch.find(&job, since).await.is_err());
+    assert!(rig.sinch.find(&job, None, since).await.is_err());
     rig.http.answer(200, "{}");
-    assert!(rig.sinch.find(&job, since).await.is_err());
+    assert!(rig.sinch.find(&job, None, since).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]

@@ -53,6 +53,8 @@ async fn a_chosen_id_is_asked_for_over_the_lookup_window_and_a_random_one_never(
         "{since:?}"
     );
     assert_eq!(bench.vendor().asked("submit"), 1);
+    let sought = bench.vendor().with(|books| books.sought.clone());
+    assert_eq!(sought, [Some("0015550104477".to_owned())]);
     let job = bench.send().await;
     bench.end(&job).await;
     assert_eq!(bench.vendor().asked("find"), 1);

@@ -89,6 +89,8 @@ pub(crate) struct Books {
     /// Every request, by its name.
     pub(crate) asked: Vec<&'static str>,
     pub(crate) since: Vec<Timestamp>,
+    /// The numbers that went with questions for a label.
+    pub(crate) sought: Vec<Option<String>>,
     /// Labels do not come back.
     pub(crate) mute: bool,
     /// Uploads are dropped.
@@ -358,11 +360,18 @@ impl<const FULL: bool> FaxProvider for Scripted<FULL> {
         self.0.report(sid).ok_or_else(|| error(ErrorKind::NotFound))
     }
 
-    async fn find(&self, job: &JobId, since: Timestamp) -> Result<Option<FaxReport>> {
+    async fn find(
+        &self,
+        job: &JobId,
+        to: Option<&Private>,
+        since: Timestamp,
+    ) -> Result<Option<FaxReport>> {
+        let to = to.map(|to| to.expose().clone());
         self.0.ask("find")?;
         sleep(SECOND / 10).await;
         let found = self.0.with(|books| {
             books.since.push(since);
+            books.sought.push(to);
             if books.find_errors > 0 {
                 books.find_errors -= 1;
                 return Err(error(ErrorKind::Protocol));

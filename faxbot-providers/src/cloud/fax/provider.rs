@@ -22,8 +22,9 @@ use crate::cloud::ProviderContext;
 /// waiting, polling, retries that are safe, reconciliation, webhooks, stores, events.
 ///
 /// # Contract
-/// - Each method sends at most one request, by the [`ApiClient`](faxbot_core::http::ApiClient) that
-///   `build` made; the client repeats it only where that is certainly harmless.
+/// - What has an effect sends one request at most, by the [`ApiClient`](faxbot_core::http::ApiClient)
+///   that `build` made; the client repeats it only where that is certainly harmless. What only reads
+///   may need several: a list has pages, a received fax a record and a file.
 /// - An error's effect is the truth about the vendor: `NoEffect` only for what the vendor certainly did
 ///   not take (not sent, or refused with 400, 401, 402, 403, 404, 413, 415, 422, 429).
 /// - A word of the vendor that is not known is [`JobStatus::Other`], and decodes.
@@ -85,15 +86,24 @@ pub trait FaxProvider: Send + Sync + fmt::Debug + Sized + 'static {
     /// Only reads.
     async fn status(&self, sid: &str) -> Result<FaxReport>;
 
-    /// The fax that was submitted under this job id at `since` or later. `None` is no proof that there
-    /// is none: lists lag.
+    /// The fax that was submitted under this job id at `since` or later. `to` is the number as
+    /// [`prepare`](Self::prepare) wrote it, where it is known: a list that is long without it may be
+    /// narrowed by it, but not so that a vendor that writes numbers in another form hides our own fax.
+    ///
+    /// `None` is no proof that there is none (lists lag), and yet a fax is sent on it: what was not
+    /// searched to its end, or could not be read, is an error.
     ///
     /// # Errors
-    /// Those of the client.
+    /// Those of the client; `Protocol` where the list cannot be searched to its end.
     ///
     /// # Cancel safety
     /// Only reads.
-    async fn find(&self, job: &JobId, since: Timestamp) -> Result<Option<FaxReport>>;
+    async fn find(
+        &self,
+        job: &JobId,
+        to: Option<&Private>,
+        since: Timestamp,
+    ) -> Result<Option<FaxReport>>;
 
     /// Cancels a fax that the vendor has.
     ///

@@ -1,7 +1,7 @@
 //! Jobs of an earlier process, and those of this one that nobody could say anything of.
 
 use faxbot_core::{
-    Error, ErrorKind, Result, fax::JobStatus, id::JobId, plugin::StatusResult,
+    Error, ErrorKind, Private, Result, fax::JobStatus, id::JobId, plugin::StatusResult,
     webhook::Authenticity,
 };
 
@@ -13,7 +13,7 @@ pub(super) async fn recover<P: FaxProvider>(
     job_id: &JobId,
 ) -> Result<StatusResult> {
     let Some(entry) = shared.job(job_id) else {
-        let report = earlier(shared, job_id).await?;
+        let report = earlier(shared, job_id, None).await?;
         return Ok(status_of(job_id, &report));
     };
     if !entry.is_given_up() {
@@ -23,7 +23,7 @@ pub(super) async fn recover<P: FaxProvider>(
     let report = match sid {
         Some(sid) => shared.ask(shared.provider.status(&sid)).await?,
         None => {
-            let mut report = earlier(shared, job_id).await?;
+            let mut report = earlier(shared, job_id, Some(&entry.to)).await?;
             // It was found by our label, and may come without it.
             report.job_id.get_or_insert_with(|| job_id.clone());
             report
@@ -41,7 +41,7 @@ pub(super) async fn delete_file<P: FaxProvider>(shared: &Shared<P>, job_id: &Job
             (over, state.job.sid().map(str::to_owned))
         }
         None => {
-            let report = earlier(shared, job_id).await?;
+            let report = earlier(shared, job_id, None).await?;
             (settled(&report).is_some(), Some(report.sid))
         }
     };
@@ -53,8 +53,12 @@ pub(super) async fn delete_file<P: FaxProvider>(shared: &Shared<P>, job_id: &Job
     }
 }
 
-async fn earlier<P: FaxProvider>(shared: &Shared<P>, job_id: &JobId) -> Result<FaxReport> {
-    shared.find_earlier(job_id).await?.ok_or_else(|| {
+async fn earlier<P: FaxProvider>(
+    shared: &Shared<P>,
+    job_id: &JobId,
+    to: Option<&Private>,
+) -> Result<FaxReport> {
+    shared.find_earlier(job_id, to).await?.ok_or_else(|| {
         let message = "the provider lists no fax of this job";
         Error::new(ErrorKind::NotFound, "recover", message)
     })

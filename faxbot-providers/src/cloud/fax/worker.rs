@@ -3,7 +3,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use faxbot_core::{
-    Error, ErrorKind, Result,
+    Error, ErrorKind, Private, Result,
     clock::SharedClock,
     document::DocumentConverter,
     event::EventBus,
@@ -166,10 +166,15 @@ impl<P: FaxProvider> Shared<P> {
         result
     }
 
-    /// The fax that was submitted under this id since the lookup window began.
-    pub(super) async fn find_earlier(&self, id: &JobId) -> Result<Option<FaxReport>> {
+    /// The fax that was submitted under this id, to this number where it is known, since the lookup
+    /// window began.
+    pub(super) async fn find_earlier(
+        &self,
+        id: &JobId,
+        to: Option<&Private>,
+    ) -> Result<Option<FaxReport>> {
         let since = self.clock.timestamp() - self.settings.lookup_window;
-        self.ask(self.provider.find(id, since)).await
+        self.ask(self.provider.find(id, to, since)).await
     }
 
     /// Cancels a job: see [`FaxPlugin::cancel_fax`](faxbot_core::plugin::FaxPlugin::cancel_fax).
@@ -258,7 +263,7 @@ async fn question<P: FaxProvider>(shared: &Shared<P>, entry: &Entry, step: Step)
     };
     match (step, sid) {
         (Step::Check(_), _) => {
-            let answer = shared.find_earlier(&entry.id).await;
+            let answer = shared.find_earlier(&entry.id, Some(&entry.to)).await;
             let found = answer.as_ref().is_ok_and(Option::is_some);
             shared.change(entry, proof(found), |state, now| {
                 state.job.checked(&answer, now);
@@ -270,11 +275,12 @@ async fn question<P: FaxProvider>(shared: &Shared<P>, entry: &Entry, step: Step)
         (Step::Seek(_), _) => {
             let answer = match submitted {
                 Some(at) => {
-                    let found = shared.provider.find(&entry.id, at - CLOCKS_DIFFER);
+                    let since = at - CLOCKS_DIFFER;
+                    let found = shared.provider.find(&entry.id, Some(&entry.to), since);
                     shared.ask(found).await
                 }
                 // Not by this process.
-                None => shared.find_earlier(&entry.id).await,
+                None => shared.find_earlier(&entry.id, Some(&entry.to)).await,
             };
             let found = answer.as_ref().is_ok_and(Option::is_some);
             shared.change(entry, proof(found), |state, now| {
