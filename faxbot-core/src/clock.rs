@@ -18,7 +18,8 @@ pub trait Clock: Send + Sync + fmt::Debug {
 /// A shared clock.
 pub type SharedClock = Arc<dyn Clock>;
 
-/// Tokio's clock. It follows a paused test runtime (`tokio::time::pause`), its wall time included.
+/// Tokio's clock, with the system's wall time. It follows a paused test runtime
+/// (`tokio::time::pause`), its wall time included.
 #[derive(Debug, Clone)]
 pub struct TokioClock {
     started: tokio::time::Instant,
@@ -52,8 +53,16 @@ impl Clock for TokioClock {
     }
 
     fn timestamp(&self) -> Timestamp {
-        // Not `SystemTime::now()`: under a paused runtime records must move with the deadlines.
-        self.wall + self.started.elapsed()
+        // Under a paused runtime records must move with the deadlines. Otherwise they must not: a
+        // monotonic clock stands still while the machine is suspended and does not follow a clock
+        // that is set, so that what is signed with a time would be refused until a restart.
+        let before = Instant::now();
+        let now = tokio::time::Instant::now();
+        if (before..=Instant::now()).contains(&now.into_std()) {
+            Timestamp::now()
+        } else {
+            self.wall + now.saturating_duration_since(self.started)
+        }
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + 'static>> {
@@ -62,8 +71,42 @@ impl Clock for TokioClock {
 }
 
 /// `wait` after `now`. An instant that the platform cannot hold is a year away, which is never.
-#[cfg(feature = "api")]
+#[cfg(any(feature = "api", feature = "webhook"))]
 pub(crate) fn later(now: Instant, wait: std::time::Duration) -> Instant {
     const FAR: std::time::Duration = std::time::Duration::from_secs(365 * 24 * 60 * 60);
     now.checked_add(wait.min(FAR)).unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// As after a suspend of the machine, and where it set its clock after this process began.
+    fn left_behind() -> TokioClock {
+        TokioClock {
+            started: tokio::time::Instant::now(),
+            wall: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[tokio::test]
+    async fn wall_time_is_the_systems_however_long_ago_the_clock_was_made() {
+        let before = Timestamp::now();
+        let told = left_behind().timestamp();
+        assert!((before..=Timestamp::now()).contains(&told), "{told}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn wall_time_moves_with_a_paused_clock() {
+        let clock = left_behind();
+        assert_eq!(clock.timestamp(), Timestamp::UNIX_EPOCH);
+        for seconds in [1, 1, 86_400] {
+            let before = clock.timestamp();
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            let moved = clock.timestamp().duration_since(before);
+            assert_eq!(moved, Duration::from_secs(seconds));
+        }
+    }
 }
