@@ -73,8 +73,9 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         [0 | 10 | 127 | 224..=255, ..]
         // Shared by carriers (RFC 6598), which some clouds use for metadata.
         | [100, 64..=127, ..]
-        // Link local, with the metadata of the clouds.
+        // Link local, with the metadata of the clouds, and that of Azure's host.
         | [169, 254, ..]
+        | [168, 63, 129, 16]
         | [172, 16..=31, ..]
         | [192, 168, ..]
         // Protocol assignments, documentation, the relays of 6to4.
@@ -135,6 +136,12 @@ mod tests {
             ("http://2130706433/", false),
             ("http://0177.0.0.1/", false),
             ("http://169.254.169.254/latest/meta-data", false),
+            ("http://168.63.129.15/", true),
+            ("http://168.63.129.16/machine", false),
+            ("http://[::ffff:168.63.129.16]/", false),
+            ("http://[64:ff9b::168.63.129.16]/", false),
+            ("http://127.0.0.1./", false),
+            ("http://169.254.169.254./", false),
             ("http://172.16.0.1/", false),
             ("http://172.31.255.255/", false),
             ("http://192.0.0.192/", false),
