@@ -32,6 +32,8 @@ struct Inner {
     directory: PathBuf,
     /// The names with the bytes of each, oldest first.
     letters: Mutex<BTreeMap<String, u64>>,
+    /// Held while a letter is written, so that their names are in the order in which they came.
+    writing: Mutex<()>,
     _lock: fs::File,
 }
 
@@ -94,7 +96,7 @@ impl Inner {
         let held = disk::hold(&directory.join("lock"))?;
         let mut letters = BTreeMap::new();
         for name in disk::names(&directory).map_err(io)? {
-            if name.ends_with(ENDING) {
+            if moment(&name).is_some() {
                 let bytes = fs::metadata(directory.join(&name)).map_err(io)?.len();
                 letters.insert(name, bytes);
             }
@@ -102,6 +104,7 @@ impl Inner {
         Ok(Self {
             directory,
             letters: letters.into(),
+            writing: Mutex::default(),
             _lock: held,
         })
     }
@@ -118,9 +121,8 @@ impl Inner {
             Error::new(ErrorKind::Internal, "put", "a letter cannot be written").with_source(source)
         })?;
         head.push(b'\n');
-        // Names sort by time.
-        let micros = letter.received_at.as_microsecond().max(0);
-        let name = format!("{micros:020}-{}{ENDING}", Uuid::new_v4().simple());
+        let _writing = lock(&self.writing);
+        let name = self.next_name(letter.received_at);
         disk::write_whole(&self.directory, &name, &[&head, &letter.body]).map_err(io)?;
         disk::sync_directory(&self.directory).map_err(io)?;
         let mut letters = lock(&self.letters);
@@ -132,9 +134,23 @@ impl Inner {
             let Some((oldest, _)) = letters.pop_first() else {
                 break;
             };
-            disk::remove(&self.directory.join(oldest)).map_err(io)?;
+            // The new letter is kept: whoever sent it has no reason to send it again.
+            if let Err(error) = disk::remove(&self.directory.join(oldest)) {
+                tracing::warn!(kind = ?error.kind(), "an old dead letter could not be removed");
+            }
         }
         Ok(())
+    }
+
+    /// Names sort by time, and after the latest one also where the clock was set back: the oldest
+    /// letter would be the new one, and go.
+    fn next_name(&self, at: Timestamp) -> String {
+        let at = u64::try_from(at.as_microsecond()).unwrap_or(0);
+        let last = lock(&self.letters)
+            .last_key_value()
+            .and_then(|(name, _)| moment(name));
+        let moment = last.map_or(at, |last| at.max(last.saturating_add(1)));
+        format!("{moment:020}-{}{ENDING}", Uuid::new_v4().simple())
     }
 
     fn list(&self, limit: usize) -> Result<Vec<DeadLetter>> {
@@ -156,6 +172,13 @@ impl Inner {
         }
         Ok(letters)
     }
+}
+
+/// The first part of a letter's name, microseconds since 1970; `None` for a file of somebody else.
+fn moment(name: &str) -> Option<u64> {
+    let (moment, id) = name.strip_suffix(ENDING)?.split_once('-')?;
+    let digits = moment.len() == 20 && moment.bytes().all(|byte| byte.is_ascii_digit());
+    moment.parse().ok().filter(|_| digits && disk::is_id(id))
 }
 
 fn read(path: &Path) -> std::io::Result<Option<DeadLetter>> {

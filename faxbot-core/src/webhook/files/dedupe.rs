@@ -126,7 +126,7 @@ impl DedupeStore for FileDedupeStore {
 impl Inner {
     fn open(path: PathBuf) -> Result<Self> {
         let io = |source| failed("open", "the store cannot be opened", source);
-        disk::make_directory(directory(&path)).map_err(io)?;
+        disk::make_directory(disk::above(&path)).map_err(io)?;
         let held = disk::hold(&beside(&path, ".lock"))?;
         // Left by a crash before it took the place of the file.
         disk::remove(&beside(&path, ".new")).map_err(io)?;
@@ -217,7 +217,7 @@ impl Log {
             self.torn = false;
         }
         if self.unnamed {
-            disk::sync_directory(directory(&self.path))?;
+            disk::sync_directory(disk::above(&self.path))?;
             self.unnamed = false;
         }
         Ok(())
@@ -306,13 +306,6 @@ fn read(file: File, table: &mut DedupeTable) -> Result<Read> {
         }
     }
     Ok(read)
-}
-
-fn directory(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
 }
 
 fn beside(path: &Path, end: &str) -> PathBuf {

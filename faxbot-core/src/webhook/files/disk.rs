@@ -13,13 +13,29 @@ use crate::{Effect, Error, ErrorKind, Result};
 /// The end of the names of files that are being written.
 const UNFINISHED: &str = ".unfinished";
 
-/// Makes the directory unless it is there, and those above it.
+/// Makes the directory unless it is there, and those above it. Their names are durable: else all that
+/// is in them may be lost with them.
 pub(super) fn make_directory(path: &Path) -> io::Result<()> {
+    let missing: Vec<_> = path
+        .ancestors()
+        .take_while(|path| !path.as_os_str().is_empty() && !path.exists())
+        .collect();
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
+    builder.create(path)?;
+    missing
+        .into_iter()
+        .try_for_each(|made| sync_directory(above(made)))
+}
+
+/// The directory that a file or a directory is in.
+pub(super) fn above(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
 }
 
 /// Options that give new files to us alone.
@@ -91,7 +107,7 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// The names of the files in a directory, without those that a crash left unfinished: they are
-/// removed. Only for who holds the directory.
+/// removed. Only for who holds the directory. Files of somebody else may be among them.
 pub(super) fn names(directory: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(directory)? {
@@ -99,13 +115,20 @@ pub(super) fn names(directory: &Path) -> io::Result<Vec<String>> {
         let Ok(name) = entry.file_name().into_string() else {
             continue;
         };
-        if name.ends_with(UNFINISHED) {
+        let unfinished = name.strip_suffix(UNFINISHED);
+        if unfinished.is_some_and(|stem| Uuid::try_parse(stem).is_ok()) {
             remove(&entry.path())?;
         } else {
             names.push(name);
         }
     }
     Ok(names)
+}
+
+/// Whether a text is a UUID as names of files have it. Nothing is done to a file whose name is not one
+/// of ours, whatever its ending.
+pub(super) fn is_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 pub(super) fn failed(operation: &'static str, message: &'static str, source: io::Error) -> Error {

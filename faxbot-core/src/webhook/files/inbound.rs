@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 
-use self::record::{DAMAGED, FAX, FaxRecord, MESSAGE, PAGES, name, same, to_json};
+use self::record::{DAMAGED, FAX, FaxRecord, MESSAGE, PAGES, is_ours, name, same, to_json};
 use super::disk::{self, failed, unreadable};
 use crate::{
     Effect, Error, ErrorKind, Result, Timestamp,
@@ -180,7 +180,8 @@ impl Inner {
             writing: Mutex::default(),
             _lock: held,
         };
-        let names = disk::names(&store.directory).map_err(io)?;
+        let mut names = disk::names(&store.directory).map_err(io)?;
+        names.retain(|name| is_ours(name));
         for name in &names {
             let whole = match name {
                 name if name.ends_with(FAX) => store.load_fax(name)?,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::super::disk::is_id;
 use crate::{Effect, Error, ErrorKind, Result, plugin::InboundFax};
 
 /// The record of a fax, whose pages are in another file.
@@ -24,6 +25,13 @@ pub(super) fn name(ending: &str, backend: &str, id: &str) -> String {
     let text = format!("{} {backend} {id}", backend.len());
     let hash = Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes());
     format!("{}{ending}", hash.simple())
+}
+
+/// Whether a file has such a name.
+pub(super) fn is_ours(file: &str) -> bool {
+    [FAX, MESSAGE, PAGES]
+        .iter()
+        .any(|ending| file.strip_suffix(ending).is_some_and(is_id))
 }
 
 /// Two ids with one hash are not taken for one.

@@ -109,6 +109,11 @@ async fn lists_come_in_pages() {
     assert_eq!(error.kind(), ErrorKind::InvalidRequest);
 }
 
+/// A name as files have it while they are written.
+fn unfinished() -> String {
+    format!("{}.unfinished", uuid::Uuid::new_v4())
+}
+
 /// What a crash may leave of the second fax, and whether it is there after it.
 #[tokio::test]
 async fn a_crash_at_any_step_leaves_a_record_whole_or_none() {
@@ -118,7 +123,7 @@ async fn a_crash_at_any_step_leaves_a_record_whole_or_none() {
         (
             "while the pages are written",
             |path, pages, record| {
-                fs::rename(path.join(pages), path.join("x.unfinished")).unwrap();
+                fs::rename(path.join(pages), path.join(unfinished())).unwrap();
                 fs::remove_file(path.join(record)).unwrap();
             },
             false,
@@ -132,7 +137,7 @@ async fn a_crash_at_any_step_leaves_a_record_whole_or_none() {
             "while the record is written",
             |path, _, record| {
                 let half = fs::read(path.join(record)).unwrap();
-                fs::write(path.join("y.unfinished"), &half[..half.len() / 2]).unwrap();
+                fs::write(path.join(unfinished()), &half[..half.len() / 2]).unwrap();
                 fs::remove_file(path.join(record)).unwrap();
             },
             false,
@@ -140,7 +145,7 @@ async fn a_crash_at_any_step_leaves_a_record_whole_or_none() {
         (
             "before the record has its name",
             |path, _, record| {
-                fs::rename(path.join(record), path.join("z.unfinished")).unwrap();
+                fs::rename(path.join(record), path.join(unfinished())).unwrap();
             },
             false,
         ),
@@ -190,6 +195,33 @@ async fn a_crash_at_any_step_leaves_a_record_whole_or_none() {
         let expected = if is_there { "two" } else { "again" };
         assert_eq!(file, pages(expected), "{when}");
     }
+}
+
+#[tokio::test]
+async fn files_of_somebody_else_are_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    // `.pages` is a text document of another program too.
+    let theirs = [
+        "letter.pages",
+        "letter.fax",
+        "letter.message",
+        "download.unfinished",
+        "ABCDEF0123456789ABCDEF0123456789.pages",
+        "notes",
+    ];
+    for name in theirs {
+        fs::write(path.join(name), name).unwrap();
+    }
+    let store = open(path).await;
+    store.put_fax(&fax("1", 1), &pages("one")).await.unwrap();
+    drop(store);
+    let store = open(path).await;
+    assert_eq!(ids(&store).await, ["1"]);
+    for name in theirs {
+        assert_eq!(fs::read_to_string(path.join(name)).unwrap(), name);
+    }
+    assert_eq!(files(path).len(), theirs.len() + 2);
 }
 
 #[tokio::test]
