@@ -9,14 +9,18 @@ use std::{
 };
 
 use faxbot_core::{
-    Secret,
+    ErrorKind, Secret,
     document::Document,
     fax::JobStatus,
     id::JobId,
-    plugin::{FaxPlugin, Plugin, PluginDeps, SendOptions},
+    message::{MessageContent, MessageKind, MessageState},
+    plugin::{FaxPlugin, MessagingPlugin, Plugin, PluginDeps, SendOptions},
     webhook::WebhookRouter,
 };
-use faxbot_providers::cloud::{FaxProvider, fax::CloudFaxPlugin};
+use faxbot_providers::{
+    cloud::{FaxProvider, fax::CloudFaxPlugin},
+    sinch_sms::SinchSmsPlugin,
+};
 use faxbot_testkit::{
     conformance::samples,
     random::Seed,
@@ -24,6 +28,7 @@ use faxbot_testkit::{
         http::{CallbackFault, FaultKind, MockHttp, MockVendor, RandomFaults},
         phaxio::{FaxEnd, MockPhaxio},
         sinch_fax::MockSinchFax,
+        sinch_sms::{MockSinchSms, SmsEnd},
     },
 };
 use serde_json::{Value, json};
@@ -159,7 +164,6 @@ async fn soak<P: FaxProvider, V: MockVendor>(
     plugin.stop().await.unwrap();
 }
 
-#[cfg(feature = "phaxio")]
 #[tokio::test(start_paused = true)]
 async fn phaxio_sends_a_thousand_faxes_once() {
     let mock = MockPhaxio::new()
@@ -183,7 +187,6 @@ async fn phaxio_sends_a_thousand_faxes_once() {
     .await;
 }
 
-#[cfg(feature = "sinch-fax")]
 #[tokio::test(start_paused = true)]
 async fn sinch_fax_sends_a_thousand_faxes_once() {
     let mock = MockSinchFax::new()
@@ -204,4 +207,91 @@ async fn sinch_fax_sends_a_thousand_faxes_once() {
         books.iter().map(order).collect()
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn sinch_sms_sends_a_thousand_messages_once() {
+    const SECRET: &str = "the secret of the plan";
+    let mock = MockSinchSms::new()
+        .signs_with(SECRET)
+        .on_number(&format!("{BUSY}*"), SmsEnd::Failed(404))
+        .on_number(&format!("{INVALID}*"), SmsEnd::Rejected(402))
+        .on_number(&format!("{BROKEN}*"), SmsEnd::Expired)
+        .in_memory();
+    let router = router();
+    trouble(&mock, Seed::fresh(), &router);
+    let plugin = Arc::new(SinchSmsPlugin::new());
+    let deps = PluginDeps::current()
+        .unwrap()
+        .with_http(mock.client())
+        .with_webhooks(router.clone());
+    let config = json!({
+        "service_plan_id": MockSinchSms::PLAN, "api_token": MockSinchSms::API_TOKEN,
+        "from_number": "+12025550999", "webhook_secret": SECRET,
+        "options": { "base_url": mock.url() },
+    });
+    plugin.start(config, deps).await.unwrap();
+    router.attach(&plugin.manifest().id, plugin.clone());
+
+    let mut sends = tokio::task::JoinSet::new();
+    for n in 0..SENDS {
+        let plugin = Arc::clone(&plugin);
+        sends.spawn(async move {
+            let to = number(n);
+            // The text tells the orders apart in the vendor's books.
+            let content = MessageContent::text(MessageKind::Sms, to.clone());
+            let sent = plugin.send_message(to.parse().unwrap(), content).await;
+            let id = match sent {
+                Ok(sent) => Ok(sent.message_id),
+                Err(error) => {
+                    let id = error.message_id().expect("an id to ask by").to_owned();
+                    Err((error.kind(), id))
+                }
+            };
+            (to, id)
+        });
+    }
+    let sent = sends.join_all().await;
+
+    let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+    let end = tokio::time::Instant::now() + PATIENCE;
+    for (to, id) in &sent {
+        let (kind, id) = match id {
+            Ok(id) => (None, id),
+            Err((kind, id)) => (Some(*kind), id),
+        };
+        let state = loop {
+            // A question to the vendor may fail as well; it changes nothing.
+            match plugin.get_message_status(id).await.map(|it| it.status) {
+                Ok(state @ (MessageState::Delivered | MessageState::Failed)) => break state,
+                Ok(MessageState::OutcomeUnknown) => break MessageState::OutcomeUnknown,
+                _ => assert!(tokio::time::Instant::now() < end, "no end"),
+            }
+            tokio::time::sleep(Duration::from_secs(30)).await;
+        };
+        let orders = mock.vendor(|vendor| {
+            let books = vendor.books();
+            books.iter().filter(|sms| sms.body == json!(to)).count()
+        });
+        assert!(orders <= 1, "a message was sent twice");
+        let word = match (state, orders) {
+            (MessageState::Delivered, 1) if !fails(to) => "delivered",
+            (MessageState::Failed, 1) if fails(to) => "failed",
+            (MessageState::Failed, 0) => {
+                assert!(kind.is_some_and(|kind| kind != ErrorKind::OutcomeUnknown));
+                "refused"
+            }
+            (MessageState::OutcomeUnknown, 0) => "unknown, not taken",
+            (MessageState::OutcomeUnknown, 1) => "unknown, taken",
+            other => panic!("{other:?}"),
+        };
+        *counts.entry(word).or_default() += 1;
+    }
+    println!("{counts:?}");
+    assert_eq!(counts.values().sum::<u32>(), SENDS);
+    assert!(counts["delivered"] > SENDS / 2, "{counts:?}");
+    assert!(counts["failed"] > SENDS / 10, "{counts:?}");
+    assert!(counts["unknown, not taken"] > 0, "{counts:?}");
+    assert_eq!(counts.get("unknown, taken"), None, "{counts:?}");
+    plugin.stop().await.unwrap();
 }
