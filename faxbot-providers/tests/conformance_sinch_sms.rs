@@ -174,7 +174,7 @@ impl MessagingPluginSetup for Setup {
             MessageFate::Refused => fault(FaultKind::status(400)),
             // The vendor does not have it; from here that looks like a list that lags.
             MessageFate::Unknown => fault(FaultKind::CutBeforeEffect),
-            MessageFate::Found => fault(FaultKind::CutAfterEffect),
+            MessageFate::Found | MessageFate::Late => fault(FaultKind::CutAfterEffect),
             MessageFate::Slow => fault(FaultKind::Slow(Duration::from_millis(300))),
             MessageFate::Offline => mock.unreachable(true),
             _ => {}

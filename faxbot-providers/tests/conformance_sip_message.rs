@@ -80,7 +80,9 @@ impl MessagingPluginEnv for Env {
     fn lacks(&self, fate: MessageFate) -> Option<String> {
         let why = match fate {
             MessageFate::Found => "no server finds a message again",
-            MessageFate::Delivered | MessageFate::Undeliverable if self.over.is_some() => {
+            MessageFate::Delivered | MessageFate::Late | MessageFate::Undeliverable
+                if self.over.is_some() =>
+            {
                 "asterisk tells nothing of a message that it took"
             }
             _ => return None,
@@ -165,6 +167,9 @@ impl MessagingPluginSetup for Scripted {
             MessageFate::Refused => MessageScript::rejected("488"),
             MessageFate::Undeliverable => sent.later(moment, MessageState::Failed),
             MessageFate::Unknown => MessageScript::lost_reply(),
+            MessageFate::Late => sent
+                .later(moment, MessageState::Delivered)
+                .with_reply_after(PATIENCE + LATE),
             MessageFate::Slow => sent.with_reply_after(LATE),
             MessageFate::Offline => {
                 self.adapter.set_connected(false);

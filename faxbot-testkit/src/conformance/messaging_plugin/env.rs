@@ -29,6 +29,9 @@ pub enum MessageFate {
     Unknown,
     /// The provider takes it, its answer is lost, and it can be found again by our reference.
     Found,
+    /// The provider takes it, its answer is lost or too late, and later it tells that the receiver's
+    /// device has it.
+    Late,
     /// The provider takes it and answers late, but within the plugin's patience.
     Slow,
     /// The provider cannot be reached: nothing gets to it.
@@ -64,6 +67,12 @@ pub trait MessagingPluginEnv: Send + Sync + 'static {
     /// Why no webhook can be made, if so. Of no account for a plugin whose manifest names none.
     fn lacks_webhooks(&self) -> Option<String> {
         Some("the environment makes no webhooks".to_owned())
+    }
+
+    /// Whether the vendor signs what it tells. Of one that does not, callbacks are staged that lie:
+    /// [`MessageWebhooks::forged`].
+    fn signs(&self) -> bool {
+        true
     }
 
     /// A configuration without a mistake.
@@ -172,4 +181,12 @@ pub trait MessageWebhooks: VendorWebhooks {
     /// # Cancel safety
     /// The vendor may have the message.
     async fn received(&self, from: &Address, text: &str) -> Result<WebhookRequest, Failure>;
+
+    /// Callbacks that prove no more than the vendor's own, and lie: of this message, which has no end at
+    /// the vendor, that it arrived or failed; of a message that never came in, that it did. Each with
+    /// what it says.
+    fn forged(&self, message_id: &str) -> Vec<(String, WebhookRequest)> {
+        let _ = message_id;
+        Vec::new()
+    }
 }

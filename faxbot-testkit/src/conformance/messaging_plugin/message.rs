@@ -16,7 +16,7 @@ use crate::conformance::{Failure, Verdict, ensure, eventually, within};
 
 pub(super) fn entries() -> Vec<Entry> {
     use MessageFate::{
-        Delivered, Found, HandedOver, Offline, Refused, Slow, Undeliverable, Unknown,
+        Delivered, Found, HandedOver, Late, Offline, Refused, Slow, Undeliverable, Unknown,
     };
     vec![
         entry!("a message is sent once and told as taken", [], taken),
@@ -51,6 +51,11 @@ pub(super) fn entries() -> Vec<Entry> {
             "a message whose answer was lost is found again and not sent again",
             [Need::Fate(Found)],
             found
+        ),
+        entry!(
+            "what is told late resolves an unknown outcome",
+            [Need::Fate(Late), STATUS],
+            late
         ),
         entry!(
             "without a connection nothing is sent, and the same call may succeed later",
@@ -242,6 +247,24 @@ async fn found(mut world: World) -> Verdict {
     let (to, sent) = world.send(MessageFate::Found, "hello").await?;
     ensure!(!sent.message_id.is_empty(), "a message without an id");
     tokio::time::sleep(QUIET).await;
+    let asked = world.setup.texts_to(&to).len();
+    ensure!(asked == 1, "it was sent {asked} times");
+    Ok(())
+}
+
+async fn late(mut world: World) -> Verdict {
+    world.start().await?;
+    let to = world.target(MessageFate::Late).await?;
+    let id = match world.try_send(&to, world.text("hello")).await? {
+        Ok(sent) => sent.message_id,
+        Err(error) => {
+            let what = "a message without an answer";
+            kind_is(what, &error, &[ErrorKind::OutcomeUnknown])?;
+            let id = error.message_id().map(str::to_owned);
+            id.ok_or_else(|| Failure::new("the error names no message to ask for"))?
+        }
+    };
+    world.until(&id, MessageState::Delivered).await?;
     let asked = world.setup.texts_to(&to).len();
     ensure!(asked == 1, "it was sent {asked} times");
     Ok(())

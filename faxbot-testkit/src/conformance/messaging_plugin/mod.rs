@@ -44,6 +44,8 @@ enum Need {
     Can(fn() -> PluginCapability),
     Inbound,
     Webhooks,
+    /// Webhooks that the vendor does not sign.
+    Unsigned,
 }
 
 /// A case with what it needs.
@@ -107,6 +109,9 @@ fn missing(env: &dyn MessagingPluginEnv, need: Need) -> Option<String> {
     match need {
         Need::Fate(fate) => env.lacks(fate),
         Need::Can(word) => names(word()),
+        Need::Unsigned => env
+            .signs()
+            .then(|| "the vendor signs what it tells".to_owned()),
         Need::Inbound => env.lacks_inbound(),
         Need::Webhooks => names(PluginCapability::HANDLE_WEBHOOK).or_else(|| env.lacks_webhooks()),
     }

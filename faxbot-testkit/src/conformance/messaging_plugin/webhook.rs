@@ -53,6 +53,16 @@ pub(super) fn entries() -> Vec<Entry> {
             received_at_once
         ),
         entry!(
+            "what nobody signed is believed only when the vendor says it too",
+            [
+                Need::Webhooks,
+                Need::Unsigned,
+                STATUS,
+                Need::Fate(MessageFate::HandedOver)
+            ],
+            forged
+        ),
+        entry!(
             "a callback of no meaning harms nothing",
             [Need::Webhooks],
             no_meaning
@@ -231,6 +241,29 @@ async fn received_at_once(mut world: World) -> Verdict {
     is_taken("the last one", &reply)?;
     let came_in = world.came_in(&mut events).await?;
     ensure!(came_in == (1, 1), "{came_in:?} messages of 1 came in");
+    Ok(())
+}
+
+async fn forged(mut world: World) -> Verdict {
+    world.start().await?;
+    let mut events = world.subscribe()?;
+    let webhooks = world.webhooks()?;
+    let (_, sent) = world.send(MessageFate::HandedOver, "hello").await?;
+    let forged = webhooks.forged(&sent.message_id);
+    ensure!(!forged.is_empty(), "the environment forges nothing");
+    for (what, request) in forged {
+        // How it is answered says nothing: the vendor may be asked first.
+        world.deliver(&what, &request).await?;
+        let came_in = world.came_in(&mut events).await?;
+        ensure!(came_in == (0, 0), "{what}: {came_in:?} messages came in");
+        let status = world.status(&sent.message_id).await?.status;
+        let open = [
+            MessageState::Queued,
+            MessageState::Sent,
+            MessageState::HandedOver,
+        ];
+        ensure!(open.contains(&status), "{what}: {status:?}");
+    }
     Ok(())
 }
 
