@@ -36,19 +36,24 @@ use ::axum::{
     routing::any,
 };
 use bytes::{Bytes, BytesMut};
-use faxbot_core::webhook::{Admission, WebhookReply, WebhookRequest, WebhookRouter};
+use faxbot_core::webhook::{Admission, Admitted, WebhookReply, WebhookRequest, WebhookRouter};
 use http::{HeaderValue, StatusCode, header::CONNECTION};
 
 /// The routes of a router: `/webhooks/...` and `/files/...`, the same under the public URL's own
 /// path, and nothing else, so that they can be merged with an application's.
 ///
 /// Method, path and query, headers and body are handed on as they came. A plugin is found before the
-/// body is read, and a body that is too long (413) or too slow (503) is not read further. axum itself
-/// bounds neither the time of a request's head nor the number of connections: a proxy in front does.
+/// body is read, and a body that is too long (413) or too slow (503) is not read further. A body that
+/// comes slowly keeps nobody else out. axum itself bounds neither the time of a request's head nor the
+/// number of connections: a proxy in front does.
+///
+/// axum drops the future of a request whose client hangs up. What a plugin does in tasks of its own,
+/// as those of this crate do, goes on.
 pub fn router(router: Arc<WebhookRouter>) -> Router {
     let prefix = router.path_prefix().to_owned();
     let serve = move |request: Request| serve(Arc::clone(&router), request);
-    let mut app = Router::new();
+    // The public URL's own path is text, also where it looks like the syntax of older routes.
+    let mut app = Router::new().without_v07_checks();
     for kind in ["webhooks", "files"] {
         app = app.route(&format!("/{kind}/{{*rest}}"), any(serve.clone()));
         if !prefix.is_empty() {
@@ -61,15 +66,15 @@ pub fn router(router: Arc<WebhookRouter>) -> Router {
 async fn serve(router: Arc<WebhookRouter>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    let admitted = match router.admit(&parts.method, path) {
+    let mut admitted = match router.admit(&parts.method, path) {
         Admission::Admitted(admitted) => admitted,
         Admission::Answered(reply) => return respond(reply),
         _ => return respond(WebhookReply::status(StatusCode::INTERNAL_SERVER_ERROR)),
     };
-    let reading = read(body, router.max_body_bytes());
+    let reading = read(body, &mut admitted);
     let body = match tokio::time::timeout(router.timeout(), reading).await {
         Ok(Ok(body)) => body,
-        Ok(Err(refusal)) => return refuse(refusal),
+        Ok(Err(refusal)) => return refuse(*refusal),
         Err(_) => return refuse(WebhookRouter::too_slow()),
     };
     let mut request = WebhookRequest::new(parts.method, path)
@@ -81,11 +86,9 @@ async fn serve(router: Arc<WebhookRouter>, request: Request) -> Response {
     respond(admitted.handle(request).await)
 }
 
-/// Reads a body of at most `max` bytes. Memory is taken as it comes, not as it is announced.
-async fn read(mut body: Body, max: usize) -> Result<Bytes, WebhookReply> {
-    if body.size_hint().lower() > max as u64 {
-        return Err(WebhookRouter::too_long());
-    }
+/// Reads a body. Memory is taken as it comes, not as it is announced.
+async fn read(mut body: Body, admitted: &mut Admitted<'_>) -> Result<Bytes, Box<WebhookReply>> {
+    admitted.check_length(body.size_hint().lower())?;
     let mut whole = BytesMut::new();
     loop {
         let data = poll_fn(|context| {
@@ -96,11 +99,11 @@ async fn read(mut body: Body, max: usize) -> Result<Bytes, WebhookReply> {
         .await;
         match data {
             None => return Ok(whole.freeze()),
-            Some(Err(_)) => return Err(WebhookReply::status(StatusCode::BAD_REQUEST)),
-            Some(Ok(data)) if data.len() > max - whole.len() => {
-                return Err(WebhookRouter::too_long());
+            Some(Err(_)) => return Err(Box::new(WebhookReply::status(StatusCode::BAD_REQUEST))),
+            Some(Ok(data)) => {
+                admitted.make_room(data.len())?;
+                whole.extend_from_slice(&data);
             }
-            Some(Ok(data)) => whole.extend_from_slice(&data),
         }
     }
 }

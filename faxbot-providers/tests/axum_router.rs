@@ -265,6 +265,45 @@ async fn a_request_that_is_cut_is_not_handled_and_frees_its_place() {
 }
 
 #[tokio::test]
+async fn slow_bodies_of_strangers_keep_nobody_out() {
+    let server = serve(|builder| builder.with_max_in_flight(2)).await;
+    let mut slow = Vec::new();
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let request = head("POST", "/webhooks/acme", "content-length: 500\r\n") + "x";
+        stream.write_all(request.as_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    // Their heads have been read by now.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let answer = exchange(&server, &post("/webhooks/acme", "whole")).await;
+    assert_eq!(status(&answer), 202, "{answer}");
+}
+
+#[tokio::test]
+async fn any_path_of_a_public_url_can_be_served() {
+    for prefix in ["", "/:a", "/*b/c", "/{d}", "/webhooks", "/files", "/ö"] {
+        let url = format!("https://fax.example.org{prefix}");
+        let router = WebhookRouter::builder(url.parse().unwrap());
+        let router = Arc::new(router.build().unwrap());
+        let handler = Arc::new(Handler::default());
+        router.attach(&plugin(), handler.clone());
+        let url = router.register_webhook(&plugin(), WebhookPath::Plain);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = Server {
+            address: listener.local_addr().unwrap(),
+            router: router.clone(),
+            handler,
+            letters: Arc::default(),
+        };
+        let app = faxbot_providers::axum::router(router);
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        let answer = exchange(&server, &post(url.unwrap().path(), "whole")).await;
+        assert_eq!(status(&answer), 202, "{prefix}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn too_many_at_a_time_are_asked_to_come_again() {
     let server = Arc::new(serve(|builder| builder.with_max_in_flight(1)).await);
     let first = tokio::spawn({

@@ -1,32 +1,29 @@
 //! Takes what a web server was sent to the plugin that it is for.
 
+mod admitted;
 mod builder;
 
 use std::{
     collections::HashMap,
     fmt,
-    future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
-    sync::{Arc, Mutex},
-    task::{Context, Poll},
+    sync::{Arc, Mutex, atomic::AtomicUsize},
     time::Duration,
 };
 
-use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, header::CONTENT_TYPE, header::RETRY_AFTER};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use http::{HeaderValue, Method, StatusCode, header::RETRY_AFTER};
+use tokio::sync::Semaphore;
 use url::Url;
 
 use super::{
-    DeadLetter, DeadLetterStore, FileLinks, WebhookHandler, WebhookPath, WebhookRegistry,
-    WebhookReply, WebhookRequest,
+    DeadLetterStore, FileLinks, WebhookHandler, WebhookPath, WebhookRegistry, WebhookReply,
+    WebhookRequest,
     links::{below, not_allowed, not_found},
     memory::lock,
     signature::{equal, hex, hmac_sha256},
 };
 use crate::{Error, ErrorKind, Result, Secret, clock::SharedClock, plugin::PluginId};
 
+pub use admitted::Admitted;
 pub use builder::WebhookRouterBuilder;
 
 /// Takes webhooks to their plugins, and serves [`FileLinks`]. A web server hands every request in:
@@ -45,7 +42,7 @@ pub use builder::WebhookRouterBuilder;
 /// |---|---|
 /// | 405 | the plugin does not take the method ([`WebhookHandler::takes_method`]) |
 /// | 413 | the body is longer than the limit |
-/// | 503, `Retry-After` | too many requests at a time; the plugin is attached and not registered or the other way round; the body or the handler took too long; its error is `Overloaded`, `ServerBusy` or `InvalidState` |
+/// | 503, `Retry-After` | too many requests are handled, or too many bytes of bodies held, at a time; the plugin is attached and not registered or the other way round; the body or the handler took too long; its error is `Overloaded`, `ServerBusy` or `InvalidState` |
 /// | 404 | its error is `Unsupported` |
 /// | 500, and a dead letter | any other error, or a panic |
 ///
@@ -55,11 +52,16 @@ pub struct WebhookRouter {
     public_url: Url,
     secret: Option<Secret>,
     max_body_bytes: usize,
+    max_held_bytes: usize,
     timeout: Duration,
     dead_letters: Option<Arc<dyn DeadLetterStore>>,
     clock: SharedClock,
     links: FileLinks,
+    /// Requests that are handled. A body that is still coming takes none: whoever sends it slowly,
+    /// or never, would keep everybody else out.
     places: Semaphore,
+    /// Bytes of the bodies that are being read or handled.
+    held_bytes: AtomicUsize,
     plugins: Mutex<HashMap<PluginId, Entry>>,
 }
 
@@ -80,18 +82,8 @@ pub enum Admission<'a> {
     Answered(WebhookReply),
 }
 
-/// A request that has its plugin and its place. Dropping it frees the place.
-pub struct Admitted<'a> {
-    router: &'a WebhookRouter,
-    plugin: PluginId,
-    handler: Arc<dyn WebhookHandler>,
-    _place: SemaphorePermit<'a>,
-}
-
 /// How long a vendor is asked to wait, in seconds, when nobody knows better.
 const RETRY_AFTER_SECONDS: u64 = 10;
-/// Time for a dead letter.
-const DEAD_LETTER_WITHIN: Duration = Duration::from_secs(5);
 /// Characters of a secret in a path: 128 bits.
 const SECRET_CHARACTERS: usize = 32;
 
@@ -128,11 +120,6 @@ impl WebhookRouter {
         self.public_url.path().trim_end_matches('/')
     }
 
-    /// Longest body, in bytes.
-    pub fn max_body_bytes(&self) -> usize {
-        self.max_body_bytes
-    }
-
     /// Time for a body to come, and then for its handler.
     pub fn timeout(&self) -> Duration {
         self.timeout
@@ -153,25 +140,14 @@ impl WebhookRouter {
     /// read: strangers do not get to send one.
     pub fn admit(&self, method: &Method, path: &str) -> Admission<'_> {
         match self.find(method, path) {
-            Ok((plugin, handler)) => match self.places.try_acquire() {
-                Ok(place) => Admission::Admitted(Admitted {
-                    router: self,
-                    plugin,
-                    handler,
-                    _place: place,
-                }),
-                Err(_) => Admission::Answered(again(None)),
-            },
+            Ok((plugin, handler)) => Admission::Admitted(Admitted {
+                router: self,
+                plugin,
+                handler,
+                held_bytes: 0,
+            }),
             Err(reply) => Admission::Answered(*reply),
         }
-    }
-
-    /// The answer to a body that is too long.
-    pub fn too_long() -> WebhookReply {
-        WebhookReply::json(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            r#"{"error":"body too long"}"#,
-        )
     }
 
     /// The answer to a body that takes too long: 503, because a vendor does not send again what was
@@ -237,23 +213,6 @@ impl WebhookRouter {
         text.truncate(SECRET_CHARACTERS);
         Some(text)
     }
-
-    async fn bury(&self, plugin: PluginId, reason: String, letter: Parts) {
-        let Some(store) = &self.dead_letters else {
-            return;
-        };
-        let now = self.clock.timestamp();
-        let letter = DeadLetter::new(plugin, now, reason, letter.content_type, letter.body);
-        let until = self.clock.now() + DEAD_LETTER_WITHIN;
-        let kept = tokio::select! {
-            biased;
-            kept = store.put(&letter) => kept.is_ok(),
-            () = self.clock.sleep_until(until) => false,
-        };
-        if !kept {
-            tracing::error!(plugin_id = %letter.plugin_id, "a dead letter could not be kept");
-        }
-    }
 }
 
 impl WebhookRegistry for WebhookRouter {
@@ -276,65 +235,6 @@ impl WebhookRegistry for WebhookRouter {
     }
 }
 
-impl Admitted<'_> {
-    /// The plugin.
-    pub fn plugin(&self) -> &PluginId {
-        &self.plugin
-    }
-
-    /// Hands the request to the plugin.
-    ///
-    /// # Cancel safety
-    /// Dropping the future drops the handler's, which may have stored the request.
-    pub async fn handle(self, request: WebhookRequest) -> WebhookReply {
-        let Self {
-            router,
-            plugin,
-            handler,
-            _place,
-        } = self;
-        if request.body.len() > router.max_body_bytes {
-            return WebhookRouter::too_long();
-        }
-        let letter = Parts {
-            content_type: request.header(CONTENT_TYPE.as_str()).map(ToOwned::to_owned),
-            body: request.body.clone(),
-        };
-        let until = router.clock.now() + router.timeout;
-        let work = CaughtPanic(Box::pin(async { handler.handle_webhook(request).await }));
-        let result = tokio::select! {
-            biased;
-            result = work => result,
-            () = router.clock.sleep_until(until) => {
-                tracing::warn!(plugin_id = %plugin, "a webhook was not handled in time");
-                return again(None);
-            }
-        };
-        let reason = match result {
-            Ok(Ok(reply)) => return reply,
-            Ok(Err(error)) => match error.kind() {
-                ErrorKind::Overloaded | ErrorKind::ServerBusy | ErrorKind::InvalidState => {
-                    return again(error.retry_after());
-                }
-                ErrorKind::Unsupported => return not_found(),
-                kind => {
-                    tracing::error!(plugin_id = %plugin, ?kind, "a webhook could not be handled");
-                    error.to_string()
-                }
-            },
-            Err(Panicked) => {
-                tracing::error!(plugin_id = %plugin, "the handler of a webhook panicked");
-                "the handler panicked".to_owned()
-            }
-        };
-        router.bury(plugin, reason, letter).await;
-        WebhookReply::json(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            r#"{"error":"internal error"}"#,
-        )
-    }
-}
-
 impl fmt::Debug for WebhookRouter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebhookRouter")
@@ -345,20 +245,6 @@ impl fmt::Debug for WebhookRouter {
             .field("links", &self.links)
             .finish_non_exhaustive()
     }
-}
-
-impl fmt::Debug for Admitted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Admitted")
-            .field("plugin", &self.plugin)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What a dead letter keeps of a request.
-struct Parts {
-    content_type: Option<String>,
-    body: Bytes,
 }
 
 enum Target<'a> {
@@ -405,24 +291,6 @@ fn allowed(handler: &dyn WebhookHandler) -> HeaderValue {
         .map(Method::as_str)
         .collect();
     HeaderValue::from_str(&names.join(", ")).unwrap_or(HeaderValue::from_static("POST"))
-}
-
-/// A future whose panic is a result: the panic of one handler ends nobody else's connection.
-struct CaughtPanic<'a, T>(Pin<Box<dyn Future<Output = T> + Send + 'a>>);
-
-struct Panicked;
-
-impl<T> Future for CaughtPanic<'_, T> {
-    type Output = Result<T, Panicked>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // What the handler shares with others is behind locks, and it is never polled again.
-        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(context))) {
-            Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
-            Ok(Poll::Pending) => Poll::Pending,
-            Err(_) => Poll::Ready(Err(Panicked)),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub struct WebhookRouterBuilder {
     max_body_bytes: usize,
     timeout: Duration,
     max_in_flight: usize,
+    max_held_bytes: usize,
     dead_letters: Option<Arc<dyn DeadLetterStore>>,
     clock: Option<SharedClock>,
     random: Option<SharedRandom>,
@@ -36,6 +37,7 @@ impl WebhookRouterBuilder {
             // Vendors wait longer than that: Sinch Fax 60 s.
             timeout: Duration::from_secs(25),
             max_in_flight: 64,
+            max_held_bytes: 256 * 1024 * 1024,
             dead_letters: None,
             clock: None,
             random: None,
@@ -64,11 +66,19 @@ impl WebhookRouterBuilder {
         self
     }
 
-    /// Sets how many requests are read and handled at a time; 64. 0 is 1. Times the longest body this
-    /// is the memory that strangers can take.
+    /// Sets how many requests are handled at a time; 64. 0 is 1. Those whose body is still coming do
+    /// not count.
     #[must_use]
     pub fn with_max_in_flight(mut self, requests: usize) -> Self {
         self.max_in_flight = requests;
+        self
+    }
+
+    /// Sets how many bytes of bodies are held at a time, those among them that are still coming;
+    /// 256 MiB, and at least one body. A plugin that takes a form apart holds it once or twice more.
+    #[must_use]
+    pub fn with_max_held_bytes(mut self, bytes: usize) -> Self {
+        self.max_held_bytes = bytes;
         self
     }
 
@@ -116,11 +126,13 @@ impl WebhookRouterBuilder {
             public_url: self.public_url,
             secret: self.secret,
             max_body_bytes: self.max_body_bytes,
+            max_held_bytes: self.max_held_bytes.max(self.max_body_bytes),
             timeout: self.timeout,
             dead_letters: self.dead_letters,
             clock,
             links,
             places: Semaphore::new(places),
+            held_bytes: 0.into(),
             plugins: HashMap::new().into(),
         })
     }
@@ -133,6 +145,7 @@ impl fmt::Debug for WebhookRouterBuilder {
             .field("max_body_bytes", &self.max_body_bytes)
             .field("timeout", &self.timeout)
             .field("max_in_flight", &self.max_in_flight)
+            .field("max_held_bytes", &self.max_held_bytes)
             .finish_non_exhaustive()
     }
 }

@@ -1,12 +1,9 @@
-use std::{
-    future::pending,
-    sync::atomic::{AtomicUsize, Ordering},
-};
+use std::{future::pending, sync::atomic::Ordering::Relaxed};
 
 use async_trait::async_trait;
 use http::HeaderMap;
 
-use super::*;
+use super::{super::DeadLetter, *};
 use crate::{Effect, Timestamp, clock::TokioClock, webhook::MemoryDeadLetters};
 
 const ROOT: &str = "0123456789abcdef";
@@ -38,7 +35,7 @@ impl Handler {
     }
 
     fn calls(&self) -> usize {
-        self.calls.load(Ordering::Relaxed)
+        self.calls.load(Relaxed)
     }
 }
 
@@ -49,7 +46,7 @@ impl WebhookHandler for Handler {
     }
 
     async fn handle_webhook(&self, _: WebhookRequest) -> Result<WebhookReply> {
-        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.calls.fetch_add(1, Relaxed);
         match self.does {
             Does::Reply => Ok(WebhookReply::status(StatusCode::ACCEPTED)),
             Does::Fail(kind) => Err(Error::new(kind, "test", "no reason")),
@@ -370,7 +367,7 @@ async fn whatever_a_handler_does_the_vendor_gets_an_answer() {
         serve(&router, "acme", WebhookPath::Plain, does);
         let well = serve(&router, "well", WebhookPath::Plain, Does::Reply);
         let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/x-test"));
+        headers.insert("content-type", HeaderValue::from_static("text/x-test"));
         headers.insert("x-signature", HeaderValue::from_static("hush"));
         let request = WebhookRequest::new(Method::POST, "/webhooks/acme")
             .with_headers(headers)
@@ -441,32 +438,68 @@ async fn a_dead_letter_that_cannot_be_kept_delays_nobody() {
     serve(&router, "acme", WebhookPath::Plain, Does::Panic);
     let begun = tokio::time::Instant::now();
     assert_eq!(post(&router, "/webhooks/acme").await.status, 500);
-    assert_eq!(begun.elapsed(), DEAD_LETTER_WITHIN);
+    assert_eq!(begun.elapsed(), Duration::from_secs(5));
+}
+
+fn admit(router: &WebhookRouter) -> Admitted<'_> {
+    match router.admit(&Method::POST, "/webhooks/acme") {
+        Admission::Admitted(admitted) => admitted,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn too_many_at_a_time_are_asked_to_come_again() {
     let router = builder().with_max_in_flight(2).build().unwrap();
     let handler = serve(&router, "acme", WebhookPath::Plain, Does::Hang);
-    let mut open: Vec<_> = (0..2)
-        .map(|_| match router.admit(&Method::POST, "/webhooks/acme") {
-            Admission::Admitted(admitted) => admitted,
-            other => panic!("{other:?}"),
-        })
-        .collect();
-    let reply = post(&router, "/webhooks/acme").await;
-    assert_eq!((reply.status.as_u16(), handler.calls()), (503, 0));
-    assert!(reply.headers.contains_key(RETRY_AFTER));
-    // Strangers take no place, and get the same answer as ever.
-    assert_eq!(post(&router, "/webhooks/other").await.status, 404);
-    // One that is dropped, and one that is handled, free theirs.
-    open.pop();
-    let admitted = open.pop().unwrap();
-    assert_eq!(admitted.plugin().as_str(), "acme");
-    let request = WebhookRequest::new(Method::POST, "/webhooks/acme");
-    assert_eq!(admitted.handle(request).await.status, 503);
-    assert_eq!(handler.calls(), 1);
+    let (first, second) = (
+        post(&router, "/webhooks/acme"),
+        post(&router, "/webhooks/acme"),
+    );
+    let third = async {
+        let reply = post(&router, "/webhooks/acme").await;
+        assert_eq!((reply.status.as_u16(), handler.calls()), (503, 2));
+        assert!(reply.headers.contains_key(RETRY_AFTER));
+        // Strangers take no place, and get the same answer as ever.
+        assert_eq!(post(&router, "/webhooks/other").await.status, 404);
+    };
+    tokio::join!(biased; first, second, third);
     assert_eq!(router.places.available_permits(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_that_are_coming_take_no_place_and_all_together_bounded_memory() {
+    let builder = builder().with_max_in_flight(1).with_max_body_bytes(10);
+    let router = builder.with_max_held_bytes(25).build().unwrap();
+    let handler = serve(&router, "acme", WebhookPath::Plain, Does::Reply);
+    // As many as like to come, as long as they bring nothing.
+    let _slow: Vec<_> = (0..100).map(|_| admit(&router)).collect();
+    assert_eq!(post(&router, "/webhooks/acme").await.status, 202);
+    let mut bodies = [admit(&router), admit(&router), admit(&router)];
+    let mut rooms = Vec::new();
+    for (body, bytes) in [(0, 10), (0, 1), (1, 9), (1, 1), (2, 5), (2, 1), (2, 6)] {
+        let room = bodies[body].make_room(bytes);
+        rooms.push(room.map_or_else(|reply| reply.status.as_u16(), |()| 0));
+    }
+    // Too long, or too much with all the others.
+    assert_eq!(rooms, [0, 413, 0, 0, 0, 503, 413]);
+    let [whole, cut, _] = bodies;
+    let request = |body| WebhookRequest::new(Method::POST, "/webhooks/acme").with_body(body);
+    assert_eq!(router.dispatch(request("1")).await.status, 503);
+    // What has its room is handled, and frees it, and so does what is dropped.
+    assert_eq!(whole.handle(request("0123456789")).await.status, 202);
+    drop(cut);
+    assert_eq!(router.held_bytes.load(Relaxed), 5);
+    assert_eq!(router.dispatch(request("0123456789")).await.status, 202);
+    assert_eq!((handler.calls(), router.held_bytes.load(Relaxed)), (3, 5));
+}
+
+#[tokio::test]
+async fn a_time_without_an_end_is_one() {
+    let router = builder().with_timeout(Duration::MAX).build().unwrap();
+    let handler = serve(&router, "acme", WebhookPath::Plain, Does::Reply);
+    assert_eq!(post(&router, "/webhooks/acme").await.status, 202);
+    assert_eq!(handler.calls(), 1);
 }
 
 #[tokio::test]
@@ -476,7 +509,7 @@ async fn a_dropped_dispatch_frees_its_place() {
     let mut work = Box::pin(post(&router, "/webhooks/acme"));
     std::future::poll_fn(|context| {
         assert!(work.as_mut().poll(context).is_pending());
-        Poll::Ready(())
+        std::task::Poll::Ready(())
     })
     .await;
     assert_eq!(
