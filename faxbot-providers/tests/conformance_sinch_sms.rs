@@ -14,7 +14,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use faxbot_core::{
-    Error, Timestamp,
+    Error, Secret, Timestamp,
     address::Address,
     message::MessageKind,
     plugin::{MessagingPlugin, Plugin as _, PluginCapability, PluginDeps},
@@ -49,15 +49,25 @@ const TIMESTAMP: HeaderName = HeaderName::from_static("x-sinch-webhook-signature
 const SOON: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
-    conformance::run(messaging_plugin::cases(Arc::new(Env)))
+    let mut cases = messaging_plugin::cases(Arc::new(Env { signs: true }));
+    cases.extend(messaging_plugin::cases(Arc::new(Env { signs: false })));
+    conformance::run(cases)
 }
 
-struct Env;
+struct Env {
+    /// Whether the service plan has a secret that callbacks are signed with.
+    signs: bool,
+}
 
 #[async_trait]
 impl MessagingPluginEnv for Env {
     fn name(&self) -> String {
-        "sinch-sms".to_owned()
+        let name = if self.signs {
+            "sinch-sms"
+        } else {
+            "sinch-sms unsigned"
+        };
+        name.to_owned()
     }
 
     fn capabilities(&self) -> Vec<PluginCapability> {
@@ -74,18 +84,25 @@ impl MessagingPluginEnv for Env {
         None
     }
 
+    fn signs(&self) -> bool {
+        self.signs
+    }
+
     fn good_config(&self) -> Value {
-        json!({
+        let mut config = json!({
             "type": "sinch-sms",
             "service_plan_id": MockSinchSms::PLAN,
             "api_token": MockSinchSms::API_TOKEN,
-            "webhook_secret": SECRET,
             "options": {
                 "from_number": OURS, "base_url": "http://127.0.0.1/", "lookup_patience": "4s",
                 "requests_per_second": 1000, "request_burst": 1000, "poll_min": "1s",
                 "inbound_poll": 0,
             },
-        })
+        });
+        if self.signs {
+            config["webhook_secret"] = SECRET.into();
+        }
+        config
     }
 
     fn bad_configs(&self) -> Vec<BadConfig> {
@@ -117,15 +134,21 @@ impl MessagingPluginEnv for Env {
     }
 
     async fn setup(&self) -> Result<Box<dyn MessagingPluginSetup>, Failure> {
-        let router = WebhookRouter::builder("https://sms.example.org".parse()?).build()?;
-        let url = router.register_webhook(&ID, WebhookPath::Plain)?;
-        let mock = MockSinchSms::new()
-            .signs_with(SECRET)
-            .calls_back(url)
-            .in_memory();
+        let router = WebhookRouter::builder("https://sms.example.org".parse()?)
+            .with_secret(Secret::new("the root secret of a test, 32 characters"))
+            .build()?;
+        let (path, mock) = if self.signs {
+            (WebhookPath::Plain, MockSinchSms::new().signs_with(SECRET))
+        } else {
+            (WebhookPath::Secret, MockSinchSms::new())
+        };
+        let url = router.register_webhook(&ID, path)?;
+        let mock = mock.calls_back(url.clone()).in_memory();
         Ok(Box::new(Setup(Arc::new(Vendor {
             mock,
             router: Arc::new(router),
+            signs: self.signs,
+            path: url.path().to_owned(),
             next: AtomicU32::new(0),
         }))))
     }
@@ -136,6 +159,9 @@ struct Setup(Arc<Vendor>);
 struct Vendor {
     mock: MockHttp<MockSinchSms>,
     router: Arc<WebhookRouter>,
+    signs: bool,
+    /// Where callbacks go.
+    path: String,
     next: AtomicU32,
 }
 
@@ -212,6 +238,24 @@ impl MessagingPluginSetup for Setup {
 }
 
 impl Vendor {
+    /// A callback to addresses that only look like the plugin's.
+    fn elsewhere(&self, request: &WebhookRequest) -> Vec<Tampered> {
+        let secret = self.path.rsplit('/').next().unwrap_or_default();
+        let other = |what: &str, path: String| {
+            let mut request = request.clone();
+            request.path = path;
+            Tampered::new(what, request).with_status(404)
+        };
+        let zeros = "0".repeat(secret.len());
+        let half = &secret[..secret.len() / 2];
+        vec![
+            other("no secret", format!("/webhooks/{ID}")),
+            other("another secret", format!("/webhooks/{ID}/{zeros}")),
+            other("half of the secret", format!("/webhooks/{ID}/{half}")),
+            other("another plugin's", format!("/webhooks/phaxio/{secret}")),
+        ]
+    }
+
     /// The callbacks that hold all of these, when one of them holds `last`.
     async fn callbacks(&self, all: &str, last: &str) -> Result<Vec<WebhookRequest>, Failure> {
         let of_it = |mock: &MockHttp<MockSinchSms>| {
@@ -256,10 +300,19 @@ fn signed(body: Bytes, secret: &str, at: i64) -> WebhookRequest {
 #[async_trait]
 impl VendorWebhooks for Vendor {
     fn genuine(&self, body: Bytes) -> WebhookRequest {
-        signed(body, SECRET, Timestamp::now().as_second())
+        if self.signs {
+            return signed(body, SECRET, Timestamp::now().as_second());
+        }
+        let mut request = WebhookRequest::new(Method::POST, &self.path).with_body(body);
+        let json = HeaderValue::from_static("application/json");
+        request.headers.insert(CONTENT_TYPE, json);
+        request
     }
 
     fn tampered(&self, request: &WebhookRequest) -> Vec<Tampered> {
+        if !self.signs {
+            return self.elsewhere(request);
+        }
         let now = Timestamp::now().as_second();
         let change = |what: &str, change: &dyn Fn(&mut WebhookRequest)| {
             let mut request = request.clone();
@@ -312,5 +365,23 @@ impl MessageWebhooks for Vendor {
         let id = self.mock.vendor(|sinch| sinch.receive(sms));
         let request = self.callbacks(&id, &id).await?.pop();
         request.ok_or_else(|| Failure::new("no callback"))
+    }
+
+    fn forged(&self, message_id: &str) -> Vec<(String, WebhookRequest)> {
+        let (at, unknown) = ("2026-11-21T08:00:00Z", "01JHFFHQ0P99JPPNQPJDV7JTBP");
+        let report = |id: &str, status: &str, code: u32| {
+            json!({ "type": "recipient_delivery_report_sms", "batch_id": id, "recipient": "12025551000",
+                "status": status, "code": code, "at": at })
+        };
+        let text = json!({ "type": "mo_text", "id": unknown, "from": "12025551000",
+            "to": "12025550100", "body": "forged", "received_at": at });
+        let rows = [
+            ("the message arrived", report(message_id, "Delivered", 0)),
+            ("the message failed", report(message_id, "Failed", 404)),
+            ("another message arrived", report(unknown, "Delivered", 0)),
+            ("a message came in that did not", text),
+        ];
+        rows.map(|(what, told)| (what.to_owned(), self.genuine(told.to_string().into())))
+            .to_vec()
     }
 }
