@@ -80,9 +80,9 @@ pub const FIELDS: FieldTable = cloud_fields!(
         Field::new(
             "options.auth_url",
             ADDRESS,
-            "address that gives tokens for a project; http only to this machine",
+            "address of the tokens of a project; http only to this machine",
         )
-        .default("https://auth.sinch.com/oauth2/token"),
+        .default("https://auth.sinch.com/"),
     ]
 );
 
@@ -167,7 +167,7 @@ pub struct SinchSmsConfig {
     pub request_burst: NonZeroU32,
     /// The address of the interface, without `/xms/v1`.
     pub base_url: Url,
-    /// The address that gives tokens for a project.
+    /// The address of the tokens of a project, without `/oauth2/token`.
     pub auth_url: Url,
 }
 
@@ -255,7 +255,7 @@ impl Raw {
             requests_per_second: options.requests_per_second,
             request_burst: options.request_burst,
             base_url: parse_base_url(options.base_url.as_deref().unwrap_or(&host))?,
-            auth_url: Url::parse(&options.auth_url).ok()?,
+            auth_url: parse_base_url(&options.auth_url)?,
         })
     }
 }

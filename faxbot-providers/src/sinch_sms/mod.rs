@@ -202,7 +202,10 @@ impl MessagingProvider for SinchSms {
                 key_id,
                 key_secret,
             } => {
-                let url = config.auth_url.clone();
+                let url = config.auth_url.join("oauth2/token").map_err(|_| {
+                    let message = "no address of tokens";
+                    Error::new(ErrorKind::Config, "start", message)
+                })?;
                 let tokens = OAuth2::client_credentials(url, key_id, key_secret.clone());
                 (id, Auth::OAuth2(tokens))
             }

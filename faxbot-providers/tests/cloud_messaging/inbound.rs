@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use faxbot_core::{
-    Error, ErrorKind, Result, Timestamp,
+    Error, ErrorKind, Result,
     message::{InboundMessage, MessageContent, MessageKind},
     plugin::{InboundFax, InboundQuery, MessagingPlugin, Page, Plugin},
     webhook::{
@@ -23,14 +23,10 @@ use serde_json::json;
 
 use super::{Bench, THEIRS, inbound, inbound_call, pause, signed};
 
-fn now() -> Timestamp {
-    Timestamp::now()
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_message_is_stored_before_its_callback_is_answered_and_told_once() {
     let mut bench = Bench::new().await;
-    let message = inbound("in-1", &THEIRS[1..], "hello", now());
+    let message = inbound("in-1", &THEIRS[1..], "hello", bench.now());
     for _ in 0..3 {
         let reply = bench.call(inbound_call(&message)).await;
         assert_eq!(reply.status, 200);
@@ -54,7 +50,7 @@ async fn a_message_is_stored_before_its_callback_is_answered_and_told_once() {
 #[tokio::test(start_paused = true)]
 async fn a_request_without_proof_is_refused_before_it_is_read() {
     let mut bench = Bench::new().await;
-    let message = inbound("in-1", &THEIRS[1..], "hello", now());
+    let message = inbound("in-1", &THEIRS[1..], "hello", bench.now());
     let garbage = signed(&json!({}))
         .with_body("{")
         .with_headers(HeaderMap::new());
@@ -72,12 +68,12 @@ async fn a_request_without_proof_is_refused_before_it_is_read() {
 #[tokio::test(start_paused = true)]
 async fn of_an_unproven_callback_only_the_id_is_used() {
     let mut bench = Bench::with(json!({"signed": false, "inbound_poll": 0})).await;
-    let truth = inbound("in-1", &THEIRS[1..], "the truth", now());
+    let truth = inbound("in-1", &THEIRS[1..], "the truth", bench.now());
     bench.vendor.world().inbox.push(truth.clone());
-    let forged = inbound("in-1", "15550109999", "a lie", now());
+    let forged = inbound("in-1", "15550109999", "a lie", bench.now());
     assert_eq!(bench.call(inbound_call(&forged)).await.status, 200);
     // Of a message that does not exist.
-    let invented = inbound("in-2", "15550109999", "a lie", now());
+    let invented = inbound("in-2", "15550109999", "a lie", bench.now());
     assert_eq!(bench.call(inbound_call(&invented)).await.status, 200);
     let stored = bench.stored().await;
     assert_eq!(stored.len(), 1);
@@ -87,7 +83,7 @@ async fn of_an_unproven_callback_only_the_id_is_used() {
     assert_eq!(bench.told().len(), 1);
     assert_eq!(bench.vendor.world().fetched, 2);
     // When the vendor cannot be asked, it is to send again, and nothing is lost.
-    let late = inbound("in-3", &THEIRS[1..], "late", now());
+    let late = inbound("in-3", &THEIRS[1..], "late", bench.now());
     bench.vendor.world().inbox.push(late.clone());
     bench.vendor.world().faults = 2;
     for status in [503, 503, 200, 200] {
@@ -195,7 +191,7 @@ async fn a_store_that_fails_makes_the_vendor_send_again_and_leaves_one_record() 
         .start(bench.config.clone(), deps)
         .await
         .unwrap();
-    let message = inbound("in-1", &THEIRS[1..], "hello", now());
+    let message = inbound("in-1", &THEIRS[1..], "hello", bench.now());
     for status in [503, 503, 200, 200] {
         assert_eq!(bench.call(inbound_call(&message)).await.status, status);
     }
@@ -218,18 +214,19 @@ async fn a_store_that_fails_makes_the_vendor_send_again_and_leaves_one_record() 
 async fn a_missed_callback_costs_time_and_makes_exactly_one_record() {
     let mut bench = Bench::new().await;
     pause(1).await;
-    let missed = inbound("in-1", &THEIRS[1..], "missed", now());
+    let missed = inbound("in-1", &THEIRS[1..], "missed", bench.now());
     let both = inbound(
         "in-2",
         &THEIRS[1..],
         "both ways",
-        now() + Duration::from_secs(1),
+        bench.now() + Duration::from_secs(1),
     );
     bench
         .vendor
         .world()
         .inbox
         .extend([missed.clone(), both.clone()]);
+    pause(1).await;
     assert_eq!(bench.call(inbound_call(&both)).await.status, 200);
     pause(3600).await;
     // And a very late callback.
@@ -250,7 +247,7 @@ async fn a_missed_callback_costs_time_and_makes_exactly_one_record() {
 #[tokio::test(start_paused = true)]
 async fn the_list_is_read_over_all_pages_oldest_first_and_again_with_overlap() {
     let mut bench = Bench::idle(json!({"inbound_window": "2h"})).await;
-    let begin = now();
+    let begin = bench.now();
     for number in 0..25_u64 {
         let at = begin - Duration::from_secs(3600 - number);
         let message = inbound(
@@ -295,7 +292,7 @@ async fn the_list_is_read_over_all_pages_oldest_first_and_again_with_overlap() {
 #[tokio::test(start_paused = true)]
 async fn a_list_that_never_ends_is_left_and_polling_can_be_switched_off() {
     let mut bench = Bench::idle(json!({})).await;
-    let message = inbound("in-1", &THEIRS[1..], "x", now());
+    let message = inbound("in-1", &THEIRS[1..], "x", bench.now());
     bench.vendor.world().inbox.push(message);
     bench.vendor.world().endless = true;
     bench.start().await;
@@ -312,9 +309,9 @@ async fn a_list_that_never_ends_is_left_and_polling_can_be_switched_off() {
 async fn a_reply_goes_to_the_other_from_the_number_that_was_written_to() {
     let bench = Bench::new().await;
     let content = || MessageContent::text(MessageKind::Sms, "thanks");
-    let message = inbound("in-1", &THEIRS[1..], "hello", now());
+    let message = inbound("in-1", &THEIRS[1..], "hello", bench.now());
     bench.call(inbound_call(&message)).await;
-    let mut other = inbound("in-2", "15550104478", "hello, other number", now());
+    let mut other = inbound("in-2", "15550104478", "hello, other number", bench.now());
     other.to = faxbot_core::Private::new("15550100002".to_owned());
     bench.vendor.world().inbox.push(other);
     pause(400).await;
@@ -355,6 +352,37 @@ async fn a_reply_goes_to_the_other_from_the_number_that_was_written_to() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_comes_after_the_message_that_it_answers_whatever_the_vendors_clock_says() {
+    let bench = Bench::new().await;
+    for (number, skew) in [30_u64, 0].into_iter().enumerate() {
+        bench.send().await.unwrap();
+        let at = bench.now() - Duration::from_secs(skew);
+        let answer = inbound(&format!("in-{number}"), &THEIRS[1..], "the answer", at);
+        bench.call(inbound_call(&answer)).await;
+        let conversations = bench.plugin.list_conversations(10).await.unwrap();
+        let last = conversations[0].last_message.as_ref().unwrap();
+        assert_eq!(
+            (conversations.len(), last.expose().as_str()),
+            (1, "the answer")
+        );
+        // The record keeps the vendor's time.
+        assert_eq!(bench.stored().await[0].received_at, at);
+        pause(1).await;
+    }
+    // What was missed for long is older than what was said since.
+    let late = inbound(
+        "late",
+        &THEIRS[1..],
+        "long ago",
+        bench.now() - Duration::from_secs(600),
+    );
+    bench.call(inbound_call(&late)).await;
+    let conversations = bench.plugin.list_conversations(10).await.unwrap();
+    let last = conversations[0].last_message.as_ref().unwrap();
+    assert_eq!(last.expose(), "the answer");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_reply_to_nobody_is_not_found_and_one_to_a_name_is_refused() {
     let bench = Bench::new().await;
     let content = || MessageContent::text(MessageKind::Sms, "thanks");
@@ -366,7 +394,7 @@ async fn a_reply_to_nobody_is_not_found_and_one_to_a_name_is_refused() {
         );
     }
     for from in ["My Bank", "32665"] {
-        let message = inbound(from, from, "your code", now());
+        let message = inbound(from, from, "your code", bench.now());
         bench.call(inbound_call(&message)).await;
         let id = bench.plugin.list_conversations(1).await.unwrap()[0]
             .id
@@ -383,7 +411,7 @@ async fn a_reply_to_nobody_is_not_found_and_one_to_a_name_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn conversations_are_newest_first_and_those_of_the_store_are_there_after_a_restart() {
     let mut bench = Bench::new().await;
-    let begin = now();
+    let begin = bench.now();
     for number in 0..5_u64 {
         let at = begin + Duration::from_secs(number);
         let message = inbound(
@@ -420,7 +448,7 @@ async fn conversations_are_newest_first_and_those_of_the_store_are_there_after_a
 #[tokio::test(start_paused = true)]
 async fn a_restart_tells_nothing_twice() {
     let mut bench = Bench::new().await;
-    let message = inbound("in-1", &THEIRS[1..], "hello", now());
+    let message = inbound("in-1", &THEIRS[1..], "hello", bench.now());
     bench.vendor.world().inbox.push(message.clone());
     bench.call(inbound_call(&message)).await;
     assert_eq!(bench.told().len(), 1);

@@ -15,7 +15,8 @@ use super::{AcmePlugin, Bench, THEIRS, inbound, inbound_call, pause, vendor::Act
 #[tokio::test(start_paused = true)]
 async fn only_a_started_plugin_works() {
     let mut bench = Bench::idle(json!({})).await;
-    let call = || inbound_call(&inbound("in-1", THEIRS, "x", faxbot_core::Timestamp::now()));
+    let now = bench.now();
+    let call = || inbound_call(&inbound("in-1", THEIRS, "x", now));
     for round in 0..2 {
         let plugin = &bench.plugin;
         let content = || MessageContent::text(MessageKind::Sms, "x");
@@ -151,7 +152,7 @@ async fn webhooks_without_a_public_url_prove_nothing() {
         .start(bench.config.clone(), deps)
         .await
         .unwrap();
-    let message = inbound("in-1", THEIRS, "x", faxbot_core::Timestamp::now());
+    let message = inbound("in-1", THEIRS, "x", bench.now());
     assert_eq!(bench.call(inbound_call(&message)).await.status, 401);
     // It is found all the same.
     bench.vendor.world().inbox.push(message);

@@ -69,7 +69,10 @@ async fn what_is_not_found_is_unknown_under_our_reference_for_ever() {
         (status.message_id.as_str(), status.status),
         (reference.as_str(), MessageState::OutcomeUnknown)
     );
+    let finds = bench.vendor.world().finds;
     pause(4 * 24 * 3600).await;
+    let finds = bench.vendor.world().finds - finds;
+    assert!((80..150).contains(&finds), "looked for {finds} times");
     assert_eq!(
         bench.status(&reference).await.status,
         MessageState::OutcomeUnknown

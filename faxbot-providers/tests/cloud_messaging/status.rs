@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use faxbot_core::{
-    ErrorKind, Timestamp,
+    ErrorKind,
     message::MessageState::{self, Delivered, Failed, OutcomeUnknown, Queued, Read, Sent},
     plugin::{MessagingPlugin, Plugin},
     webhook::Authenticity,
@@ -314,7 +314,7 @@ async fn what_is_over_is_forgotten_after_a_while_and_asked_for_then() {
 async fn the_time_of_delivery_is_the_reports_or_ours() {
     let bench = Bench::new().await;
     bench.send().await.unwrap();
-    let before = Timestamp::now();
+    let before = bench.now();
     bench.call(status_call("acme-1", None, Delivered)).await;
     let at = bench.status("acme-1").await.delivered_at.unwrap();
     assert!(at.duration_since(before) < Duration::from_secs(60));

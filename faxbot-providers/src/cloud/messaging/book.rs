@@ -22,6 +22,8 @@ use crate::jobs::{Now, later};
 
 /// How far the search for a message goes back before its submission: clocks differ.
 pub(super) const SKEW: Duration = Duration::from_secs(300);
+/// The longest wait between two searches for a message that the vendor may not have.
+const RARELY: Duration = Duration::from_secs(3600);
 /// Reports that wait for the answer to the request that they belong to. Vendors whose reports name
 /// our reference need none of these.
 const EARLY: usize = 256;
@@ -274,7 +276,8 @@ impl Book {
             let looks = record.looks;
             record.looks = looks.saturating_add(1);
             let question = record.question(SKEW);
-            self.ask_at(key, later(now.instant, wait(rules, looks, now.fraction())));
+            let wait = wait(rules, looks, question.as_ref(), now.fraction());
+            self.ask_at(key, later(now.instant, wait));
             if let Some(question) = question {
                 return Due::Ask(key, question);
             }
@@ -483,7 +486,12 @@ impl fmt::Debug for Book {
     }
 }
 
-/// The wait after so many questions.
-fn wait(rules: &Rules, looks: u32, random: f64) -> Duration {
-    rules.poll.delay(looks, random).unwrap_or(rules.poll.cap)
+/// The wait after so many questions. What is not in a list so long after its request will hardly come
+/// there: it is looked for ever more rarely.
+fn wait(rules: &Rules, looks: u32, question: Option<&Question>, random: f64) -> Duration {
+    let mut waits = rules.poll;
+    if matches!(question, Some(Question::Find { .. })) {
+        waits.cap = waits.cap.max(RARELY);
+    }
+    waits.delay(looks, random).unwrap_or(waits.cap)
 }

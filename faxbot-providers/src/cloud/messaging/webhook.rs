@@ -1,13 +1,13 @@
 //! The engine's side of the shared flow of webhooks.
 
-use std::sync::PoisonError;
+use std::{sync::PoisonError, time::Duration};
 
 use async_trait::async_trait;
 use faxbot_core::{
     Error, ErrorKind, Result, Timestamp,
     message::InboundMessage,
     plugin::PluginEvent,
-    webhook::{Authenticity, Stored, WebhookReply, WebhookRequest},
+    webhook::{Authenticity, Stored, WebhookReply, WebhookRequest, fresh},
 };
 use url::Url;
 
@@ -16,6 +16,9 @@ use super::{
     shared::Shared,
 };
 use crate::cloud::webhook::{Handled, WebhookDesk, WebhookEngine};
+
+/// How far the vendor's time of a message may be from ours when it is told at once.
+const AT_ONCE: Duration = Duration::from_secs(60);
 
 #[async_trait]
 impl<P: MessagingProvider> WebhookEngine for Shared<P> {
@@ -100,8 +103,8 @@ impl<P: MessagingProvider> Shared<P> {
         let news = match self.stores.inbound.put_message(&message).await? {
             Stored::New => {
                 let text = &message.content.text;
-                self.conversations
-                    .received(&parties, text, message.received_at);
+                let at = self.noted_at(message.received_at);
+                self.conversations.received(&parties, text, at);
                 self.stored().insert(&message.id);
                 true
             }
@@ -114,6 +117,17 @@ impl<P: MessagingProvider> Shared<P> {
         } else {
             Handled::Done
         })
+    }
+
+    /// When a message came in, for the order of conversations. What the vendor told at once came now:
+    /// two clocks that differ a little would put it before the message that it answers.
+    fn noted_at(&self, received_at: Timestamp) -> Timestamp {
+        let now = self.clock.timestamp();
+        if fresh(now, received_at, AT_ONCE) {
+            now
+        } else {
+            received_at
+        }
     }
 
     fn stored(&self) -> std::sync::MutexGuard<'_, super::shared::Stored> {
