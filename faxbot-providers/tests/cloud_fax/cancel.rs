@@ -48,6 +48,9 @@ async fn a_job_that_was_not_submitted_is_cancelled_at_once() {
         );
         assert_eq!(bench.word(&job).await, "cancelled");
         assert_eq!(cancel(&bench, &job).await, CancelOutcome::Cancelled);
+        // What it waited for is not waited for any more.
+        tokio::time::sleep(SECOND / 100).await;
+        assert_eq!(bench.tasks.len(), usize::from(first.is_some()), "{phase}");
         if let Some(first) = first {
             assert_eq!(bench.end(&first).await.status, JobStatus::Success);
         }

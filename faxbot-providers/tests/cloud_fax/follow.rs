@@ -175,3 +175,17 @@ async fn a_new_fax_does_not_wait_behind_the_polls_of_others() {
         CancelOutcome::Requested
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_about_another_fax_is_none() {
+    let bench = Bench::new().await;
+    bench.vendor().with(|books| books.mixes_up = true);
+    let job = bench.send().await;
+    pause(500).await;
+    assert_eq!(bench.word(&job).await, "in_progress");
+    let notice = json!([{"sid": "1000", "word": "busy"}]);
+    assert_eq!(bench.webhook("secret", notice).await.status, 200);
+    assert_eq!(bench.word(&job).await, "in_progress");
+    bench.vendor().with(|books| books.mixes_up = false);
+    assert_eq!(bench.end(&job).await.status, JobStatus::Success);
+}

@@ -417,16 +417,7 @@ async fn a_document_goes_when_the_vendor_has_it_and_a_task_with_the_end_of_its_j
     for word in ["in_progress", "FAILED", "outcome_unknown"] {
         let setup = Setup::new();
         setup.vendor.with(|books| books.drops_uploads = true);
-        let deps = setup.deps();
-        let tasks = deps.tasks.clone();
-        let events = deps.events.subscribe();
-        let plugin = Arc::new(Full::new());
-        plugin.start(setup.config(), deps).await.unwrap();
-        let bench = Bench {
-            setup,
-            plugin,
-            events,
-        };
+        let bench = setup.start().await;
         match word {
             "FAILED" => bench
                 .vendor()
@@ -447,11 +438,11 @@ async fn a_document_goes_when_the_vendor_has_it_and_a_task_with_the_end_of_its_j
         bench.until(&job, word).await;
         assert_eq!(Arc::strong_count(&held), 1, "{word}");
         if word == "in_progress" {
-            assert_eq!(tasks.len(), 1);
+            assert_eq!(bench.tasks.len(), 1);
             let notice = json!([{"sid": "1000", "word": "done"}]);
             bench.webhook("signed", notice).await;
             pause(1).await;
         }
-        assert_eq!(tasks.len(), 0, "{word}");
+        assert_eq!(bench.tasks.len(), 0, "{word}");
     }
 }

@@ -33,6 +33,7 @@ use faxbot_core::{
     http::{HttpClient, HttpRequest, HttpResponse},
     id::JobId,
     plugin::{FaxPlugin, Plugin, PluginDeps, PluginEvent, SendOptions, StatusResult},
+    task::TaskSet,
     webhook::{
         Authenticity, MemoryDeadLetters, MemoryDedupeStore, MemoryInboundStore, WebhookHandler,
         WebhookReply, WebhookRequest,
@@ -109,6 +110,7 @@ struct Bench {
     setup: Setup,
     plugin: Arc<Full>,
     events: EventStream<PluginEvent>,
+    tasks: TaskSet,
 }
 
 impl Setup {
@@ -165,13 +167,18 @@ impl Setup {
 
     async fn start(self) -> Bench {
         let deps = self.deps();
-        let events = deps.events.subscribe();
+        self.start_with(deps).await
+    }
+
+    async fn start_with(self, deps: PluginDeps) -> Bench {
+        let (events, tasks) = (deps.events.subscribe(), deps.tasks.clone());
         let plugin = Arc::new(Full::new());
         plugin.start(self.config(), deps).await.unwrap();
         Bench {
             setup: self,
             plugin,
             events,
+            tasks,
         }
     }
 }
@@ -188,7 +195,7 @@ impl Bench {
     /// The plugin starts again, with the same stores.
     async fn start(&mut self) {
         let deps = self.setup.deps();
-        self.events = deps.events.subscribe();
+        (self.events, self.tasks) = (deps.events.subscribe(), deps.tasks.clone());
         let config = self.setup.config();
         self.plugin.start(config, deps).await.unwrap();
     }

@@ -21,7 +21,7 @@ use faxbot_core::{
 };
 use serde_json::json;
 
-use super::{Bench, Full, PDF, Setup, hook, pause, vendor::error, webhook::lasting};
+use super::{Bench, PDF, Setup, hook, pause, vendor::error, webhook::lasting};
 
 fn received(bench: &Bench, sid: &str, bytes: &[u8]) {
     let fax = InboundFax::new(sid, "wrong", Timestamp::UNIX_EPOCH);
@@ -146,6 +146,7 @@ struct Shaky {
     inner: MemoryDedupeStore,
     claims: AtomicUsize,
     dones: AtomicUsize,
+    forgets: bool,
 }
 
 fn fails(left: &AtomicUsize) -> Result<()> {
@@ -166,7 +167,10 @@ impl DedupeStore for Shaky {
 
     async fn done(&self, plugin: &PluginId, key: &str) -> Result<()> {
         fails(&self.dones)?;
-        self.inner.done(plugin, key).await
+        match self.forgets {
+            true => self.inner.release(plugin, key).await,
+            false => self.inner.done(plugin, key).await,
+        }
     }
 
     async fn release(&self, plugin: &PluginId, key: &str) -> Result<()> {
@@ -174,38 +178,36 @@ impl DedupeStore for Shaky {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_store_of_keys_that_fails_has_the_vendor_send_it_again_and_nothing_is_told_twice() {
+/// Hands in the same reception five times, over a store of keys that fails so often.
+async fn shaky(claims: usize, dones: usize, forgets: bool) -> Vec<u16> {
     let setup = Setup::new();
     let store = Arc::new(Shaky {
         inner: MemoryDedupeStore::new(TokioClock::shared()),
-        claims: 1.into(),
-        dones: 2.into(),
+        claims: claims.into(),
+        dones: dones.into(),
+        forgets,
     });
     let deps = setup.deps().with_dedupe(store);
-    let events = deps.events.subscribe();
-    let plugin = Arc::new(Full::new());
-    plugin.start(setup.config(), deps).await.unwrap();
-    let mut bench = Bench {
-        setup,
-        plugin,
-        events,
-    };
+    let mut bench = setup.start_with(deps).await;
     received(&bench, "7", PDF);
-    let notice = json!([{"sid": "7"}]);
     let mut replies = Vec::new();
     for _ in 0..5 {
-        replies.push(
-            bench
-                .webhook("secret", notice.clone())
-                .await
-                .status
-                .as_u16(),
-        );
+        let reply = bench.webhook("secret", json!([{"sid": "7"}])).await;
+        replies.push(reply.status.as_u16());
     }
-    assert_eq!(replies, [503, 503, 503, 200, 200]);
     assert_eq!(stored(&bench).await.len(), 1);
     assert_eq!(receptions(&mut bench).len(), 1);
+    replies
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_of_keys_that_fails_has_the_vendor_send_it_again_and_nothing_is_told_twice() {
+    assert_eq!(shaky(1, 2, false).await, [503, 503, 503, 200, 200]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_of_keys_that_forgets_has_nothing_stored_or_told_twice() {
+    assert_eq!(shaky(0, 0, true).await, [200; 5]);
 }
 
 #[tokio::test(start_paused = true)]

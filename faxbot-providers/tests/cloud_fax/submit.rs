@@ -399,3 +399,28 @@ async fn what_the_vendor_cannot_carry_is_refused_before_anything_is_sent() {
     assert_eq!(missing.kind(), ErrorKind::NotFound);
     assert!(!format!("{refused:?}").contains(NUMBER));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_send_whose_future_is_dropped_is_decided_at_its_first_poll() {
+    let bench = Bench::new().await;
+    let send = |options: SendOptions| {
+        let document = faxbot_core::document::Document::bytes(PDF);
+        bench
+            .plugin
+            .send_fax(NUMBER.parse().unwrap(), document, options)
+    };
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    for polls in [false, true] {
+        let options = SendOptions::new();
+        let job = options.job_id.clone();
+        let mut future = send(options);
+        if polls {
+            assert!(future.as_mut().poll(&mut context).is_ready());
+        }
+        drop(future);
+        let known = bench.plugin.get_status(&job).await;
+        assert_eq!(known.is_ok(), polls);
+    }
+    pause(100).await;
+    assert_eq!(bench.vendor().asked("submit"), 1);
+}

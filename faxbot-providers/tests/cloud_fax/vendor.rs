@@ -97,6 +97,8 @@ pub(crate) struct Books {
     pub(crate) drops_uploads: bool,
     /// A received fax is never fetched to its end.
     pub(crate) inbound_hangs: bool,
+    /// Answers about a fax are of another one.
+    pub(crate) mixes_up: bool,
     /// How long an answer about a fax takes.
     pub(crate) slow: Duration,
 }
@@ -355,8 +357,11 @@ impl<const FULL: bool> FaxProvider for Scripted<FULL> {
 
     async fn status(&self, sid: &str) -> Result<FaxReport> {
         self.0.ask("status")?;
-        let slow = self.0.with(|books| books.slow);
+        let (slow, mixes_up) = self.0.with(|books| (books.slow, books.mixes_up));
         sleep(slow.max(SECOND / 10)).await;
+        if mixes_up {
+            return Ok(report("4711", None, "busy"));
+        }
         self.0.report(sid).ok_or_else(|| error(ErrorKind::NotFound))
     }
 

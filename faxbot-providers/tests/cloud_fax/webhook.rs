@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use faxbot_core::{
     ErrorKind,
     fax::JobStatus,
-    plugin::Plugin,
+    plugin::{Plugin, PluginEvent},
     webhook::{Authenticity, DeadLetterStore, WebhookHandler, WebhookRequest},
 };
 use http::Method;
@@ -157,8 +157,19 @@ async fn a_final_state_absorbs_every_webhook_in_every_order() {
             _ => "cancelled",
         };
         assert_eq!(end.as_deref(), Some(expected), "{order:?}");
-        let finals = bench.words();
-        assert_eq!(finals.len(), 4, "{finals:?}");
+        // Nor does a late one change how it ended, or tell of a second end.
+        let status = bench.get(&job).await;
+        assert_eq!(
+            status.raw_response,
+            Some(json!({"id": "1000", "word": first}))
+        );
+        let topics: Vec<_> = bench.events().iter().map(PluginEvent::topic).collect();
+        let count = |wanted: &str| topics.iter().filter(|topic| *topic == wanted).count();
+        assert_eq!(
+            (count("fax.status"), count("fax.finished")),
+            (4, 1),
+            "{order:?}"
+        );
     }
 }
 
