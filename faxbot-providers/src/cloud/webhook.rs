@@ -26,7 +26,7 @@ use std::{
     collections::{HashSet, VecDeque},
     fmt,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -54,6 +54,8 @@ const AGAIN_AFTER: HeaderValue = HeaderValue::from_static("10");
 /// Requests that are handled at one time, those among them that the host no longer waits for. Each
 /// may hold a whole fax.
 const IN_WORK: usize = 32;
+/// How often the log tells of requests that proved nothing: anybody may send them.
+const REFUSED_EVERY: Duration = Duration::from_secs(60);
 /// Keys whose event was published, so that none is published twice in one process.
 const TOLD: usize = 10_000;
 /// Longest key: ids and words of vendors are shorter, and what anybody may send is not stored.
@@ -69,6 +71,7 @@ pub(super) struct WebhookDesk {
     events: EventBus<PluginEvent>,
     places: Arc<Semaphore>,
     told: Mutex<Told>,
+    refused: Mutex<Refused>,
 }
 
 impl WebhookDesk {
@@ -88,6 +91,7 @@ impl WebhookDesk {
             events,
             places: Arc::new(Semaphore::new(IN_WORK)),
             told: Mutex::default(),
+            refused: Mutex::default(),
         }
     }
 
@@ -106,6 +110,20 @@ impl WebhookDesk {
             request.body.clone(),
         );
         self.stores.dead_letters.put(&letter).await
+    }
+
+    /// Counts a request that proved nothing, and logs the first and then one line for all of a while.
+    fn refuse(&self) -> WebhookReply {
+        let now = self.clock.now();
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.count += 1;
+        let is_recent = |at| now.saturating_duration_since(at) < REFUSED_EVERY;
+        if !refused.logged.is_some_and(is_recent) {
+            let count = std::mem::take(&mut refused.count);
+            refused.logged = Some(now);
+            tracing::warn!(plugin = %self.plugin, count, "a webhook did not prove where it came from");
+        }
+        WebhookReply::unauthorized()
     }
 
     fn tell_once(&self, key: &str, event: PluginEvent) {
@@ -203,8 +221,7 @@ pub(super) async fn handle<E: WebhookEngine>(
         None => None,
     };
     let Some(authenticity) = proof else {
-        tracing::warn!(plugin = %desk.plugin, "a webhook did not prove where it came from");
-        return Ok(WebhookReply::unauthorized());
+        return Ok(desk.refuse());
     };
     let notices = match engine.read(&request, authenticity).await {
         Ok(notices) if notices.iter().all(|notice| fits(engine.key(notice))) => notices,
@@ -236,10 +253,11 @@ pub(super) async fn handle<E: WebhookEngine>(
     match answer.await {
         Ok(true) => Ok(engine.reply()),
         Ok(false) => Ok(again()),
+        // The plugin stopped, or the engine panicked: the claim ends with its lease.
         Err(_) => Err(Error::new(
             ErrorKind::InvalidState,
             "handle_webhook",
-            "the plugin stopped",
+            "the plugin did not handle the webhook to its end",
         )),
     }
 }
@@ -294,6 +312,8 @@ async fn handle_one<E: WebhookEngine>(
 ) -> Result<bool> {
     let desk = engine.desk();
     let (dedupe, plugin) = (&desk.stores.dedupe, &desk.plugin);
+    // From before the claim, so that it is ours for at least as long.
+    let begun = desk.clock.now();
     match dedupe.claim(plugin, key, LEASE).await? {
         Claim::New => {}
         Claim::Done => return Ok(true),
@@ -302,7 +322,7 @@ async fn handle_one<E: WebhookEngine>(
     let handled = tokio::select! {
         biased;
         handled = engine.handle(notice, authenticity) => handled,
-        () = late(desk) => Err(Error::new(
+        () = late(desk, begun) => Err(Error::new(
             ErrorKind::Timeout,
             "handle_webhook",
             "a webhook took too long",
@@ -311,7 +331,7 @@ async fn handle_one<E: WebhookEngine>(
     let result = match handled {
         Ok(Handled::Contradicted) => {
             tracing::warn!(%plugin, "a webhook said what the vendor does not");
-            release(desk, key).await;
+            release(desk, key, begun).await;
             return Ok(true);
         }
         Ok(Handled::Done) => dedupe.done(plugin, key).await.map(|()| None),
@@ -326,20 +346,25 @@ async fn handle_one<E: WebhookEngine>(
             Ok(true)
         }
         Err(error) => {
-            release(desk, key).await;
+            release(desk, key, begun).await;
             Err(error)
         }
     }
 }
 
-async fn late(desk: &WebhookDesk) {
-    match desk.clock.now().checked_add(HANDLE_WITHIN) {
+async fn late(desk: &WebhookDesk, begun: Instant) {
+    match begun.checked_add(HANDLE_WITHIN) {
         Some(until) => desk.clock.sleep_until(until).await,
         None => std::future::pending().await,
     }
 }
 
-async fn release(desk: &WebhookDesk, key: &str) {
+/// Releases the claim that was made after `begun`, unless it may be another's by now: a store that
+/// hangs may be the reason for which we are so late.
+async fn release(desk: &WebhookDesk, key: &str, begun: Instant) {
+    if desk.clock.now().saturating_duration_since(begun) >= LEASE {
+        return;
+    }
     if let Err(error) = desk.stores.dedupe.release(&desk.plugin, key).await {
         tracing::warn!(plugin = %desk.plugin, kind = ?error.kind(), "the claim of a webhook stays until its lease ends");
     }
@@ -354,6 +379,13 @@ fn again() -> WebhookReply {
     let mut reply = WebhookReply::status(StatusCode::SERVICE_UNAVAILABLE);
     reply.headers.insert(header::RETRY_AFTER, AGAIN_AFTER);
     reply
+}
+
+/// Requests that proved nothing, since the log told of them.
+#[derive(Debug, Default)]
+struct Refused {
+    logged: Option<Instant>,
+    count: u64,
 }
 
 /// The latest keys.
@@ -378,3 +410,6 @@ impl Told {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;
