@@ -1,5 +1,6 @@
 //! What every [`MessagingPlugin`] owes, whatever provider it drives.
 
+mod content;
 mod conversation;
 mod env;
 mod life;
@@ -96,6 +97,7 @@ pub fn cases(env: Arc<dyn MessagingPluginEnv>) -> Vec<Case> {
     let entries = life::entries()
         .into_iter()
         .chain(message::entries())
+        .chain(content::entries())
         .chain(conversation::entries())
         .chain(webhook::entries());
     entries.map(|entry| case(entry).in_suite(&name)).collect()
