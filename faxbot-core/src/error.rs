@@ -6,6 +6,7 @@ use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 use crate::{
     config::ConfigErrors,
     id::{CallId, JobId},
+    redact,
 };
 
 /// `Result` with this crate's [`Error`].
@@ -248,7 +249,8 @@ impl Error {
         self.0.message_id.as_deref()
     }
 
-    /// The server's code, verbatim (a SIP status, a `FAXERROR`, a vendor's number).
+    /// The server's code, verbatim (a SIP status, a `FAXERROR`, a vendor's number). `Debug` shows what
+    /// looks like a code ([`redact::code`]).
     pub fn native_code(&self) -> Option<&str> {
         self.0.native_code.as_deref()
     }
@@ -360,7 +362,7 @@ impl fmt::Debug for Error {
             out.field("message_id", id);
         }
         if let Some(code) = &self.0.native_code {
-            out.field("native_code", code);
+            out.field("native_code", &redact::code(code));
         }
         if let Some(reason) = &self.0.document {
             out.field("document", reason);

@@ -195,6 +195,21 @@ fn a_field_given_twice_is_an_error() {
 }
 
 #[test]
+fn a_number_that_may_be_a_telephones_is_not_told() {
+    for number in [
+        json!(15_550_104_477_u64),
+        json!(-15_550_104_477_i64),
+        json!(1e15),
+    ] {
+        let problem = only_problem(&with("options", "queue", number));
+        assert_eq!(
+            (problem.path.as_str(), problem.problem.as_str()),
+            ("options.queue", "out of range")
+        );
+    }
+}
+
+#[test]
 fn every_problem_is_reported_at_once() {
     let errors = TABLE
         .validate(&json!({

@@ -6,7 +6,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::sip::Causes;
+use crate::{redact, sip::Causes};
 
 pub use t30::T30Result;
 
@@ -180,7 +180,10 @@ impl fmt::Debug for FaxFailure {
             .field("phase", &self.phase)
             .field("sip_status", &self.sip_status)
             .field("q850", &self.q850)
-            .field("native_code", &self.native_code)
+            .field(
+                "native_code",
+                &self.native_code.as_deref().map(redact::code),
+            )
             .field("retry_after", &self.retry_after)
             .finish_non_exhaustive()
     }
@@ -346,6 +349,8 @@ mod tests {
         let failure = FaxFailure::new(Busy, FailurePhase::BeforeAnswer)
             .with_native(Some("486".into()), Some("+15550100 is busy".into()));
         assert!(!format!("{failure:?}").contains("0100"));
+        let failure = failure.with_native(Some("busy: +15550104477".into()), None);
+        assert!(!format!("{failure:?}").contains("4477"), "{failure:?}");
         assert_eq!(
             serde_json::from_str::<FailureClass>(r#""on_the_moon""#).unwrap(),
             Unknown

@@ -9,6 +9,7 @@ use crate::{
     address::FaxTarget,
     fax::{AttemptHistory, FaxOutcome, OutcomeStatus},
     id::{CallId, JobId},
+    redact,
 };
 
 /// The status of a fax job.
@@ -23,7 +24,8 @@ use crate::{
 ///        v                                  v
 /// SUCCESS, FAILED, cancelled   <----   outcome_unknown
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// `Debug` shows a word that is not known only where it looks like one ([`redact::code`]).
+#[derive(Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum JobStatus {
     /// It waits: for its turn, or for the next dial.
@@ -115,6 +117,24 @@ pub enum Advance {
     NeedsEvidence,
 }
 
+impl fmt::Debug for JobStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Queued => "Queued",
+            Self::Preparing => "Preparing",
+            Self::Dispatching => "Dispatching",
+            Self::InProgress => "InProgress",
+            Self::Success => "Success",
+            Self::Failed => "Failed",
+            Self::Cancelled => "Cancelled",
+            Self::OutcomeUnknown => "OutcomeUnknown",
+            Self::Other(word) => {
+                return f.debug_tuple("Other").field(&redact::code(word)).finish();
+            }
+        })
+    }
+}
+
 impl fmt::Display for JobStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -198,8 +218,9 @@ impl Attempt {
     }
 }
 
-/// The record of a fax job.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// The record of a fax job. `Debug` shows the provider's word only where it looks like one
+/// ([`redact::code`]).
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Job {
     /// Chosen by the caller; random by default.
@@ -328,6 +349,24 @@ impl Job {
     }
 }
 
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let provider_status = self.provider_status.as_deref().map(redact::code);
+        f.debug_struct("Job")
+            .field("id", &self.id)
+            .field("status", &self.status)
+            .field("to", &self.to)
+            .field("pages_total", &self.pages_total)
+            .field("created", &self.created)
+            .field("updated", &self.updated)
+            .field("next_dial", &self.next_dial)
+            .field("attempts", &self.attempts)
+            .field("provider_status", &provider_status)
+            .field("history", &self.history)
+            .finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -376,6 +415,11 @@ mod tests {
         );
         assert_eq!(job.status, JobStatus::Queued);
         assert_eq!(job.provider_status.as_deref(), Some("Media.Processed"));
+        assert!(format!("{word:?} {job:?}").contains("Other(\"Media.Processed\")"));
+        let told = JobStatus::parse("not to +15550104477");
+        job.report(&told, Timestamp::UNIX_EPOCH);
+        assert_eq!(job.provider_status.as_deref(), Some(told.as_str()));
+        assert!(!format!("{told:?} {job:?}").contains("4477"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::{
     Private,
     document::Resolution,
     fax::{FailureClass, FailurePhase, FaxFailure, JobStatus},
+    redact,
 };
 
 /// The three ways a fax can have ended. "Not known" is one of them: it is never guessed away, and
@@ -312,7 +313,10 @@ impl fmt::Debug for FaxOutcome {
             .field("transport", &self.transport)
             .field("duration_seconds", &self.duration_seconds)
             .field("failure", &self.failure)
-            .field("native_code", &self.native_code)
+            .field(
+                "native_code",
+                &self.native_code.as_deref().map(redact::code),
+            )
             .finish_non_exhaustive()
     }
 }
@@ -449,7 +453,7 @@ mod tests {
     fn debug_hides_station_ids_and_native_text() {
         let outcome = FaxOutcome::failed(broke_off(), Some(0), Some(3))
             .with_remote_station_id("+1 555 0100".to_owned())
-            .with_native(None, Some("to +15550100".into()));
+            .with_native(Some("+15550100".into()), Some("to +15550100".into()));
         let text = format!("{outcome:?}");
         assert!(!text.contains("0100"), "{text}");
     }

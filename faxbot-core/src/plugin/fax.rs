@@ -15,6 +15,7 @@ use crate::{
     },
     id::JobId,
     plugin::{InboundFax, InboundQuery, Page, Plugin},
+    redact,
 };
 
 /// Sends faxes, and may receive them.
@@ -336,8 +337,9 @@ impl fmt::Debug for StatusResult {
     }
 }
 
-/// The typed part of a [`StatusResult`].
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+/// The typed part of a [`StatusResult`]. `Debug` shows the provider's word only where it looks like
+/// one ([`redact::code`]).
+#[derive(Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct StatusDetail {
@@ -359,6 +361,20 @@ pub struct StatusDetail {
     /// The provider's own id of the fax, once it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provider_sid: Option<String>,
+}
+
+impl fmt::Debug for StatusDetail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let provider_status = self.provider_status.as_deref().map(redact::code);
+        f.debug_struct("StatusDetail")
+            .field("outcome", &self.outcome)
+            .field("progress", &self.progress)
+            .field("attempts", &self.attempts)
+            .field("next_dial", &self.next_dial)
+            .field("provider_status", &provider_status)
+            .field("provider_sid", &self.provider_sid)
+            .finish()
+    }
 }
 
 /// What came of a cancellation.
