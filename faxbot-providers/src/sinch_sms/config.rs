@@ -31,7 +31,7 @@ pub const FIELDS: FieldTable = cloud_fields!(
             Kind::Text,
             "the project, in the place of a service plan; regions us and eu"
         ),
-        Field::new("auth.key_id", Kind::Text, "the access key of the project"),
+        Field::new("auth.key_id", Kind::Secret, "the access key of the project"),
         Field::new("auth.key_secret", Kind::Secret, "its secret"),
         Field::new(
             "auth.webhook_secret",
@@ -141,7 +141,7 @@ pub enum SinchSmsAccount {
         /// The project.
         id: String,
         /// The access key.
-        key_id: String,
+        key_id: Secret,
         /// Its secret.
         key_secret: Secret,
     },
@@ -183,7 +183,7 @@ struct RawAuth {
     service_plan_id: Option<String>,
     api_token: Option<Secret>,
     project_id: Option<String>,
-    key_id: Option<String>,
+    key_id: Option<Secret>,
     key_secret: Option<Secret>,
     webhook_secret: Option<Secret>,
 }

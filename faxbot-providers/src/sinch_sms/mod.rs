@@ -148,6 +148,15 @@ fn refused<T>(message: impl Into<String>) -> Result<T> {
     ))
 }
 
+/// Refuses what is no id of Sinch: some server on the way may read `%2F` in a path as a slash.
+fn check_id(operation: &'static str, id: &str) -> Result<()> {
+    if wire::is_id(id) {
+        return Ok(());
+    }
+    let why = "not an id of sinch";
+    Err(Error::new(ErrorKind::InvalidRequest, operation, why))
+}
+
 /// What the lists of Sinch take as a date.
 fn date(at: Timestamp) -> String {
     at.to_seconds().to_string()
@@ -206,7 +215,7 @@ impl MessagingProvider for SinchSms {
                     let message = "no address of tokens";
                     Error::new(ErrorKind::Config, "start", message)
                 })?;
-                let tokens = OAuth2::client_credentials(url, key_id, key_secret.clone());
+                let tokens = OAuth2::client_credentials(url, key_id.expose(), key_secret.clone());
                 (id, Auth::OAuth2(tokens))
             }
         };
@@ -299,7 +308,7 @@ impl MessagingProvider for SinchSms {
         let response = self.api.call(ApiCall::act(OPERATION, request)).await?;
         let value = wire::answer(OPERATION, &response, true)?;
         let id = Batch::deserialize(value).ok().and_then(|batch| batch.id);
-        match id.filter(|id| !id.is_empty()) {
+        match id.filter(|id| wire::is_id(id)) {
             Some(id) => Ok(AcceptedMessage::new(id)),
             // It said yes, and not to what: the message is looked for.
             None => Err(wire::unreadable(OPERATION, true)),
@@ -308,6 +317,7 @@ impl MessagingProvider for SinchSms {
 
     async fn status(&self, id: &str) -> Result<MessageReport> {
         const OPERATION: &str = "get_message_status";
+        check_id(OPERATION, id)?;
         let path = ["batches", id, "delivery_report"];
         let value = self
             .get(OPERATION, self.url(&path, &[("type", "full")])?)
@@ -327,7 +337,8 @@ impl MessagingProvider for SinchSms {
             .await?;
         // The filter is trusted as far as it shows.
         let ours = |batch: &Batch| batch.client_reference.as_deref() == Some(reference);
-        let found = list.batches.into_iter().filter(ours).find_map(|b| b.id);
+        let mut ids = list.batches.into_iter().filter(ours).filter_map(|b| b.id);
+        let found = ids.find(|id| wire::is_id(id));
         Ok(found.map(AcceptedMessage::new))
     }
 
@@ -378,6 +389,7 @@ impl MessagingProvider for SinchSms {
 
     async fn inbound(&self, id: &str) -> Result<InboundMessage> {
         const OPERATION: &str = "handle_webhook";
+        check_id(OPERATION, id)?;
         let value: Value = self
             .get(OPERATION, self.url(&["inbounds", id], &[])?)
             .await?;

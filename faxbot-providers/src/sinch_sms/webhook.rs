@@ -47,7 +47,7 @@ const NONCES: usize = 60_000;
 /// Proves callbacks.
 #[derive(Debug)]
 pub(super) struct Verifier {
-    /// Without one, the secret in the path of the URL is all there is.
+    /// Without one there is what is in the URL: user and password, or the secret of the path.
     secret: Option<Secret>,
     nonces: Mutex<Nonces>,
 }
@@ -67,6 +67,10 @@ impl Verifier {
         now: Timestamp,
     ) -> Option<Authenticity> {
         let Some(secret) = &self.secret else {
+            if url.password().is_some() {
+                let right = request.has_basic_auth_of(url);
+                return right.then_some(Authenticity::BasicAuth);
+            }
             // The router compared the secret of the path; it proves who knew the URL, and no more.
             return Some(Authenticity::SecretUrl);
         };

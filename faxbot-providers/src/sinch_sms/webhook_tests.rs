@@ -254,6 +254,15 @@ fn without_a_secret_the_url_is_all_there_is() {
     let proof = verifier.verify(&vector.request(), &url(), vector.now());
     assert_eq!(proof, Some(Authenticity::SecretUrl));
     assert!(!proof.unwrap().is_proof());
+    // One with a user and a password is for Sinch to log in with.
+    let url: Url = "https://sinch:hush@fax.example.org/hook".parse().unwrap();
+    let mut request = vector.request();
+    assert_eq!(verifier.verify(&request, &url, vector.now()), None);
+    set(&mut request, "authorization", "Basic c2luY2g6aHVzaA==");
+    let proof = verifier.verify(&request, &url, vector.now());
+    assert_eq!(proof, Some(Authenticity::BasicAuth));
+    set(&mut request, "authorization", "Basic c2luY2g6aHVzaEE=");
+    assert_eq!(verifier.verify(&request, &url, vector.now()), None);
 }
 
 #[test]

@@ -28,6 +28,13 @@ pub(super) const ADDRESS: usize = 2048;
 /// Items of a page at most (sinch-sdk-node, `page_size`).
 pub(super) const PAGE: usize = 100;
 
+/// Sinch's ids are ULIDs; what else is an id is let through as long as it is one segment of a path.
+/// Ids are shown and logged, so what anybody may write is none.
+pub(super) fn is_id(text: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    (1..=64).contains(&text.len()) && text.bytes().all(letter)
+}
+
 /// What a status word means, by the page "Delivery reports"; `None` for an unknown one. The vendor's
 /// clients write them in two cases.
 fn state_of_word(word: &str) -> Option<MessageState> {
@@ -213,7 +220,7 @@ impl Status {
 /// (`recipient_delivery_report_sms`, `status` and `code`), of SMS or MMS.
 pub(super) fn report(operation: &'static str, value: Value) -> Result<MessageReport> {
     let read: Report = Report::deserialize(&value).map_err(|_| unreadable(operation, false))?;
-    let id = read.batch_id.filter(|id| !id.is_empty());
+    let id = read.batch_id.filter(|id| is_id(id));
     let id = id.ok_or_else(|| unreadable(operation, false))?;
     let (state, word) = if read.one.status.is_some() || read.one.code.is_some() {
         (read.one.state(), read.one.word())
@@ -312,6 +319,7 @@ pub(super) fn inbound(
     let wrong = || unreadable(operation, false);
     let read = Inbound::deserialize(value).map_err(|_| wrong())?;
     let present = |text: Option<String>| text.filter(|text| !text.is_empty()).ok_or_else(wrong);
+    let id = read.id.filter(|id| is_id(id)).ok_or_else(wrong)?;
     let content = match read.kind.as_deref() {
         Some("mo_text" | "mo_binary") => {
             let text = read.body.as_str().ok_or_else(wrong)?;
@@ -321,7 +329,7 @@ pub(super) fn inbound(
         _ => return Err(wrong()),
     };
     Ok(InboundMessage::new(
-        present(read.id)?,
+        id,
         super::ID.as_str(),
         (
             Private::new(present(read.from)?),

@@ -155,10 +155,11 @@ async fn an_unknown_word_is_kept_and_changes_nothing() {
     bench.send().await.unwrap();
     let call = signed(&json!({"status_of": "acme-1", "state": "teleported", "word": "Teleported"}));
     assert_eq!(bench.call(call).await.status, 200);
-    let mut world = bench.vendor.world();
-    world.messages.get_mut("acme-1").unwrap().1 = None;
-    world.messages.get_mut("acme-1").unwrap().2 = "Teleported".into();
-    drop(world);
+    {
+        let mut world = bench.vendor.world();
+        let row = world.messages.get_mut("acme-1").unwrap();
+        (row.1, row.2) = (None, "Teleported".into());
+    }
     let status = bench.status("acme-1").await;
     assert_eq!(status.status, Queued);
     assert_eq!(status.raw.unwrap()["word"], "Teleported");

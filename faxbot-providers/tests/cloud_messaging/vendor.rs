@@ -43,7 +43,7 @@ pub(crate) enum Act {
     /// Taken; the vendor's callback comes before its answer.
     Call(MessageState),
     /// First a pause.
-    After(Duration, Box<Act>),
+    After(Duration, Box<Self>),
 }
 
 #[derive(Debug, Default)]

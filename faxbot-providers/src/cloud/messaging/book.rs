@@ -495,3 +495,7 @@ fn wait(rules: &Rules, looks: u32, question: Option<&Question>, random: f64) -> 
     }
     waits.delay(looks, random).unwrap_or(waits.cap)
 }
+
+#[cfg(test)]
+#[path = "book_tests.rs"]
+mod tests;
