@@ -5,8 +5,8 @@ mod context;
 #[cfg(test)]
 #[cfg(any(feature = "phaxio", feature = "sinch-fax"))]
 pub(crate) mod fake_http;
-pub mod fields;
 pub mod fax;
+pub mod fields;
 #[cfg(any(feature = "phaxio", feature = "sinch-fax", feature = "sinch-sms"))]
 #[allow(dead_code, reason = "each provider needs a part of it")]
 pub(crate) mod lenient;
