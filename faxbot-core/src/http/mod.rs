@@ -31,7 +31,7 @@ pub use self::reqwest_client::{ReqwestClient, ReqwestClientBuilder};
 #[cfg(feature = "api")]
 #[cfg_attr(docsrs, doc(cfg(feature = "api")))]
 pub use self::{
-    api::{ApiCall, ApiClient, Rate, refusal, retry_after},
+    api::{ApiCall, ApiClient, Rate, refusal},
     auth::{Auth, OAuth2},
     form::form_urlencoded,
     multipart::MultipartForm,

@@ -134,18 +134,6 @@ impl HmacScheme {
         self
     }
 
-    /// Whether a scheme needs the form of a request.
-    pub fn needs_form(&self) -> bool {
-        self.message.iter().any(|part| {
-            matches!(
-                part,
-                MessagePart::FormFields
-                    | MessagePart::DistinctFormFields
-                    | MessagePart::FormFileDigests
-            )
-        })
-    }
-
     /// Whether the request carries the signature of `secret`. `url` is the public URL that the
     /// vendor was given, never one that is put together from the request. Takes the same time
     /// wherever a wrong signature differs.

@@ -13,8 +13,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::StatusCode;
 use url::Url;
 
-use self::rate::Limiter;
-pub use self::{call::ApiCall, rate::Rate, refusal::refusal, retry_after::retry_after};
+pub use self::{call::ApiCall, rate::Rate, refusal::refusal};
+use self::{rate::Limiter, retry_after::retry_after};
 use super::{Auth, HttpClient, HttpRequest, HttpResponse, auth::Token, exchange::exchange, origin};
 use crate::{
     Error, ErrorKind, Result,

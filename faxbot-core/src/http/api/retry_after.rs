@@ -13,7 +13,7 @@ use crate::Timestamp;
 ///
 /// A date is compared with the answer's own `Date`, because the server's clock need not be ours;
 /// `now` counts where that is missing. A date that has passed is zero.
-pub fn retry_after(response: &HttpResponse, now: Timestamp) -> Option<Duration> {
+pub(super) fn retry_after(response: &HttpResponse, now: Timestamp) -> Option<Duration> {
     let texts = |name: HeaderName| {
         response
             .headers

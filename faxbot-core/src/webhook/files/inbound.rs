@@ -351,7 +351,7 @@ impl Inner {
         let (Some(received_at), Some(pages)) = (received_at, pages) else {
             return Ok(false);
         };
-        let bytes = pages + self.size(&file)?;
+        let bytes = self.size(&file)?.saturating_add(pages);
         disk::remove(&self.directory.join(file)).map_err(io)?;
         disk::sync_directory(&self.directory).map_err(io)?;
         let mut records = lock(&self.records);

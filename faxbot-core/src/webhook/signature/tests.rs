@@ -346,12 +346,6 @@ fn a_prefix_is_written_and_asked_for() {
 }
 
 #[test]
-fn a_scheme_says_whether_it_needs_the_form() {
-    assert!(PHAXIO.needs_form() && TWILIO.needs_form());
-    assert!(!SINCH.needs_form());
-}
-
-#[test]
 fn only_a_time_within_the_window_is_fresh() {
     let now: Timestamp = "2026-11-21T08:00:00Z".parse().unwrap();
     let window = Duration::from_secs(300);
