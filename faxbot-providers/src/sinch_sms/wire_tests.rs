@@ -162,6 +162,10 @@ fn a_report_of_a_batch_is_read_from_its_statuses() {
         json!([]),
         json!("x"),
         json!({"batch_id": ""}),
+        json!({"batch_id": "../../oauth2/token"}),
+        json!({"batch_id": "b?type=full"}),
+        json!({"batch_id": "to +15551231234, Praxis"}),
+        json!({"batch_id": "b".repeat(65)}),
         json!({"statuses": []}),
     ] {
         assert!(report("status", wrong).is_err());
@@ -209,6 +213,21 @@ fn odd_forms_of_a_text_are_read_and_half_ones_are_not() {
         let mut half = whole.clone();
         half.as_object_mut().unwrap().remove(name);
         assert!(read(&half).is_err(), "{name}");
+    }
+    for id in [
+        "",
+        ".",
+        "..",
+        "//evil.example",
+        "i/../j",
+        "i%2Fj",
+        "i\n",
+        "\u{456}",
+        "i#",
+    ] {
+        let mut other = whole.clone();
+        other["id"] = json!(id);
+        assert!(read(&other).is_err(), "{id}");
     }
     let mut late = whole;
     late["received_at"] = json!("yesterday");
