@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use faxbot_core::Timestamp;
+use faxbot_core::{Timestamp, id::JobId};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -81,6 +81,14 @@ where
             .collect(),
         _ => Vec::new(),
     })
+}
+
+/// Whether what a list tells of a fax has our label for this job, in its field `map`. Only then it is
+/// worth reading: lists have a thousand faxes.
+pub(crate) fn is_labelled(raw: &Value, map: &str, label: &str, job: &JobId) -> bool {
+    let told = raw.get(map).and_then(|labels| labels.get(label));
+    told.and_then(text_of)
+        .is_some_and(|told| told == job.as_str())
 }
 
 fn text_of(value: &Value) -> Option<String> {
@@ -179,6 +187,18 @@ mod tests {
         assert!(read("map", json!([])).map.is_empty());
         assert_eq!(read("list", json!([1, "x", 2])).list, [1, 2]);
         assert!(read("list", json!({"0": 1})).list.is_empty());
+        let job: JobId = "7".parse().unwrap();
+        for (raw, labelled) in [
+            (json!({"tags": {"job": "7"}}), true),
+            (json!({"tags": {"job": 7}}), true),
+            (json!({"tags": {"job": "8"}}), false),
+            (json!({"tags": {"job": null}}), false),
+            (json!({"tags": []}), false),
+            (json!({"labels": {"job": "7"}}), false),
+            (json!("7"), false),
+        ] {
+            assert_eq!(is_labelled(&raw, "tags", "job", &job), labelled, "{raw}");
+        }
         let absent = read("other", json!(1));
         assert!(absent.text.is_none() && absent.list.is_empty() && absent.map.is_empty());
     }

@@ -85,6 +85,7 @@ mod document;
 mod health;
 mod hooks;
 mod job;
+mod label;
 #[cfg(any(feature = "phaxio", feature = "sinch-fax"))]
 mod options;
 #[cfg(any(feature = "phaxio", feature = "sinch-fax"))]
@@ -125,6 +126,7 @@ pub(crate) use self::{
     received::received_file,
 };
 pub use config::{FIELDS, FaxSettings, UploadMode};
+pub use label::fax_of_job;
 pub use provider::{
     FaxLimits, FaxNotice, FaxProvider, FaxReport, Submission, Submitted, Upload, UploadFormat,
 };

@@ -11,6 +11,7 @@ use faxbot_core::{
     fax::{FaxOutcome, FaxProgress, JobStatus},
     id::JobId,
     plugin::{CancelOutcome, InboundFax, InboundQuery, Manifest, Page, SendOptions},
+    redact,
     webhook::{Authenticity, InboundFile, WebhookPath, WebhookReply, WebhookRequest},
 };
 use serde_json::Value;
@@ -303,7 +304,8 @@ impl Submitted {
     }
 }
 
-/// What a vendor says of a fax that we sent. `Debug` leaves the raw answer out.
+/// What a vendor says of a fax that we sent. `Debug` leaves the raw answer out, and the word where it
+/// does not look like one ([`redact::code`]).
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct FaxReport {
@@ -311,6 +313,8 @@ pub struct FaxReport {
     pub sid: String,
     /// Our label, where it came back.
     pub job_id: Option<JobId>,
+    /// The number that it went to, as the vendor writes it, where it tells.
+    pub to: Option<Private>,
     /// Where it is.
     pub status: JobStatus,
     /// The vendor's word for that, verbatim.
@@ -329,6 +333,7 @@ impl FaxReport {
         Self {
             sid: sid.into(),
             job_id: None,
+            to: None,
             status,
             word: word.into(),
             progress: None,
@@ -344,15 +349,15 @@ impl fmt::Debug for FaxReport {
             .field("sid", &self.sid)
             .field("job_id", &self.job_id)
             .field("status", &self.status)
-            .field("word", &self.word)
+            .field("word", &redact::code(&self.word))
             .field("progress", &self.progress)
             .field("outcome", &self.outcome)
             .finish_non_exhaustive()
     }
 }
 
-/// What a webhook tells.
-#[derive(Debug, Clone)]
+/// What a webhook tells. `Debug` leaves the key out: the vendor's word is in it.
+#[derive(Clone)]
 #[non_exhaustive]
 pub enum FaxNotice {
     /// Of a fax that we sent.
@@ -376,6 +381,18 @@ pub enum FaxNotice {
     },
     /// Something that means nothing here: answered, and forgotten.
     Ignored,
+}
+
+impl fmt::Debug for FaxNotice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sent { report, .. } => f.debug_tuple("Sent").field(report).finish(),
+            Self::Received { sid, fax, .. } => {
+                f.debug_tuple("Received").field(sid).field(fax).finish()
+            }
+            Self::Ignored => f.write_str("Ignored"),
+        }
+    }
 }
 
 impl FaxNotice {

@@ -2,6 +2,7 @@
 
 use faxbot_core::{
     ErrorKind, Result,
+    address::FaxTarget,
     fax::{FailureClass, FailurePhase, FaxFailure, FaxOutcome, JobStatus},
     id::JobId,
     plugin::CancelOutcome,
@@ -11,6 +12,7 @@ use super::{BUSY_PROVIDER, FaxJob, QUESTIONS, RECALLS, Recall, Stage, retry_afte
 use crate::{
     cloud::fax::{
         FaxReport,
+        label::may_be_same_number,
         verdict::{furthest, settled},
     },
     jobs::{Now, Refusals, later},
@@ -110,14 +112,21 @@ impl FaxJob {
     pub(in crate::cloud::fax) fn is_mine(&self, report: &FaxReport) -> bool {
         match &self.sid {
             Some(sid) => *sid == report.sid,
-            None => !report.sid.is_empty() && report.job_id.as_ref() == Some(&self.record.id),
+            None => report.job_id.is_some() && self.is_found(report),
         }
     }
 
-    /// Whether a report that was found by our label is of this job. It may come without the label.
+    /// Whether a report that was found by our label is of this job. It may come without the label, and
+    /// with that of another system of the account that chose the same id for another number.
     fn is_found(&self, report: &FaxReport) -> bool {
         let other = |id: &JobId| *id != self.record.id;
-        !report.sid.is_empty() && !report.job_id.as_ref().is_some_and(other)
+        let elsewhere = match (&report.to, &self.record.to) {
+            (Some(told), FaxTarget::PhoneNumber(ours)) => {
+                !may_be_same_number(told.expose(), ours.e164())
+            }
+            _ => false,
+        };
+        !report.sid.is_empty() && !report.job_id.as_ref().is_some_and(other) && !elsewhere
     }
 
     fn adopt(&mut self, report: &FaxReport, now: Now) {

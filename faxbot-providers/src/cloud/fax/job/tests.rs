@@ -92,6 +92,29 @@ fn a_fax_that_is_found_under_another_label_is_not_adopted() {
 }
 
 #[test]
+fn a_fax_with_our_label_to_another_number_is_that_of_somebody_who_chose_the_same_id() {
+    let elsewhere = |to: &str| {
+        let mut report = report("7", Some("job-1"), JobStatus::Success);
+        report.to = Some(faxbot_core::Private::new(to.to_owned()));
+        report
+    };
+    // A webhook, whatever the job waits for.
+    let mut told = job(true);
+    assert!(!told.told(&elsewhere("+15550100124"), at(1)));
+    // What an earlier process is thought to have sent.
+    told.checked(&Ok(Some(elsewhere("+15550100124"))), at(1));
+    assert_eq!(told.step(), Step::Submit(at(1).instant));
+    // A submission of ours.
+    told.submit(at(2));
+    told.answered(&Err(error(ErrorKind::OutcomeUnknown)), at(3));
+    told.sought(&Ok(Some(elsewhere("+15550100124"))), at(4));
+    assert_eq!(told.sid(), None);
+    // Another form of our number is our number.
+    told.sought(&Ok(Some(elsewhere("(555) 010-0123"))), at(5));
+    assert_eq!((status(&told), told.sid()), ("SUCCESS", Some("7")));
+}
+
+#[test]
 fn the_last_question_is_asked_when_patience_ends() {
     let mut job = job(false);
     job.submit(at(0));
