@@ -43,9 +43,13 @@
 //! |---|---|
 //! | `QUEUED` | `queued` |
 //! | `IN_PROGRESS` | `in_progress` |
-//! | `COMPLETED` | `SUCCESS` |
+//! | `COMPLETED` | `SUCCESS`; `outcome_unknown` where it contradicts itself |
 //! | `FAILURE` | `FAILED` by type and number of the error; `cancelled` for number 75 |
 //! | any other | kept as it is, and nothing changes |
+//!
+//! A completed fax contradicts itself when it counts fewer pages sent than it has, or has an error and no
+//! count: whether Sinch counts those of the last call or of all is not said. Where it says that there was
+//! one call, fewer pages are a failure.
 //!
 //! The pages that Sinch calls sent are no confirmed ones: a fax that it calls failed is failed, whatever
 //! it counted.
@@ -60,9 +64,10 @@
 //! # Limits
 //!
 //! Sinch's command line tool names 20 MB a document, and no other limit is published. The filter of lists
-//! by label has no published form, so a fax is looked for in the list of its time.
+//! by label has no published form, so a fax is looked for in the list of its time and number.
 
 pub mod config;
+mod search;
 mod webhook;
 mod wire;
 
@@ -71,7 +76,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use faxbot_core::{
-    Effect, Error, ErrorKind, Private, Result, Timestamp,
+    Error, ErrorKind, Private, Result, Timestamp,
     address::FaxTarget,
     clock::SharedClock,
     config::{ConfigErrors, FieldTable},
@@ -99,6 +104,7 @@ use crate::cloud::{
 
 pub use config::{AuthMethod, BodyForm, FIELDS, ImageConversion, SinchFaxConfig};
 
+use search::Numbers;
 use wire::{Details, Fax, List};
 
 /// Sends and receives faxes by Sinch. See the [module](self).
@@ -113,8 +119,6 @@ const LIMIT_BYTES: u64 = 20_000_000;
 const KEPT: Duration = Duration::from_secs(425 * 24 * 60 * 60);
 /// Most faxes of a page of a list, by Sinch's documentation.
 const MOST: usize = 1000;
-/// Pages of a list that are searched for one fax: 20,000 faxes.
-const MOST_PAGES: u32 = 20;
 /// Time for an upload, and for the file of a received fax: a big one takes longer than an answer.
 const FILE_TIMEOUT: Duration = Duration::from_secs(180);
 /// Longest file of a received fax, in bytes.
@@ -129,6 +133,7 @@ pub struct SinchFax {
     callback: Option<Private<Url>>,
     clock: SharedClock,
     random: SharedRandom,
+    numbers: Numbers,
 }
 
 impl SinchFax {
@@ -146,8 +151,18 @@ impl SinchFax {
     }
 
     async fn fax(&self, operation: &'static str, sid: &str) -> Result<(Fax, Value)> {
+        // Anybody may ask for anything as a received fax.
+        if !wire::is_id(sid) {
+            let message = "not an id of sinch's";
+            return Err(Error::new(ErrorKind::NotFound, operation, message));
+        }
         let raw = self.get(operation, self.url(&[sid])?).await?;
-        Ok((Fax::read(operation, &raw)?, raw))
+        let fax = Fax::read(operation, &raw)?;
+        if fax.sid() == sid {
+            Ok((fax, raw))
+        } else {
+            Err(wire::unreadable(operation, false))
+        }
     }
 
     /// The document of a received fax. The path with `.pdf` is the older one: the newest client calls it
@@ -269,6 +284,7 @@ impl FaxProvider for SinchFax {
             callback,
             clock: context.clock,
             random: context.random,
+            numbers: Numbers::default(),
         })
     }
 
@@ -289,11 +305,17 @@ impl FaxProvider for SinchFax {
         let call = ApiCall::act("send_fax", self.submission(fax)?);
         let answer = wire::answer("send_fax", &self.api.call(call).await?, true)?;
         let (taken, raw) = wire::submitted(answer)?;
-        if taken.job_id().as_ref() != Some(&fax.job_id) {
-            tracing::warn!(
+        match taken.job_id() {
+            // Of a fax that is none of ours: the list tells what became of ours.
+            Some(other) if other != fax.job_id => return Err(wire::unreadable("send_fax", true)),
+            Some(_) => {}
+            None => tracing::warn!(
                 body = ?self.config.body,
                 "the answer lacks our label: a fax without an answer could not be found again",
-            );
+            ),
+        }
+        if let Some(told) = taken.to() {
+            self.numbers.saw(told);
         }
         let mut submitted = Submitted::new(taken.sid());
         submitted.report = Some(taken.report(raw));
@@ -311,31 +333,7 @@ impl FaxProvider for SinchFax {
         to: Option<&Private>,
         since: Timestamp,
     ) -> Result<Option<FaxReport>> {
-        let _ = to;
-        for page in 1..=MOST_PAGES {
-            let mut url = self.url(&[])?;
-            // The operator is a part of the parameter's name.
-            url.query_pairs_mut()
-                .append_pair("direction", "OUTBOUND")
-                .append_pair("createTime>", &since.to_seconds().to_string())
-                .append_pair("pageSize", &MOST.to_string())
-                .append_pair("page", &page.to_string());
-            let list = List::read("find", self.get("find", url).await?)?;
-            let goes_on = list.goes_on(page, MOST);
-            let found = list
-                .faxes()
-                .into_iter()
-                .find(|(fax, _)| fax.job_id().as_ref() == Some(job));
-            if let Some((fax, raw)) = found {
-                return Ok(Some(fax.report(raw)));
-            }
-            if !goes_on {
-                return Ok(None);
-            }
-        }
-        // What was not searched must not pass for what is not there.
-        let message = "sinch lists more faxes than can be searched for one";
-        Err(Error::new(ErrorKind::Protocol, "find", message).with_effect(Effect::NoEffect))
+        self.search(job, to, since).await
     }
 
     async fn delete_file(&self, sid: &str) -> Result<()> {
@@ -360,11 +358,11 @@ impl FaxProvider for SinchFax {
         let list = List::read("list_inbound", self.get("list_inbound", url).await?)?;
         let more = list.goes_on(cursor.page, cursor.size);
         let faxes = list.faxes();
-        let newest = faxes.iter().filter_map(|(fax, _)| fax.made_at()).max();
+        let newest = faxes.iter().filter_map(Fax::made_at).max();
         let faxes = faxes
             .into_iter()
-            .filter(|(fax, _)| fax.is_received() && fax.is_complete())
-            .map(|(fax, _)| fetched(fax, now))
+            .filter(|fax| fax.is_received() && fax.is_complete())
+            .map(|fax| fetched(fax, now))
             .collect();
         Ok(cursor.page(faxes, newest, more))
     }

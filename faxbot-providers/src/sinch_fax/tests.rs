@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use faxbot_core::{
+    Effect,
     clock::TokioClock,
     fax::{FaxRetryPolicy, JobStatus, T38Mode},
     http::HttpClient,
@@ -235,12 +236,38 @@ async fn a_fax_is_looked_for_by_its_label_in_all_pages_of_its_time() {
 
     rig.http.answer(200, list(fax("1", "job-8"), 1));
     assert!(rig.sinch.find(&job, None, since).await.unwrap().is_none());
-    for _ in 0..MOST_PAGES {
+    for _ in 0..search::MOST_PAGES {
         rig.http.answer(200, list(fax("1", "job-8"), 1000));
     }
     assert!(rig.sinch.find(&job, None, since).await.is_err());
     rig.http.answer(200, "{}");
     assert!(rig.sinch.find(&job, None, since).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_about_another_fax_is_none() {
+    let rig = rig(json!({}));
+    // To a submission: what became of ours is not known.
+    rig.http.answer(200, TAKEN.replace("job-7", "job-8"));
+    let error = rig
+        .sinch
+        .submit(&submission(SendOptions::new()))
+        .await
+        .unwrap_err();
+    assert_eq!(error.effect(), Effect::Unknown);
+    // To a question.
+    let other = json!({"id": "2", "direction": "INBOUND", "status": "COMPLETED"}).to_string();
+    rig.http.answer(200, other.clone());
+    assert!(rig.sinch.status("1").await.is_err());
+    rig.http.answer(200, other);
+    assert!(rig.sinch.inbound("1").await.is_err());
+    // What is no id is not asked for.
+    rig.http.requests();
+    for id in ["", ".", "..", "1/file", "1?page=2", "a b"] {
+        let error = rig.sinch.inbound(id).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{id}");
+    }
+    assert!(rig.http.requests().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -56,6 +56,7 @@ async fn a_received_fax_is_told_by_its_id_alone() {
 async fn a_sent_fax_is_told_with_its_end_and_label() {
     let sent = |status: &str| {
         json!({"id": "01H", "direction": "OUTBOUND", "status": status, "numberOfPages": 1,
+            "pagesSentSuccessfully": u32::from(status == "COMPLETED"),
             "retryCount": 0, "errorType": "CALL_ERROR", "errorCode": 17,
             "labels": {"faxbot_job": "job-7"}})
     };

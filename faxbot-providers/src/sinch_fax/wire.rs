@@ -113,16 +113,25 @@ pub(super) fn submitted(answer: Value) -> Result<(Fax, Value)> {
         .ok_or_else(|| unreadable("send_fax", true))
 }
 
+/// Whether what a list tells of a fax has our label for this job.
+pub(super) fn is_labelled(raw: &Value, job: &JobId) -> bool {
+    lenient::is_labelled(raw, "labels", LABEL, job)
+}
+
 /// A page of a list.
 pub(super) struct List {
     faxes: Vec<Value>,
-    total_pages: Option<u32>,
+    paging: Paging,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Paging {
-    #[serde(default, rename = "totalPages", deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "lenient::number")]
     total_pages: Option<u32>,
+    /// Perhaps fewer than were asked for.
+    #[serde(default, deserialize_with = "lenient::number")]
+    page_size: Option<usize>,
 }
 
 impl List {
@@ -131,30 +140,41 @@ impl List {
     /// # Errors
     /// `Protocol` without a list of faxes: an empty one must not be made of anything else.
     pub(super) fn read(operation: &'static str, answer: Value) -> Result<Self> {
-        let total_pages = Paging::deserialize(&answer)
-            .ok()
-            .and_then(|paging| paging.total_pages);
+        let paging = Paging::deserialize(&answer).unwrap_or_default();
         let faxes = match answer {
             Value::Object(mut fields) => fields.remove("faxes"),
             other => Some(other),
         };
         match faxes {
-            Some(Value::Array(faxes)) => Ok(Self { faxes, total_pages }),
+            Some(Value::Array(faxes)) => Ok(Self { faxes, paging }),
             _ => Err(unreadable(operation, false)),
         }
     }
 
-    /// Whether there are others behind page `page` of `size`.
+    /// Whether there are others behind page `page` of `size`. Without a word about that only an empty
+    /// page, and one that is shorter than Sinch says that its pages are, is the last one.
     pub(super) fn goes_on(&self, page: u32, size: usize) -> bool {
-        match self.total_pages {
-            Some(total) => page < total,
-            None => self.faxes.len() >= size,
+        let listed = self.faxes.len();
+        match (self.paging.total_pages, self.paging.page_size) {
+            _ if listed == 0 => false,
+            (Some(total), _) if total > 0 => page < total,
+            (_, told) => listed >= told.map_or(1, |told| told.clamp(1, size)),
         }
     }
 
-    /// The faxes, each with the answer that it was read from.
-    pub(super) fn faxes(self) -> Vec<(Fax, Value)> {
-        let read = |raw: Value| Some((Fax::read("list", &raw).ok()?, raw));
+    /// What it tells of each fax.
+    pub(super) fn items(self) -> Vec<Value> {
+        self.faxes
+    }
+
+    /// The numbers that they went to, or came in at.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = &str> {
+        self.faxes.iter().filter_map(|fax| fax.get("to")?.as_str())
+    }
+
+    /// The faxes that can be read.
+    pub(super) fn faxes(self) -> Vec<Fax> {
+        let read = |raw: Value| Fax::read("list", &raw).ok();
         self.faxes.into_iter().filter_map(read).collect()
     }
 }
@@ -221,6 +241,11 @@ impl Fax {
         self.id.as_deref().unwrap_or_default()
     }
 
+    /// The number that it went to, or came in at.
+    pub(super) fn to(&self) -> Option<&str> {
+        self.to.as_deref()
+    }
+
     /// Sinch's word for where it is.
     pub(super) fn word(&self) -> &str {
         self.status.as_deref().unwrap_or_default()
@@ -267,6 +292,7 @@ impl Fax {
             Stage::Open(status) => {
                 let mut report = FaxReport::new(self.sid(), status, self.word());
                 report.job_id = self.job_id();
+                report.to = self.to.map(Private::new);
                 report.raw = raw;
                 return report;
             }
@@ -279,6 +305,7 @@ impl Fax {
         }
         let mut report = FaxReport::new(self.sid(), outcome.job_status(), self.word());
         report.job_id = self.job_id();
+        report.to = self.to.map(Private::new);
         report.outcome = Some(outcome);
         report.raw = raw;
         report
@@ -293,20 +320,33 @@ impl Fax {
     }
 
     fn success(&self) -> FaxOutcome {
-        // The count is 0 until it is made.
-        let sent = self.pages_sent_successfully.filter(|pages| *pages > 0);
-        let mut outcome = FaxOutcome::succeeded(sent, self.pages());
-        // The vendor's own sample of a completed fax has an error: that of a call before the last one.
         let error = self.error();
+        let one_call = self.retry_count == Some(0);
+        let outcome = match (self.pages_sent_successfully, self.pages()) {
+            // No page was sent, or those of the last call alone were counted: nobody says which.
+            (Some(sent), Some(total)) if sent < total && (sent == 0 || !one_call) => {
+                FaxOutcome::unknown(None, Some(total))
+            }
+            // An error, and nothing that says that a later call made up for it.
+            (None | Some(0), total) if error.is_some() => FaxOutcome::unknown(None, total),
+            (sent, total) => FaxOutcome::succeeded(sent.filter(|pages| *pages > 0), total),
+        };
+        // The vendor's own sample of a completed fax has an error: that of a call before the last one.
         if error.is_some() {
             let told = error.failure(false);
-            outcome = outcome.with_native(told.native_code, told.native_text);
+            return outcome.with_native(told.native_code, told.native_text);
         }
         outcome
     }
 
     fn failure(&self) -> FaxOutcome {
-        let failure = self.error().failure(self.retry_count == Some(0));
+        let error = self.error();
+        if error.says_it_is_complete() {
+            let told = error.failure(false);
+            return FaxOutcome::unknown(None, self.pages())
+                .with_native(told.native_code, told.native_text);
+        }
+        let failure = error.failure(self.retry_count == Some(0));
         let before = failure.phase < FailurePhase::Transmission;
         let confirmed = match (self.pages_sent_successfully, self.pages()) {
             (Some(0), _) if before => Some(0),
@@ -335,7 +375,7 @@ impl Fax {
 }
 
 /// Sinch's ids are ULIDs; what else is an id is let through as long as it is one segment of a path.
-fn is_id(text: &str) -> bool {
+pub(super) fn is_id(text: &str) -> bool {
     let letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     (1..=64).contains(&text.len()) && text.bytes().all(letter)
 }

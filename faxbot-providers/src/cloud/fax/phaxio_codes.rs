@@ -61,6 +61,13 @@ impl VendorError {
         self.kind.is_some() || self.id.is_some()
     }
 
+    /// Whether it is that a fax could not be cancelled because it was over: then it says nothing of how
+    /// that ended.
+    pub(crate) fn says_it_is_complete(&self) -> bool {
+        let family = self.kind.as_deref().map_or(Family::Other, Family::of);
+        self.id == Some(79) && matches!(family, Family::Fax | Family::Other)
+    }
+
     /// The failure. `first_call` is whether this is certainly the error of the only call that was
     /// placed: only then does a busy line prove that no page went out, for the error is that of the
     /// last call, and one before it may have sent pages.
