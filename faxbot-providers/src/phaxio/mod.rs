@@ -49,6 +49,7 @@
 //! | `success` | `SUCCESS`, with the pages of the document |
 //! | `failure` | `FAILED` by type and number of the error; `cancelled` for number 75 |
 //! | `partialsuccess` | that of the one recipient; `outcome_unknown` where it has none |
+//! | `success` or `failure` of which the recipient says the opposite, and error 79 | `outcome_unknown` |
 //! | any other | kept as it is, and nothing changes |
 //!
 //! A failure proves that no page went out only with a conversion error, and with a line error of a first
@@ -98,7 +99,7 @@ use crate::cloud::{
     FaxProvider, ProviderContext,
     fax::{
         CloudFaxPlugin, FaxLimits, FaxNotice, FaxReport, PageCursor, Submission, Submitted, Upload,
-        phone_number, received_file, refuse_options_of_a_call, refused,
+        fax_of_job, phone_number, received_file, refuse_options_of_a_call, refused,
     },
 };
 
@@ -139,8 +140,18 @@ impl Phaxio {
     }
 
     async fn fax(&self, operation: &'static str, sid: &str) -> Result<(Fax, Value)> {
+        // Anybody may ask for anything as a received fax.
+        if !wire::is_id(sid) {
+            let message = "not an id of phaxio's";
+            return Err(Error::new(ErrorKind::NotFound, operation, message));
+        }
         let envelope = self.get(operation, self.api.url(&["faxes", sid])?).await?;
-        Ok((Fax::read(operation, &envelope.data)?, envelope.data))
+        let fax = Fax::read(operation, &envelope.data)?;
+        if fax.sid() == sid {
+            Ok((fax, envelope.data))
+        } else {
+            Err(wire::unreadable(operation, false))
+        }
     }
 
     fn submission(&self, fax: &Submission) -> Result<HttpRequest> {
@@ -285,8 +296,6 @@ impl FaxProvider for Phaxio {
         to: Option<&Private>,
         since: Timestamp,
     ) -> Result<Option<FaxReport>> {
-        // The tag alone narrows the list to our fax.
-        let _ = to;
         let mut url = self.api.url(&["faxes"])?;
         // Colons, brackets and plus signs are percent-encoded: a plus would be read as a space.
         url.query_pairs_mut()
@@ -295,19 +304,17 @@ impl FaxProvider for Phaxio {
             .append_pair(&format!("tag[{}]", wire::LABEL), job.as_str())
             .append_pair("per_page", &MOST.to_string())
             .append_pair("page", "1");
-        let envelope = self.get("find", url).await?;
-        let listed = envelope.len();
-        let complete = match envelope.total() {
-            Some(total) => total <= listed as u64,
-            None => listed < MOST,
-        };
-        let found = envelope
-            .faxes()
-            .into_iter()
-            .find(|(fax, _)| fax.job_id().as_ref() == Some(job));
-        match found {
-            Some((fax, raw)) => Ok(Some(fax.report(None, raw))),
-            None if complete => Ok(None),
+        let list = self.get("find", url).await?.list("find")?;
+        let whole = list.is_whole();
+        let mut reports = Vec::new();
+        for raw in list.items {
+            if wire::is_labelled(&raw, job) {
+                reports.push(Fax::read("find", &raw)?.report(None, raw));
+            }
+        }
+        match fax_of_job(reports, job, to) {
+            Some(found) => Ok(Some(found)),
+            None if whole => Ok(None),
             // A list that ignores the tag must not pass for one that holds no such fax.
             None => {
                 let message = "phaxio lists more faxes than can be searched for one";
@@ -348,17 +355,15 @@ impl FaxProvider for Phaxio {
             url.query_pairs_mut()
                 .append_pair("created_before", &before.to_string());
         }
-        let envelope = self.get("list_inbound", url).await?;
-        let seen = u64::from(cursor.page).saturating_mul(cursor.size as u64);
-        let more =
-            envelope.len() >= cursor.size && envelope.total().is_none_or(|total| total > seen);
-        let faxes = envelope.faxes();
-        let newest = faxes.iter().filter_map(|(fax, _)| fax.made_at()).max();
+        let list = self.get("list_inbound", url).await?.list("list_inbound")?;
+        let more = list.goes_on(cursor.page, cursor.size);
+        let faxes = list.faxes();
+        let newest = faxes.iter().filter_map(Fax::made_at).max();
         let now = self.clock.timestamp();
         let faxes = faxes
             .into_iter()
-            .filter(|(fax, _)| fax.is_received() && fax.is_complete())
-            .map(|(fax, _)| fetched(fax, now))
+            .filter(|fax| fax.is_received() && fax.is_complete())
+            .map(|fax| fetched(fax, now))
             .collect();
         Ok(cursor.page(faxes, newest, more))
     }

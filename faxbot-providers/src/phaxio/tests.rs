@@ -196,6 +196,56 @@ async fn a_fax_is_found_by_our_label_alone() {
     let full: Vec<_> = (0..1000).map(|id| fax(id, "job-8")).collect();
     rig.http.answer(200, list(json!(">10000"), json!(full)));
     assert!(rig.phaxio.find(&job, None, since).await.is_err());
+    // Neither is one that is none, nor one that holds ours in a form that cannot be read.
+    let mut odd = fax(2, "job-7");
+    odd["id"] = json!("two");
+    let odd = list(json!(1), json!([odd]));
+    for answer in [r#"{"success":true}"#, r#"{"success":true,"data":{}}"#, &odd] {
+        rig.http.answer(200, answer.to_owned());
+        let error = rig.phaxio.find(&job, None, since).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_several_faxes_with_our_label_the_one_to_our_number_that_arrived_counts() {
+    let rig = rig(json!({}));
+    let since = "2026-11-21T08:00:00Z".parse().unwrap();
+    let fax = |id: u32, status: &str, to: &str| {
+        json!({"id": id, "direction": "sent", "status": status, "tags": {"faxbot_job": "job-7"},
+            "recipients": [{"phone_number": to, "status": status, "retry_count": 0}]})
+    };
+    let (ours, other) = ("+15558675309", "+15550000000");
+    let faxes = json!([
+        fax(4, "success", other),
+        fax(3, "failure", ours),
+        fax(2, "success", ours),
+        fax(1, "failure", ours)
+    ]);
+    let list = json!({"success": true, "data": faxes, "paging": {"total": 4}}).to_string();
+    let to = Private::new(ours.to_owned());
+    rig.http.answer(200, list);
+    let job = "job-7".parse().unwrap();
+    let found = rig.phaxio.find(&job, Some(&to), since).await.unwrap();
+    assert_eq!(found.unwrap().sid, "2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_about_another_fax_is_none() {
+    let rig = rig(json!({}));
+    let other =
+        json!({"success": true, "data": {"id": 2, "direction": "received", "status": "success"}});
+    rig.http.answer(200, other.to_string());
+    assert!(rig.phaxio.status("1").await.is_err());
+    rig.http.answer(200, other.to_string());
+    assert!(rig.phaxio.inbound("1").await.is_err());
+    // What is no id is not asked for.
+    rig.http.requests();
+    for id in ["", ".", "..", "1/file", "1/cancel", "1?page=2", "abc"] {
+        let error = rig.phaxio.inbound(id).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{id}");
+    }
+    assert!(rig.http.requests().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -324,14 +374,14 @@ async fn received_faxes_are_listed_page_by_page_and_fetched_by_id() {
 async fn an_id_of_somebody_else_is_never_a_path() {
     let rig = rig(json!({}));
     for sid in ["", ".", ".."] {
-        assert!(rig.phaxio.status(sid).await.is_err(), "{sid}");
+        assert!(rig.phaxio.cancel(sid).await.is_err(), "{sid}");
     }
     assert!(rig.http.requests().is_empty());
     rig.http.answer(404, "");
-    assert!(rig.phaxio.status("../account?a=b#c").await.is_err());
+    assert!(rig.phaxio.cancel("../account?a=b#c").await.is_err());
     assert_eq!(
         rig.http.requests()[0].url.path(),
-        "/v2.1/faxes/..%2Faccount%3Fa%3Db%23c"
+        "/v2.1/faxes/..%2Faccount%3Fa%3Db%23c/cancel"
     );
 }
 

@@ -45,32 +45,78 @@ pub(super) struct Envelope {
     paging: Value,
 }
 
+/// Whether what a list tells of a fax has our label for this job.
+pub(super) fn is_labelled(raw: &Value, job: &JobId) -> bool {
+    lenient::is_labelled(raw, "tags", LABEL, job)
+}
+
+/// A page of a list.
+pub(super) struct List {
+    /// What it tells of each fax.
+    pub(super) items: Vec<Value>,
+    total: Total,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Total {
+    Counted(u64),
+    /// Above ten thousand, where Phaxio writes `">10000"`.
+    Many,
+    Untold,
+}
+
 #[derive(Deserialize)]
-struct Paging {
-    /// Absent above ten thousand, where Phaxio writes `">10000"`.
-    #[serde(default, deserialize_with = "lenient::number")]
-    total: Option<u64>,
+struct Count {
+    #[serde(default, rename = "total", deserialize_with = "lenient::number")]
+    number: Option<u64>,
 }
 
 impl Envelope {
-    /// How many faxes the list has, where Phaxio counts them.
-    pub(super) fn total(&self) -> Option<u64> {
-        Paging::deserialize(&self.paging).ok()?.total
-    }
-
-    /// How many faxes this page of the list has.
-    pub(super) fn len(&self) -> usize {
-        self.data.as_array().map_or(0, Vec::len)
-    }
-
-    /// The faxes of a list, each with the answer that it was read from.
-    pub(super) fn faxes(self) -> Vec<(Fax, Value)> {
-        let items = match self.data {
-            Value::Array(items) => items,
-            _ => Vec::new(),
+    /// The answer as a page of a list.
+    ///
+    /// # Errors
+    /// `Protocol` for anything else: an empty list must not be made of it.
+    pub(super) fn list(self, operation: &'static str) -> Result<List> {
+        let Value::Array(items) = self.data else {
+            return Err(unreadable(operation, false));
         };
-        let read = |raw: Value| Some((Fax::read("list", &raw).ok()?, raw));
-        items.into_iter().filter_map(read).collect()
+        let number = Count::deserialize(&self.paging)
+            .ok()
+            .and_then(|count| count.number);
+        let total = match (number, self.paging.get("total")) {
+            (Some(number), _) => Total::Counted(number),
+            (None, None | Some(Value::Null)) => Total::Untold,
+            (None, Some(_)) => Total::Many,
+        };
+        Ok(List { items, total })
+    }
+}
+
+impl List {
+    /// Whether this page, the first one, certainly has all there are.
+    pub(super) fn is_whole(&self) -> bool {
+        let listed = self.items.len() as u64;
+        match self.total {
+            Total::Counted(total) => total <= listed,
+            Total::Many => false,
+            Total::Untold => listed == 0,
+        }
+    }
+
+    /// Whether there are others behind page `page` of `size`.
+    pub(super) fn goes_on(&self, page: u32, size: usize) -> bool {
+        let seen = u64::from(page).saturating_mul(size as u64);
+        let more = match self.total {
+            Total::Counted(total) => total > seen,
+            Total::Many | Total::Untold => true,
+        };
+        more && self.items.len() >= size
+    }
+
+    /// The faxes that can be read.
+    pub(super) fn faxes(self) -> Vec<Fax> {
+        let read = |raw: Value| Fax::read("list", &raw).ok();
+        self.items.into_iter().filter_map(read).collect()
     }
 }
 
@@ -93,6 +139,10 @@ pub(super) fn answer(
     }
     let envelope = envelope.ok_or_else(|| unreadable(operation, acts))?;
     match envelope.success {
+        // It says no, and names a fax.
+        Some(false) if acts && Fax::read(operation, &envelope.data).is_ok() => {
+            Err(unreadable(operation, acts))
+        }
         Some(false) => {
             let error = Error::new(ErrorKind::Rejected, operation, "phaxio refused the request");
             Err(error.with_native(Some("200".into()), envelope.message))
@@ -148,6 +198,11 @@ pub(super) struct Fax {
 
 #[derive(Deserialize)]
 struct Recipient {
+    #[serde(default, deserialize_with = "lenient::text")]
+    phone_number: Option<String>,
+    /// v1's word for `phone_number`.
+    #[serde(default, deserialize_with = "lenient::text")]
+    number: Option<String>,
     /// Null while it is queued.
     #[serde(default, deserialize_with = "lenient::text")]
     status: Option<String>,
@@ -190,7 +245,8 @@ enum Stage {
     Open(JobStatus),
     Success,
     Failure,
-    /// Over, and for a fax with one recipient without a meaning.
+    /// Over, and nobody can say how: for a fax with one recipient it has no meaning, or contradicts
+    /// itself.
     Partial,
 }
 
@@ -236,7 +292,11 @@ impl Fax {
         match self.word().to_ascii_lowercase().as_str() {
             "queued" | "pendingbatch" => Stage::Open(JobStatus::Queued),
             "inprogress" => Stage::Open(JobStatus::InProgress),
+            // What the recipient says must not say the opposite.
+            "success" if self.recipients.iter().any(|r| r.is("failure")) => Stage::Partial,
+            "failure" if self.recipients.iter().any(|r| r.is("success")) => Stage::Partial,
             "success" => Stage::Success,
+            "failure" if self.error().says_it_is_complete() => Stage::Partial,
             "failure" => Stage::Failure,
             // "usually SOME of the recipients" got it: what became of the one is in its own status.
             "partialsuccess" => match self.recipients.as_slice() {
@@ -270,6 +330,7 @@ impl Fax {
             Stage::Open(status) => {
                 let mut report = FaxReport::new(self.sid(), status, self.word());
                 report.job_id = self.job_id();
+                report.to = self.number();
                 report.progress = self.progress(page);
                 report.raw = raw;
                 return report;
@@ -277,24 +338,38 @@ impl Fax {
             // With success every recipient got every page; there is no other count.
             Stage::Success => FaxOutcome::succeeded(pages, pages),
             Stage::Failure => {
-                let error = self.recipients.iter().map(|recipient| &recipient.error);
-                let error = error
-                    .chain([&self.error])
-                    .map(ErrorFields::read)
-                    .find(VendorError::is_some)
-                    .unwrap_or_default();
                 let first_call = !self.recipients.is_empty()
                     && self.recipients.iter().all(|r| r.retry_count == Some(0));
-                FaxOutcome::failed(error.failure(first_call), None, pages)
+                FaxOutcome::failed(self.error().failure(first_call), None, pages)
             }
             Stage::Partial => FaxOutcome::unknown(None, pages),
         };
         let outcome = self.with_figures(outcome);
         let mut report = FaxReport::new(self.sid(), outcome.job_status(), self.word());
         report.job_id = self.job_id();
+        report.to = self.number();
         report.outcome = Some(outcome);
         report.raw = raw;
         report
+    }
+
+    /// The error, the recipient's before that of the fax.
+    fn error(&self) -> VendorError {
+        let errors = self.recipients.iter().map(|recipient| &recipient.error);
+        errors
+            .chain([&self.error])
+            .map(ErrorFields::read)
+            .find(VendorError::is_some)
+            .unwrap_or_default()
+    }
+
+    /// The number that it went to, where it has one recipient.
+    fn number(&self) -> Option<Private> {
+        let [one] = self.recipients.as_slice() else {
+            return None;
+        };
+        let number = one.phone_number.as_ref().or(one.number.as_ref());
+        number.cloned().map(Private::new)
     }
 
     fn with_figures(&self, mut outcome: FaxOutcome) -> FaxOutcome {
@@ -347,7 +422,7 @@ impl Recipient {
 }
 
 /// Phaxio's ids are whole numbers.
-fn is_id(text: &str) -> bool {
+pub(super) fn is_id(text: &str) -> bool {
     (1..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 

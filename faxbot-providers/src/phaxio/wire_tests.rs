@@ -52,8 +52,8 @@ fn the_recorded_answers_are_read() {
     assert_eq!(report.raw["recipients"][0]["phone_number"], "+15558675309");
 
     let list = answer("find", &response(200, EMPTY_LIST), false).unwrap();
-    assert_eq!(list.total(), Some(0));
-    assert!(list.faxes().is_empty());
+    let list = list.list("find").unwrap();
+    assert!(list.is_whole() && list.faxes().is_empty());
     let taken = r#"{"success":true,"message":"Fax queued for sending","data":{"id":323034813}}"#;
     let taken = answer("send_fax", &response(200, taken), true).unwrap();
     assert_eq!(
@@ -68,13 +68,55 @@ fn the_recorded_answers_are_read() {
 fn a_count_above_ten_thousand_is_no_count() {
     let list = r#"{"success":true,"data":[{"id":1},{"no":"id"},{"id":"2"}],"paging":{"total":">10000","per_page":3,"page":1}}"#;
     let list = answer("find", &response(200, list), false).unwrap();
-    assert_eq!(list.total(), None);
+    let list = list.list("find").unwrap();
+    assert!(!list.is_whole() && list.goes_on(1, 3));
     let sids: Vec<_> = list
         .faxes()
         .iter()
-        .map(|(fax, _)| fax.sid().to_owned())
+        .map(|fax| fax.sid().to_owned())
         .collect();
     assert_eq!(sids, ["1", "2"]);
+}
+
+#[test]
+fn an_empty_list_is_made_of_nothing_else() {
+    let two = json!([{"id": 1}, {"id": 2}]);
+    let list = |answer: Value| {
+        let envelope = super::answer("find", &response(200, &answer.to_string()), false);
+        envelope.unwrap().list("find")
+    };
+    for data in [json!(null), json!({}), json!(""), json!({"faxes": []})] {
+        let error = list(json!({"success": true, "data": data})).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{data}");
+    }
+    assert!(list(json!({"success": true})).is_err());
+    for (data, paging, whole, goes_on) in [
+        (json!([]), json!({"total": 0}), true, false),
+        (json!([]), json!({}), true, false),
+        (
+            two.clone(),
+            json!({"total": 2, "per_page": 1000}),
+            true,
+            false,
+        ),
+        (two.clone(), json!({"total": "2"}), true, false),
+        (two.clone(), json!({"total": 3, "per_page": 2}), false, true),
+        // Nobody says that these are all.
+        (
+            two.clone(),
+            json!({"total": ">10000", "per_page": 2}),
+            false,
+            true,
+        ),
+        (two.clone(), json!({"total": null}), false, true),
+        (two, json!(null), false, true),
+        (json!([{"id": 1}]), json!({}), false, false),
+    ] {
+        let answer = json!({"success": true, "data": data, "paging": paging});
+        let list = list(answer.clone()).unwrap();
+        assert_eq!(list.is_whole(), whole, "{answer}");
+        assert_eq!(list.goes_on(1, 2), goes_on, "{answer}");
+    }
 }
 
 #[test]
@@ -106,6 +148,14 @@ fn refusals_are_errors_with_phaxios_own_words() {
             Effect::Unknown,
         ),
         (200, "{}", true, ErrorKind::OutcomeUnknown, Effect::Unknown),
+        // It says no, and names a fax.
+        (
+            200,
+            r#"{"success":false,"data":{"id":1}}"#,
+            true,
+            ErrorKind::OutcomeUnknown,
+            Effect::Unknown,
+        ),
         (200, "[]", false, ErrorKind::Protocol, Effect::NoEffect),
     ] {
         let error = answer("send_fax", &response(status, body), acts)
@@ -135,6 +185,9 @@ fn every_word_has_its_status() {
         ("partialsuccess", "success", JobStatus::Success),
         ("partialsuccess", "failure", JobStatus::Failed),
         ("partialsuccess", "willretry", JobStatus::OutcomeUnknown),
+        // What contradicts itself is believed in neither.
+        ("success", "failure", JobStatus::OutcomeUnknown),
+        ("failure", "success", JobStatus::OutcomeUnknown),
         (
             "ready_to_send",
             "queued",
@@ -207,6 +260,36 @@ fn a_failure_has_the_class_of_its_type_and_number() {
         read(failed("fatalError", 75, 0)).status,
         JobStatus::Cancelled
     );
+}
+
+#[test]
+fn a_failure_that_says_that_the_fax_is_complete_says_not_how() {
+    for kind in ["faxError", "fatalError"] {
+        assert_eq!(
+            read(failed(kind, 79, 0)).status,
+            JobStatus::OutcomeUnknown,
+            "{kind}"
+        );
+    }
+    assert_eq!(read(failed("lineError", 79, 0)).status, JobStatus::Failed);
+}
+
+#[test]
+fn the_number_is_that_of_the_one_recipient() {
+    let one = json!({"phone_number": "+15558675309", "status": "queued"});
+    let v1 = json!({"number": "+15558675309", "status": "queued"});
+    for (recipients, told) in [
+        (json!([one]), true),
+        (json!([v1]), true),
+        (json!([one, v1]), false),
+        (json!([]), false),
+        (json!(null), false),
+    ] {
+        let mut raw = fax("queued", json!({}));
+        raw["recipients"] = recipients;
+        let to = read(raw).to.map(Private::into_inner);
+        assert_eq!(to, told.then(|| "+15558675309".to_owned()));
+    }
 }
 
 #[test]
