@@ -265,6 +265,22 @@ async fn a_request_that_is_cut_is_not_handled_and_frees_its_place() {
 }
 
 #[tokio::test]
+async fn a_client_that_hangs_up_takes_its_request_with_it() {
+    let server = serve(|builder| builder.with_max_in_flight(1)).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let request = post("/webhooks/acme", "wait");
+    stream.write_all(&request).await.unwrap();
+    server.handler.entered.notified().await;
+    let answer = exchange(&server, &post("/webhooks/acme", "next")).await;
+    assert_eq!(status(&answer), 503, "{answer}");
+    drop(stream);
+    // Nobody tells the handler to leave: its future is dropped, and its place is free.
+    while status(&exchange(&server, &post("/webhooks/acme", "next")).await) != 202 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn slow_bodies_of_strangers_keep_nobody_out() {
     let server = serve(|builder| builder.with_max_in_flight(2)).await;
     let mut slow = Vec::new();
