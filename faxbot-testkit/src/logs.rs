@@ -180,6 +180,18 @@ fn has_address(line: &str) -> bool {
     })
 }
 
+/// Logs secrets in each way there is: an event, a span without an event, and a record of the crate
+/// `log`. A capture that works has so many lines that leak.
+pub fn plant() -> usize {
+    tracing::trace!(number = private::NUMBER, "planted");
+    drop(tracing::trace_span!(
+        "planted span",
+        secret = private::SECRET
+    ));
+    log::trace!("planted: {}", private::MESSAGE);
+    3
+}
+
 /// Searches every file of a directory that [`to_directory`] filled. Answers the number of lines,
 /// and those that leak, each with its file.
 ///
@@ -235,6 +247,21 @@ mod tests {
         ] {
             assert_eq!(leaks(&format!("{clean}\n{bad}")), [bad]);
         }
+    }
+
+    #[test]
+    fn what_is_logged_by_any_library_is_captured() {
+        // Where the logs of a whole run are searched, another test has set a subscriber.
+        let Some(capture) = Capture::global() else {
+            return;
+        };
+        let planted = plant();
+        let text = capture.text();
+        let planted_lines = leaks(&text)
+            .into_iter()
+            .filter(|line| line.contains("planted"))
+            .count();
+        assert_eq!(planted_lines, planted, "{text}");
     }
 
     #[test]
