@@ -119,7 +119,7 @@ pub(super) struct Batches {
 }
 
 /// `GET /inbounds`. `page_size` of the answer is what the page has, so the end is told by `count`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 pub(super) struct Inbounds {
     #[serde(default, deserialize_with = "lenient::number")]
     pub(super) count: Option<usize>,

@@ -9,6 +9,7 @@ use faxbot_core::{
     config::{ConfigErrors, FieldTable},
     message::{Cost, InboundMessage, MessageContent, MessageKind, MessageState},
     plugin::{InboundQuery, Manifest, Page},
+    redact,
     webhook::{Authenticity, WebhookPath, WebhookReply, WebhookRequest},
 };
 use serde_json::Value;
@@ -188,7 +189,8 @@ impl AcceptedMessage {
     }
 }
 
-/// What a vendor says of a message that we sent. `Debug` leaves the raw answer out.
+/// What a vendor says of a message that we sent. `Debug` leaves the raw answer out, and the word where
+/// it does not look like one ([`redact::code`]).
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct MessageReport {
@@ -232,14 +234,14 @@ impl fmt::Debug for MessageReport {
         f.debug_struct("MessageReport")
             .field("id", &self.id)
             .field("state", &self.state)
-            .field("word", &self.word)
+            .field("word", &redact::code(&self.word))
             .field("at", &self.at)
             .finish_non_exhaustive()
     }
 }
 
-/// What a webhook tells.
-#[derive(Debug, Clone)]
+/// What a webhook tells. `Debug` leaves the key out: the vendor's word is in it.
+#[derive(Clone)]
 #[non_exhaustive]
 pub enum MessageNotice {
     /// Of a message that we sent.
@@ -260,6 +262,16 @@ pub enum MessageNotice {
     },
     /// Something that means nothing here: answered, and forgotten.
     Ignored,
+}
+
+impl fmt::Debug for MessageNotice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status { report, .. } => f.debug_tuple("Status").field(report).finish(),
+            Self::Received { message, .. } => f.debug_tuple("Received").field(message).finish(),
+            Self::Ignored => f.write_str("Ignored"),
+        }
+    }
 }
 
 impl MessageNotice {
