@@ -69,9 +69,12 @@
 //! under an id that the caller chose ([`SendOptions::with_job_id`]) is not submitted before the vendor
 //! was asked for one of an earlier process, `lookup_window` back: what it has is adopted, and nothing
 //! is sent. A vendor that does not answer is waited for; when `server_patience` or the deadline ends
-//! that, the job is `outcome_unknown`, because an earlier process may have sent it. Lists of vendors
-//! lag by some seconds: send again under the same id a minute after a crash at the earliest. Random
-//! ids skip all this.
+//! that, the job is `outcome_unknown`, because an earlier process may have sent it. Random ids skip all
+//! this.
+//!
+//! An id is one fax, whatever came of it: one that failed is adopted as failed, and another try needs
+//! another id. Lists of vendors lag by some seconds, and a question is no lock: send again under the same
+//! id a minute after a crash at the earliest, and never from two processes at one time.
 //!
 //! # Stop
 //! [`stop`](Plugin::stop) cancels nothing: the vendor goes on with what it has. Open jobs are kept, and

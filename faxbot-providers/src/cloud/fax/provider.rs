@@ -1,6 +1,6 @@
 //! What differs from one fax vendor to the next.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -249,6 +249,22 @@ impl UploadFormat {
             Self::Pdf => "fax.pdf",
             Self::Tiff => "fax.tif",
         }
+    }
+}
+
+impl Upload {
+    /// Time for a request that brings it along: 3 minutes, and more for a long one, up to 13. An upload
+    /// that is cut off may have been taken, so that a slow line must not make every long fax an
+    /// unknown one.
+    pub fn timeout(&self) -> Duration {
+        /// Half a megabit a second.
+        const BYTES_A_SECOND: u64 = 64 * 1024;
+        let bytes = match self {
+            Self::File { bytes, .. } => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+            Self::Url(_) => 0,
+        };
+        let seconds = (bytes / BYTES_A_SECOND).saturating_add(180).min(780);
+        Duration::from_secs(seconds)
     }
 }
 

@@ -8,6 +8,8 @@ use faxbot_core::{
     plugin::CancelOutcome,
 };
 
+use serde_json::Value;
+
 use super::{BUSY_PROVIDER, FaxJob, QUESTIONS, RECALLS, Recall, Stage, retry_after};
 use crate::{
     cloud::fax::{
@@ -17,6 +19,25 @@ use crate::{
     },
     jobs::{Now, Refusals, later},
 };
+
+/// The longest answer that is kept with a job, in bytes: ten thousand jobs stay readable, and a vendor
+/// may send a document back.
+const RAW_BYTES: usize = 32 * 1024;
+
+/// About the bytes that an answer holds in memory.
+fn weight(raw: &Value) -> usize {
+    const NODE: usize = 32;
+    let own = match raw {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(weight).sum(),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| name.len().saturating_add(weight(value)))
+            .sum(),
+        _ => 0,
+    };
+    own.saturating_add(NODE)
+}
 
 impl FaxJob {
     /// The answer to the question for a submission.
@@ -140,7 +161,11 @@ impl FaxJob {
         if self.record.status.is_final() {
             return;
         }
-        self.raw.clone_from(&report.raw);
+        self.raw = if weight(&report.raw) <= RAW_BYTES {
+            report.raw.clone()
+        } else {
+            Value::Null
+        };
         if let Some((status, outcome)) = settled(report) {
             self.note = None;
             self.outcome = Some(outcome);

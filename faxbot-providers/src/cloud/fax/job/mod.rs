@@ -101,6 +101,8 @@ struct Recall {
 pub(super) struct FaxJob {
     record: Job,
     patience: Patience,
+    /// The caller chose the id, and another process may know it.
+    chosen_id: bool,
     deadline: Option<Instant>,
     stage: Stage,
     cancelled: bool,
@@ -130,6 +132,7 @@ impl FaxJob {
         Self {
             record: Job::new(id, to, now.wall),
             patience,
+            chosen_id,
             deadline: None,
             stage: if chosen_id {
                 Stage::Checking { next: at }
@@ -365,6 +368,10 @@ impl FaxJob {
         self.lost(now);
         match self.stage {
             Stage::Seeking { .. } => self.seek(now),
+            // Somebody may have sent it elsewhere meanwhile.
+            Stage::Waiting { .. } if self.chosen_id => {
+                self.stage = Stage::Checking { next: now.instant };
+            }
             Stage::Following { give_up, .. } => {
                 self.stage = Stage::Following {
                     next: now.instant,

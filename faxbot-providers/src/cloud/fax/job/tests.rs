@@ -164,6 +164,33 @@ fn a_provider_that_asks_for_a_wait_gets_it_from_every_question() {
     assert_eq!(due(&asked), 510);
 }
 
+#[test]
+fn a_start_asks_again_for_an_id_that_another_process_may_have_sent_meanwhile() {
+    for chosen in [false, true] {
+        let mut stopped = job(chosen);
+        stopped.checked(&Ok(None), at(1));
+        assert!(matches!(stopped.step(), Step::Submit(_)));
+        stopped.stopped(at(2));
+        stopped.taken_up(at(3600));
+        let asks = stopped.step() == Step::Check(at(3600).instant);
+        assert_eq!(asks, chosen);
+    }
+}
+
+#[test]
+fn an_answer_that_is_too_long_is_not_kept() {
+    let mut job = job(false);
+    job.submit(at(1));
+    job.answered(&Ok(Submitted::new("1")), at(2));
+    let mut told = report("1", None, JobStatus::InProgress);
+    for (length, kept) in [(1000, true), (40_000, false)] {
+        told.raw = serde_json::json!({"files": [{"file": "A".repeat(length)}]});
+        job.polled(&Ok(told.clone()), at(10));
+        assert_eq!(*job.raw() == told.raw, kept, "{length}");
+    }
+    assert_eq!(*job.raw(), Value::Null);
+}
+
 #[derive(Debug, Clone)]
 enum Input {
     Submit,
