@@ -117,7 +117,7 @@ pub const ID: PluginId = PluginId::from_static("phaxio");
 const BEGINNING: &str = "2010-01-01T00:00:00Z";
 /// Most faxes of a list, by Phaxio's page "Paging".
 const MOST: usize = 1000;
-/// Time for an upload, and for the file of a received fax: a big one takes longer than an answer.
+/// Time for the file of a received fax: a big one takes longer than an answer.
 const FILE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(180);
 /// Longest file of a received fax, in bytes.
 const FILE_BYTES: u64 = 100 * 1024 * 1024;
@@ -191,7 +191,7 @@ impl Phaxio {
             }
         };
         let url = self.api.url(&["faxes"])?;
-        let mut request = HttpRequest::post(url, body).with_timeout(FILE_TIMEOUT);
+        let mut request = HttpRequest::post(url, body).with_timeout(fax.upload.timeout());
         request.headers.insert(CONTENT_TYPE, content_type);
         Ok(request)
     }

@@ -162,6 +162,22 @@ async fn a_submission_is_sent_once_whatever_the_answer_unless_it_was_refused_for
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_long_upload_gets_longer_and_never_more_than_the_engine_waits() {
+    let rig = rig(json!({}));
+    for (megabytes, seconds) in [(0, 180), (20, 500), (60, 780)] {
+        rig.http.answer(200, TAKEN);
+        let upload = Upload::File {
+            format: UploadFormat::Pdf,
+            bytes: Bytes::from(vec![b' '; megabytes * 1024 * 1024]),
+            pages: None,
+        };
+        rig.phaxio.submit(&submission(upload)).await.unwrap();
+        let timeout = rig.http.requests()[0].timeout;
+        assert_eq!(timeout.as_secs(), seconds, "{megabytes}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_fax_is_found_by_our_label_alone() {
     let rig = rig(json!({}));
     let job: JobId = "job-7".parse().unwrap();

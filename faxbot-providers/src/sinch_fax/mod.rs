@@ -119,7 +119,7 @@ const LIMIT_BYTES: u64 = 20_000_000;
 const KEPT: Duration = Duration::from_secs(425 * 24 * 60 * 60);
 /// Most faxes of a page of a list, by Sinch's documentation.
 const MOST: usize = 1000;
-/// Time for an upload, and for the file of a received fax: a big one takes longer than an answer.
+/// Time for the file of a received fax: a big one takes longer than an answer.
 const FILE_TIMEOUT: Duration = Duration::from_secs(180);
 /// Longest file of a received fax, in bytes.
 const FILE_BYTES: u64 = 100 * 1024 * 1024;
@@ -222,7 +222,7 @@ impl SinchFax {
             }
         };
         let mut request = HttpRequest::post(self.url(&[])?, body)
-            .with_timeout(FILE_TIMEOUT)
+            .with_timeout(fax.upload.timeout())
             .with_header(ACCEPT, "application/json")?;
         request.headers.insert(CONTENT_TYPE, content_type);
         Ok(request)
