@@ -1,11 +1,7 @@
 //! The plugin for Sinch SMS over a mock of the vendor, callbacks through a router.
 #![cfg(test)]
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use faxbot_core::{
     ErrorKind, Result, Secret,
@@ -23,7 +19,7 @@ use faxbot_testkit::{
     fixtures::private::{CALLER, MESSAGE, NUMBER, SECRET},
     random::Seed,
     server::{
-        http::{CallbackFault, Fault, FaultKind, MockHttp, RandomFaults},
+        http::{CallbackFault, Fault, FaultKind, MockHttp},
         sinch_sms::{IncomingSms, MockSinchSms, SmsEnd, SmsPace},
     },
 };
@@ -533,71 +529,4 @@ async fn a_long_list_is_read_over_all_pages() {
     let query = InboundQuery::new().with_limit(1000);
     let stored = rig.store.messages(ID.as_str(), &query).await.unwrap();
     assert_eq!(stored.items.len(), 250);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_thousand_messages_with_faults_are_each_sent_once() {
-    const SENDS: usize = 1000;
-    let vendor = vendor()
-        .signs_with(SECRET)
-        .on_number("+120255502*", SmsEnd::Failed(404))
-        .on_number("+120255503*", SmsEnd::Rejected(402));
-    let fast = json!({"requests_per_second": 1000, "request_burst": 1000});
-    let rig = Rig::start(vendor, true, fast).await;
-    let seed = Seed::fresh();
-    let hangs = [FaultKind::HangAfterEffect, FaultKind::HangBeforeEffect];
-    rig.mock.faults(RandomFaults::new(seed, 0.2).and(hangs));
-    let kinds = [
-        CallbackFault::Lost,
-        CallbackFault::Twice,
-        CallbackFault::Late,
-        CallbackFault::Tampered,
-        CallbackFault::ReplyLost,
-    ];
-    rig.mock.webhooks().faults(seed, 0.2, kinds);
-    let mut sends = tokio::task::JoinSet::new();
-    for n in 0..SENDS {
-        let (plugin, to) = (Arc::clone(&rig.plugin), format!("+12025550{n:03}"));
-        sends.spawn(async move {
-            let content = MessageContent::text(MessageKind::Sms, format!("message {n}"));
-            (
-                to.clone(),
-                plugin.send_message(to.parse().unwrap(), content).await,
-            )
-        });
-    }
-    let sent = sends.join_all().await;
-    rig.mock.no_faults();
-    tokio::time::sleep(24 * 60 * MINUTE).await;
-
-    let books = rig.mock.vendor(|sinch| sinch.books());
-    let references: BTreeSet<_> = books.iter().map(|b| b.client_reference.clone()).collect();
-    assert_eq!(references.len(), books.len(), "a message was sent twice");
-    let texts: BTreeSet<_> = books.iter().map(|book| book.body.to_string()).collect();
-    assert_eq!(texts.len(), books.len(), "a text was sent twice");
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for (to, result) in &sent {
-        let booked = books.iter().find(|book| book.to[0] == digits(to));
-        let fails = to.starts_with("+120255502") || to.starts_with("+120255503");
-        let word = match result {
-            Ok(result) => {
-                assert_eq!(booked.map(|book| &book.id), Some(&result.message_id));
-                let state = rig.state(&result.message_id).await;
-                let expected = match fails {
-                    true => MessageState::Failed,
-                    false => MessageState::Delivered,
-                };
-                assert_eq!(state, expected, "{}", result.message_id);
-                "sent"
-            }
-            Err(error) if error.kind() == ErrorKind::OutcomeUnknown => "unknown",
-            Err(error) => {
-                assert!(booked.is_none(), "refused, and sent: {error:?}");
-                "refused"
-            }
-        };
-        *counts.entry(word).or_default() += 1;
-    }
-    assert_eq!(counts.values().sum::<usize>(), SENDS);
-    assert!(counts["sent"] > SENDS * 7 / 10, "{counts:?}");
 }
