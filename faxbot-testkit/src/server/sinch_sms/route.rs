@@ -301,6 +301,7 @@ fn inbounds(vendor: &MockSinchSms, request: &SeenRequest, now: Timestamp) -> Ans
     let reference = request.query("client_reference");
     let all = vendor.received.iter().rev().filter(|received| {
         within(received.at)
+            && received.at + vendor.list_lag <= now
             && to.as_ref().is_none_or(|to| received.is_to(to))
             && reference.is_none_or(|wanted| received.is_of(wanted))
     });

@@ -159,7 +159,7 @@ impl MockSinchSms {
         self
     }
 
-    /// A batch is in no list for so long.
+    /// A batch, or a message that came in, is in no list for so long.
     #[must_use]
     pub fn list_lag(mut self, lag: Duration) -> Self {
         self.list_lag = lag;
@@ -198,7 +198,7 @@ impl MockSinchSms {
         self.callback = url;
     }
 
-    /// How long a batch is in no list from now on.
+    /// How long they are in no list from now on; see [`list_lag`](Self::list_lag).
     pub fn set_list_lag(&mut self, lag: Duration) {
         self.list_lag = lag;
     }
