@@ -26,7 +26,7 @@ use faxbot_testkit::{
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::provider_envs::{LATE, Link, elsewhere, with};
+use crate::provider_envs::{LATE, Link, SOON, elsewhere, with};
 
 /// What a vendor brings. Each of its kinds may be a value of its own.
 pub(crate) trait FaxVendor: Send + Sync + 'static {
@@ -250,8 +250,9 @@ impl<V: FaxVendor> VendorWebhooks for Linked<V> {
 #[async_trait]
 impl<V: FaxVendor> FaxWebhooks for Linked<V> {
     async fn statuses(&self, job: &JobId) -> Result<Vec<WebhookRequest>, Failure> {
-        let look = |mock: &mut V::Mock| self.vendor.sid(mock, job);
-        let sid = self.link.wait(look).await?;
+        let look = |_: &_| self.at(|vendor, mock| vendor.sid(mock, job));
+        let sid = self.link.mock.wait_until(SOON, look).await;
+        let sid = sid.ok_or_else(|| Failure::new("the vendor has no such fax"))?;
         self.callbacks(&sid).await
     }
 

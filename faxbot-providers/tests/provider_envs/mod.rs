@@ -32,7 +32,7 @@ pub(crate) const LONG: Duration = Duration::from_secs(600);
 /// How late a late answer is: later than a fax or a message of a mock takes.
 pub(crate) const LATE: Duration = Duration::from_secs(1);
 /// Enough for a callback of a mock.
-const SOON: Duration = Duration::from_secs(10);
+pub(crate) const SOON: Duration = Duration::from_secs(10);
 
 /// A vendor, the way to it, and the way back.
 pub(crate) struct Link<M: MockVendor> {
@@ -121,12 +121,6 @@ impl<M: MockVendor> Link<M> {
         let made = self.mock.wait_until(SOON, all).await;
         let made = made.ok_or_else(|| Failure::new("the vendor calls back nothing"))?;
         Ok(made.iter().map(request).collect())
-    }
-
-    /// Waits until the vendor has what is looked for.
-    pub(crate) async fn wait<T>(&self, look: impl Fn(&mut M) -> Option<T>) -> Result<T, Failure> {
-        let found = self.mock.wait_until(SOON, |mock| mock.vendor(&look)).await;
-        found.ok_or_else(|| Failure::new("the vendor has no such thing"))
     }
 }
 
