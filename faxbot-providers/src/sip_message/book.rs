@@ -58,14 +58,28 @@ impl Book {
         self.forget(reference);
         // An adapter that gives one id twice starts anew.
         self.forget(id);
+        self.free(id);
         self.insert(id, MessageState::Queued, keep, now);
     }
 
     /// The server took it after its caller was told that nobody knows: its reference stays its name.
     pub(super) fn taken_late(&mut self, reference: &str, id: &str) {
+        if id.is_empty() || !self.records.contains_key(reference) {
+            return;
+        }
+        self.free(id);
         if let Some(record) = self.records.get_mut(reference) {
             record.alias = Some(id.to_owned());
             self.aliases.insert(id.to_owned(), reference.to_owned());
+        }
+    }
+
+    /// What is told under an id is no longer told of the message that came late under it.
+    fn free(&mut self, id: &str) {
+        if let Some(reference) = self.aliases.remove(id)
+            && let Some(record) = self.records.get_mut(&reference)
+        {
+            record.alias = None;
         }
     }
 
@@ -212,6 +226,34 @@ mod tests {
         book.forget("r");
         assert_eq!(book.tell(&told("m", Delivered), at(1)), None);
         assert!(book.aliases.is_empty() && book.order.is_empty());
+    }
+
+    #[test]
+    fn an_id_that_comes_again_is_of_the_new_message_alone() {
+        let now = Instant::now();
+        let mut book = Book::default();
+        book.begin("r1", KEEP, now);
+        book.taken_late("r1", "m");
+        book.begin("r2", KEEP, now);
+        book.taken("r2", "m", KEEP, now);
+        let changed = book.tell(&told("m", Delivered), at(1)).unwrap();
+        assert_eq!(changed.message_id, "m");
+        assert_eq!(book.status("r1", KEEP, now).unwrap().status, OutcomeUnknown);
+        // The old one goes, the new one stays.
+        book.forget("r1");
+        assert_eq!(book.status("m", KEEP, now).unwrap().status, Delivered);
+        // Two late ones: the last has it.
+        for reference in ["r3", "r4"] {
+            book.begin(reference, KEEP, now);
+            book.taken_late(reference, "n");
+        }
+        book.forget("r3");
+        let changed = book.tell(&told("n", Failed), at(1)).unwrap();
+        assert_eq!(changed.message_id, "r4");
+        // No id is no name.
+        book.taken_late("r4", "");
+        assert_eq!(book.tell(&told("", Failed), at(1)), None);
+        assert_eq!(book.status("", KEEP, now), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use faxbot_core::{Result, plugin::InboundQuery};
+use faxbot_core::{Result, message::InboundMessage, plugin::InboundQuery};
 
 use super::{ID, peer, shared::Shared};
 
@@ -17,30 +17,32 @@ const WITHIN: Duration = Duration::from_secs(10);
 /// as read. Without the store the plugin can still send, so its fault is no error.
 pub(super) async fn restore(shared: &Shared) {
     let deadline = shared.clock.sleep_until(shared.clock.now() + WITHIN);
+    let mut messages = Vec::new();
     tokio::select! {
         biased;
-        read = read(shared) => {
+        read = read(shared, &mut messages) => {
             if let Err(error) = read {
                 tracing::warn!(kind = ?error.kind(), "conversations are not restored");
             }
         }
         () = deadline => tracing::warn!("conversations are not restored: the store is slow"),
     }
+    // Oldest first, as they came: of two with one time the later is the last one.
+    for message in messages.iter().rev() {
+        let theirs = peer::of_sender(message.from.expose(), &shared.config.local_domains);
+        shared.lasting.conversations.restore(
+            &shared.parties(theirs),
+            &message.content.text,
+            message.received_at,
+        );
+    }
 }
 
-async fn read(shared: &Shared) -> Result<()> {
+async fn read(shared: &Shared, messages: &mut Vec<InboundMessage>) -> Result<()> {
     let mut query = InboundQuery::new().with_limit(PAGE);
     for _ in 0..RESTORED / PAGE {
         let page = shared.inbound.messages(ID, &query).await?;
-        for message in page.items {
-            let from = message.from.expose();
-            let theirs = peer::of_sender(from, &shared.config.local_domains);
-            shared.lasting.conversations.restore(
-                &shared.parties(theirs),
-                &message.content.text,
-                message.received_at,
-            );
-        }
+        messages.extend(page.items);
         match page.next_cursor {
             Some(cursor) => query = query.with_cursor(cursor),
             None => break,
