@@ -20,6 +20,10 @@ pub(crate) const CAPACITY: usize = 10_000;
 /// would otherwise grow without a bound.
 const PREVIEW: usize = 4096;
 
+/// Bytes of an address at most: anybody may write to us under a name of any length, and who is kept
+/// here is kept for long. Longer ones are no address that a message could go to.
+const ADDRESS: usize = 1024;
+
 /// How far our clock and that of a vendor may be apart. Messages out have the time of the one, messages
 /// in that of the other: an answer that is told as so little older than the question came after it.
 const SKEW: Duration = Duration::from_secs(60);
@@ -173,6 +177,9 @@ impl Conversations {
 
     fn note(&self, parties: &Parties, text: &str, at: Timestamp, way: Way) -> String {
         let id = parties.id();
+        if parties.theirs.expose().len() > ADDRESS {
+            return id;
+        }
         let mut inner = self.lock();
         let inner = &mut *inner;
         inner.counter = inner.counter.saturating_add(1);
@@ -341,6 +348,15 @@ mod tests {
         let old = book.received(&with("d"), "0", at(0));
         assert_eq!(book.parties(&old), None);
         assert_eq!(book.parties(&kept), Some(with("c")));
+    }
+
+    #[test]
+    fn with_an_address_that_is_none_there_is_no_conversation() {
+        let book = Conversations::new(2);
+        let kept = book.received(&with(&"a".repeat(ADDRESS)), "1", at(1));
+        let other = book.received(&with(&"a".repeat(ADDRESS + 1)), "2", at(2));
+        assert!(book.parties(&kept).is_some() && kept != other);
+        assert_eq!((book.parties(&other), book.len()), (None, 1));
     }
 
     #[test]
