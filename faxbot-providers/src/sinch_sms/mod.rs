@@ -322,7 +322,13 @@ impl MessagingProvider for SinchSms {
         let value = self
             .get(OPERATION, self.url(&path, &[("type", "full")])?)
             .await?;
-        wire::report(OPERATION, value)
+        let report = wire::report(OPERATION, value)?;
+        if report.id == id {
+            Ok(report)
+        } else {
+            // Of another message, as a cache on the way may answer: nothing is known of this one.
+            Err(wire::unreadable(OPERATION, false))
+        }
     }
 
     async fn find(&self, reference: &str, since: Timestamp) -> Result<Option<AcceptedMessage>> {
@@ -377,9 +383,11 @@ impl MessagingProvider for SinchSms {
         let mut items: Vec<_> = list.inbounds.iter().filter_map(read).collect();
         items.sort_by_key(|message| std::cmp::Reverse(message.received_at));
         let next = page.saturating_add(1);
-        let more = list
-            .count
-            .is_some_and(|count| next.saturating_mul(size) < count);
+        let more = match list.count {
+            Some(count) => next.saturating_mul(size) < count,
+            // A full page may have another behind it; an empty one ends the list.
+            None => given >= size,
+        };
         Ok(if given > 0 && more {
             Page::more(items, next.to_string())
         } else {
@@ -419,3 +427,7 @@ impl MessagingProvider for SinchSms {
         WebhookReply::json(StatusCode::OK, r#"{"status":"ok"}"#)
     }
 }
+
+#[cfg(test)]
+#[path = "answer_tests.rs"]
+mod tests;
