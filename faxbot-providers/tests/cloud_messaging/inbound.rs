@@ -277,16 +277,48 @@ async fn the_list_is_read_over_all_pages_oldest_first_and_again_with_overlap() {
     assert_eq!(conversations[0].participants[0].expose(), "+15550100024");
     pause(310).await;
     let lists = bench.vendor.world().lists.clone();
-    // One that failed, three pages, and one page of the third look.
-    assert_eq!(lists.len(), 5);
+    // One that failed, and three pages of each later look.
+    assert_eq!(lists.len(), 7);
     assert_eq!(lists[0], lists[3]);
     let reach = lists[4].duration_since(lists[0]);
-    // Two hours of window and 5 minutes of waiting, less 10 minutes of overlap.
-    let expected = Duration::from_secs(7200 + 300 - 600);
+    // Two hours of window up to the newest message, less 10 minutes of overlap.
+    let expected = Duration::from_secs(7200 - 3576 - 600);
     assert!(
         reach.abs_diff(expected) < Duration::from_secs(5),
         "{reach:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missed_message_is_found_though_our_clock_is_far_ahead_of_the_vendors() {
+    let bench = Bench::new().await;
+    let ahead = Duration::from_secs(1800);
+    for round in 0..3 {
+        pause(1000).await;
+        let missed = inbound(
+            &format!("in-{round}"),
+            &THEIRS[1..],
+            "x",
+            bench.now() - ahead,
+        );
+        bench.vendor.world().inbox.push(missed);
+        pause(1000).await;
+        assert_eq!(bench.stored().await.len(), round + 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_of_the_vendors_future_does_not_stay_the_last_one() {
+    let bench = Bench::new().await;
+    let at = bench.now() + Duration::from_secs(7200);
+    let early = inbound("in-1", &THEIRS[1..], "early", at);
+    bench.call(inbound_call(&early)).await;
+    pause(1).await;
+    bench.send_text("the reply").await.unwrap();
+    let conversations = bench.plugin.list_conversations(10).await.unwrap();
+    let last = conversations[0].last_message.as_ref().unwrap();
+    assert_eq!(last.expose(), "the reply");
+    assert_eq!(bench.stored().await[0].received_at, at);
 }
 
 #[tokio::test(start_paused = true)]
@@ -464,4 +496,58 @@ async fn a_restart_tells_nothing_twice() {
         assert!(bench.told().is_empty(), "told again");
         assert_eq!(bench.stored().await.len(), 1);
     }
+}
+
+/// Gives nothing back, ever.
+#[derive(Debug)]
+struct Stuck(MemoryInboundStore);
+
+#[async_trait]
+impl InboundStore for Stuck {
+    async fn put_fax(&self, fax: &InboundFax, file: &InboundFile) -> Result<Stored> {
+        self.0.put_fax(fax, file).await
+    }
+
+    async fn fax(&self, backend: &str, id: &str) -> Result<Option<(InboundFax, InboundFile)>> {
+        self.0.fax(backend, id).await
+    }
+
+    async fn faxes(&self, backend: &str, query: &InboundQuery) -> Result<Page<InboundFax>> {
+        self.0.faxes(backend, query).await
+    }
+
+    async fn put_message(&self, message: &InboundMessage) -> Result<Stored> {
+        self.0.put_message(message).await
+    }
+
+    async fn messages(&self, _: &str, _: &InboundQuery) -> Result<Page<InboundMessage>> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_does_not_answer_keeps_nothing_from_being_sent() {
+    let bench = Bench::idle(json!({})).await;
+    let stuck = Arc::new(Stuck(MemoryInboundStore::new()));
+    let deps = bench.deps().with_inbound(stuck);
+    let start = bench.plugin.start(bench.config.clone(), deps);
+    let started = tokio::time::timeout(Duration::from_secs(60), start).await;
+    started.unwrap().unwrap();
+    bench.send().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_messages_with_one_time_the_later_is_the_last_after_a_restart_as_before() {
+    let mut bench = Bench::with(json!({"inbound_poll": 0})).await;
+    let at = bench.now();
+    for (id, text) in [("in-1", "first"), ("in-2", "second")] {
+        let message = inbound(id, &THEIRS[1..], text, at);
+        assert_eq!(bench.call(inbound_call(&message)).await.status, 200);
+    }
+    bench.plugin.stop().await.unwrap();
+    bench.plugin = Arc::new(super::AcmePlugin::new());
+    bench.start().await;
+    let conversations = bench.plugin.list_conversations(10).await.unwrap();
+    let last = conversations[0].last_message.as_ref().unwrap();
+    assert_eq!(last.expose(), "second");
 }

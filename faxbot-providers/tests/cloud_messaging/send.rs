@@ -85,6 +85,21 @@ async fn what_is_not_found_is_unknown_under_our_reference_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_search_without_an_answer_holds_no_caller_longer_than_its_patience() {
+    let bench = Bench::with(json!({"inbound_poll": 0})).await;
+    {
+        let mut world = bench.vendor.world();
+        world.script.push_back(Act::TakeAndCut);
+        world.finds_hang = true;
+    }
+    let began = tokio::time::Instant::now();
+    let error = bench.send().await.unwrap_err();
+    assert!(began.elapsed() <= Duration::from_secs(31));
+    assert_eq!(error.kind(), ErrorKind::OutcomeUnknown);
+    assert_eq!(bench.submissions(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_found_too_late_for_the_caller_is_followed_under_our_reference() {
     for callback in [false, true] {
         let mut bench = Bench::new().await;

@@ -321,6 +321,17 @@ async fn the_time_of_delivery_is_the_reports_or_ours() {
     assert!(at.duration_since(before) < Duration::from_secs(60));
 }
 
+#[tokio::test(start_paused = true)]
+async fn reports_of_messages_of_others_do_not_gather() {
+    let bench = Bench::with(json!({"retention_messages": 2, "inbound_poll": 0})).await;
+    for number in 0..5 {
+        let call = status_call(&format!("other-{number}"), None, Delivered);
+        assert_eq!(bench.call(call).await.status, 200);
+    }
+    let detail = bench.plugin.health_check().await.unwrap().detail;
+    assert_eq!(detail.unwrap()["messages_over"], 2);
+}
+
 fn permutations(states: &[MessageState]) -> Vec<Vec<MessageState>> {
     let Some((first, rest)) = states.split_first() else {
         return vec![Vec::new()];

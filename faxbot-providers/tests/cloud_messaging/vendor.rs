@@ -55,6 +55,8 @@ pub(crate) struct World {
     pub(crate) messages: HashMap<String, (String, Option<MessageState>, String)>,
     pub(crate) asked: Vec<(Instant, String)>,
     pub(crate) finds: usize,
+    /// A search is never answered.
+    pub(crate) finds_hang: bool,
     /// The list shows nothing before so many looks.
     pub(crate) list_lag: usize,
     /// So many reads fail.
@@ -272,6 +274,9 @@ impl MessagingProvider for Acme {
 
     async fn find(&self, reference: &str, _since: Timestamp) -> Result<Option<AcceptedMessage>> {
         self.vendor.world().finds += 1;
+        if self.vendor.world().finds_hang {
+            std::future::pending::<()>().await;
+        }
         self.read()?;
         let mut world = self.vendor.world();
         if world.list_lag > 0 {

@@ -464,7 +464,8 @@ impl Book {
         self.looks.insert((at, key));
     }
 
-    fn purge(&mut self, rules: &Rules, now: Now) {
+    /// Forgets what was over for long enough, and the oldest of what is too much.
+    pub(super) fn purge(&mut self, rules: &Rules, now: Now) {
         while let Some((at, key)) = self.over.front().copied() {
             let old = now.instant.saturating_duration_since(at) > rules.retention;
             if !old && self.over.len() <= rules.retained {

@@ -308,3 +308,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_vendors_words_are_those_of_the_state() {
+    let mut bench = Bench::new();
+    let key = bench.begin("r");
+    bench.accepted(key, "m");
+    for (state, word, shown) in [
+        (Some(Sent), "Dispatched/401", "Dispatched/401"),
+        (None, "Strange", "Strange"),
+        (Some(Failed), "Aborted/402", "Aborted/402"),
+        (Some(Sent), "Dispatched/401", "Aborted/402"),
+        (Some(Queued), "Queued/400", "Aborted/402"),
+        (None, "Strange", "Aborted/402"),
+    ] {
+        let mut report = MessageReport::new("m", state, word);
+        report.raw = serde_json::json!(word);
+        bench.book.report(report, Authenticity::Signed, bench.now);
+        let status = bench.book.status(key).unwrap();
+        assert_eq!(status.raw, Some(serde_json::json!(shown)), "{word}");
+    }
+}

@@ -121,13 +121,18 @@ impl Record {
         now: Timestamp,
     ) {
         self.kind = self.kind.or(report.kind);
-        if !report.raw.is_null() {
+        let state = report.state.map_or(self.state, |s| self.state.advance(s));
+        // A late report of an earlier state must not hide the code of the end.
+        let fits = match report.state {
+            Some(next) => next == state,
+            None => !self.is_settled(),
+        };
+        if !report.raw.is_null() && (fits || self.raw.is_none()) {
             self.raw = Some(report.raw);
         }
         let Some(next) = report.state else {
             return;
         };
-        let state = self.state.advance(next);
         if state != self.state || self.authenticity.is_none() {
             self.authenticity = Some(authenticity);
         }
@@ -144,8 +149,10 @@ impl Record {
     /// Takes what was told under the vendor's id before it was known to be this message's.
     pub(super) fn merge(&mut self, told: Self) {
         self.kind = self.kind.or(told.kind);
-        self.raw = told.raw.or(self.raw.take());
         let state = self.state.advance(told.state);
+        if told.raw.is_some() && (told.state == state || self.raw.is_none()) {
+            self.raw = told.raw;
+        }
         if state != self.state || self.authenticity.is_none() {
             self.authenticity = told.authenticity.or(self.authenticity);
         }

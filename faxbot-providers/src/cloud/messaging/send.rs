@@ -130,6 +130,7 @@ async fn search<P: MessagingProvider>(
             biased;
             () = shared.token.cancelled() => break,
             found = found => found,
+            () = shared.clock.sleep_until(end) => break,
         };
         if let Ok(Some(accepted)) = found {
             return Some(accepted);

@@ -81,6 +81,8 @@ impl<P: MessagingProvider> Shared<P> {
     pub(super) fn change<R>(&self, change: impl FnOnce(&mut Book, &Rules, Now) -> R) -> R {
         let (now, rules) = (self.now(), self.rules());
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+        // Each time: callbacks of messages of others fill the book, too, of a plugin that sends none.
+        book.purge(&rules, now);
         let result = change(&mut book, &rules, now);
         for mut status in book.changes() {
             tracing::debug!(message_id = %status.message_id, status = status.status.as_str(), "message");
@@ -118,7 +120,11 @@ impl<P: MessagingProvider> Shared<P> {
             Question::Find { reference, since } => {
                 match self.within(self.provider.find(&reference, since)).await {
                     Ok(Some(AcceptedMessage { id, .. })) => {
-                        self.change(|book, rules, now| book.accepted(key, &id, rules, now))
+                        let name =
+                            self.change(|book, rules, now| book.accepted(key, &id, rules, now));
+                        // Its turn is earlier now than the poller knows.
+                        self.wake.notify_one();
+                        name
                     }
                     Ok(None) => return,
                     Err(error) => return not_asked(&error),

@@ -126,7 +126,8 @@ impl<P: MessagingProvider> Shared<P> {
         if fresh(now, received_at, AT_ONCE) {
             now
         } else {
-            received_at
+            // By a clock that is far ahead it would stay the last one of all that comes after it.
+            received_at.min(now)
         }
     }
 

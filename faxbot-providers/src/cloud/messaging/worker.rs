@@ -26,6 +26,8 @@ const PAGE: usize = 100;
 const PAGES: usize = 1000;
 /// Messages of an earlier process that are taken from the store into conversations.
 const RESTORED: usize = 1000;
+/// A store that is slower than this does not keep the plugin from its start.
+const RESTORE_WITHIN: Duration = Duration::from_secs(10);
 
 /// Asks for the messages whose turn it is. Several run at one time over one book.
 pub(super) async fn poll<P: MessagingProvider>(shared: Arc<Shared<P>>) {
@@ -53,7 +55,13 @@ pub(super) async fn catch_up<P: MessagingProvider>(shared: Arc<Shared<P>>) {
     loop {
         let began = shared.clock.timestamp();
         match look(&shared, since).await {
-            Ok(()) => since = began - OVERLAP,
+            Ok(newest) => {
+                // By the vendor's clock: with ours far ahead of it, what comes next would be older
+                // than a look that starts from our time.
+                let reached = newest.unwrap_or(since + OVERLAP).min(began) - OVERLAP;
+                let window = shared.settings.inbound_window.max(OVERLAP);
+                since = reached.max(began - window);
+            }
             Err(error) if error.kind() == ErrorKind::Unsupported => return,
             // The next look covers the time of this one.
             Err(error) => {
@@ -65,17 +73,21 @@ pub(super) async fn catch_up<P: MessagingProvider>(shared: Arc<Shared<P>>) {
     }
 }
 
-/// One look over all pages.
-async fn look<P: MessagingProvider>(shared: &Shared<P>, since: Timestamp) -> Result<()> {
+/// One look over all pages. Answers when the newest message came, by the vendor's clock.
+async fn look<P: MessagingProvider>(
+    shared: &Shared<P>,
+    since: Timestamp,
+) -> Result<Option<Timestamp>> {
     let mut query = InboundQuery::new().with_limit(PAGE);
     let mut seen = HashSet::new();
-    let mut all = true;
+    let (mut all, mut newest) = (true, None);
     for _ in 0..PAGES {
         let page = shared
             .within(shared.provider.list_inbound(since, &query))
             .await?;
         // Oldest first, as they came.
         for message in page.items.into_iter().rev() {
+            newest = newest.max(Some(message.received_at));
             all &= take(shared, message).await;
         }
         match page.next_cursor {
@@ -83,7 +95,7 @@ async fn look<P: MessagingProvider>(shared: &Shared<P>, since: Timestamp) -> Res
             Some(cursor) if seen.insert(cursor.clone()) => query = query.with_cursor(cursor),
             _ => {
                 return if all {
-                    Ok(())
+                    Ok(newest)
                 } else {
                     Err(not_all("a message was not stored"))
                 };
@@ -110,11 +122,30 @@ async fn take<P: MessagingProvider>(shared: &Shared<P>, message: InboundMessage)
 }
 
 /// Takes the latest messages of the store into conversations, so that they can be replied to after a
-/// restart. They count as read.
+/// restart. They count as read. Without the store messages can still be sent.
 pub(super) async fn restore<P: MessagingProvider>(shared: &Shared<P>) {
+    let late = shared
+        .clock
+        .sleep_until(later(shared.clock.now(), RESTORE_WITHIN));
+    let mut messages = Vec::new();
+    tokio::select! {
+        biased;
+        () = read(shared, &mut messages) => {}
+        () = late => tracing::warn!("conversations were not restored: the store is slow"),
+    }
+    // Oldest first, as they came: of two with one time the later is the last one.
+    let now = shared.clock.timestamp();
+    for message in messages.iter().rev() {
+        let parties = Shared::<P>::parties(message);
+        let at = message.received_at.min(now);
+        let text = &message.content.text;
+        shared.conversations.restore(&parties, text, at);
+    }
+}
+
+async fn read<P: MessagingProvider>(shared: &Shared<P>, messages: &mut Vec<InboundMessage>) {
     let mut query = InboundQuery::new().with_limit(PAGE);
-    let mut left = RESTORED;
-    while left > 0 {
+    while messages.len() < RESTORED {
         let page = match shared
             .stores
             .inbound
@@ -124,20 +155,14 @@ pub(super) async fn restore<P: MessagingProvider>(shared: &Shared<P>) {
             Ok(page) => page,
             Err(error) => {
                 tracing::warn!(kind = ?error.kind(), "conversations were not restored");
-                return;
+                break;
             }
         };
-        for message in &page.items {
-            let parties = Shared::<P>::parties(message);
-            let text = &message.content.text;
-            shared
-                .conversations
-                .restore(&parties, text, message.received_at);
-        }
-        left = left.saturating_sub(page.items.len().max(1));
+        let empty = page.items.is_empty();
+        messages.extend(page.items);
         match page.next_cursor {
-            Some(cursor) => query = query.with_cursor(cursor),
-            None => return,
+            Some(cursor) if !empty => query = query.with_cursor(cursor),
+            _ => break,
         }
     }
 }
