@@ -19,6 +19,7 @@ use faxbot_core::{
 };
 use faxbot_testkit::{
     conformance::{Failure, Tampered},
+    fixtures::private,
     server::http::{Callback, Fault, FaultKind, MockHttp, MockVendor},
 };
 use http::Method;
@@ -26,7 +27,9 @@ use serde_json::Value;
 use url::Url;
 
 /// The number of the account.
-pub(crate) const OURS: &str = "+12025550100";
+pub(crate) const OURS: &str = private::CALLER;
+/// Somebody's number.
+pub(crate) const CALLER: &str = private::NUMBER;
 /// Longer than any case.
 pub(crate) const LONG: Duration = Duration::from_secs(600);
 /// How late a late answer is: later than a fax or a message of a mock takes.
@@ -53,7 +56,7 @@ impl<M: MockVendor> Link<M> {
         vendor: impl FnOnce(&Url) -> M,
     ) -> Result<Self, Failure> {
         let router = WebhookRouter::builder("https://fax.example.org".parse()?)
-            .with_secret(Secret::new("the root secret of a test, 32 characters"))
+            .with_secret(Secret::new(private::WEBHOOK_SECRET))
             .build()?;
         let url = router.register_webhook(plugin, path)?;
         let (router, open) = (Arc::new(router), Arc::new(AtomicBool::new(true)));
@@ -94,7 +97,8 @@ impl<M: MockVendor> Link<M> {
 
     /// A number that was not given out before.
     pub(crate) fn number(&self) -> String {
-        format!("+1202555{:04}", self.next.fetch_add(1, Ordering::Relaxed))
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        format!("+493090182{:03}", 100 + number)
     }
 
     /// Something goes wrong with the next request to send.

@@ -16,10 +16,9 @@ use url::Url;
 
 use crate::{
     fax::FaxVendor,
-    provider_envs::{LONG, OURS, changed, with},
+    provider_envs::{CALLER, LONG, OURS, changed, with},
 };
 
-const CALLER: &str = "+12025550199";
 const SIGNATURE: HeaderName = HeaderName::from_static("x-phaxio-signature");
 
 /// An account by its callbacks.
@@ -177,7 +176,7 @@ impl FaxVendor for Phaxio {
                     .insert(SIGNATURE, HeaderValue::from_static(other));
             }),
             replace("another field", "\"direction\"", "\"Direction\""),
-            replace("another value", CALLER, "+12025550198"),
+            replace("another value", CALLER, OURS),
             replace("another file", "%PDF-", "%PDG-"),
             change("no body", &|it| it.body = Bytes::new()),
         ]

@@ -1,10 +1,12 @@
 //! Sinch Fax, and its mock.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use faxbot_core::{id::JobId, plugin::PluginCapability, webhook::WebhookRequest};
 use faxbot_providers::sinch_fax;
 use faxbot_testkit::{
     conformance::{Tampered, sip_adapter::BadConfig},
+    fixtures::private,
     server::{
         phaxio::MockPhaxio,
         sinch_fax::{FaxDialect, FaxEnd, MockSinchFax},
@@ -19,16 +21,10 @@ use url::Url;
 
 use crate::{
     fax::FaxVendor,
-    provider_envs::{LONG, OURS, changed, with},
+    provider_envs::{CALLER, LONG, OURS, changed, with},
 };
 
-const CALLER: &str = "+12025550199";
 const USER: &str = "vendor";
-const PASSWORD: &str = "another secret of ours";
-/// Of that user and that password.
-const BASIC: HeaderValue =
-    HeaderValue::from_static("Basic dmVuZG9yOmFub3RoZXIgc2VjcmV0IG9mIG91cnM=");
-
 /// The two ways in which everything can be told.
 pub(crate) enum SinchFax {
     /// Tokens, documents in JSON, callbacks as forms with a user and a password, the types of the client
@@ -152,7 +148,7 @@ impl FaxVendor for SinchFax {
         let json = HeaderValue::from_static("application/json");
         request.headers.insert(CONTENT_TYPE, json);
         if matches!(self, Self::Json) {
-            request.headers.insert(AUTHORIZATION, BASIC);
+            request.headers.insert(AUTHORIZATION, basic());
         }
         request
     }
@@ -170,7 +166,7 @@ impl FaxVendor for SinchFax {
                 it.headers.insert(AUTHORIZATION, other);
             }),
             change("two passwords", &|it| {
-                it.headers.append(AUTHORIZATION, BASIC);
+                it.headers.append(AUTHORIZATION, basic());
             }),
         ]
     }
@@ -206,6 +202,12 @@ impl FaxVendor for SinchFax {
 fn closed(webhooks: &Url) -> Url {
     let mut url = webhooks.clone();
     url.set_username(USER).unwrap();
-    url.set_password(Some(PASSWORD)).unwrap();
+    url.set_password(Some(private::SECRET)).unwrap();
     url
+}
+
+/// Both as the vendor sends them.
+fn basic() -> HeaderValue {
+    let both = STANDARD.encode(format!("{USER}:{}", private::SECRET));
+    format!("Basic {both}").parse().unwrap()
 }

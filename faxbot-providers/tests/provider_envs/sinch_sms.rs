@@ -12,6 +12,7 @@ use faxbot_core::{
 use faxbot_providers::sinch_sms;
 use faxbot_testkit::{
     conformance::{Tampered, messaging_plugin::MessageFate, sip_adapter::BadConfig},
+    fixtures::private,
     server::{
         http::{Callback, SeenRequest},
         sinch_sms::{IncomingSms, MockSinchSms, SmsEnd, signature},
@@ -23,11 +24,11 @@ use url::Url;
 
 use crate::{
     messaging::MessagingVendor,
-    provider_envs::{OURS, changed, with},
+    provider_envs::{CALLER, OURS, changed, with},
 };
 
 /// The secret of the plan.
-const SECRET: &str = "the secret of the service plan";
+const SECRET: &str = private::SIGNING_SECRET;
 const SIGNATURE: HeaderName = HeaderName::from_static("x-sinch-webhook-signature");
 const ALGORITHM: HeaderName = HeaderName::from_static("x-sinch-webhook-signature-algorithm");
 const NONCE: HeaderName = HeaderName::from_static("x-sinch-webhook-signature-nonce");
@@ -157,13 +158,12 @@ impl MessagingVendor for SinchSms {
     }
 
     fn receive(&self, vendor: &mut MockSinchSms, from: &str, text: &str) -> String {
-        let bare = |number: &str| number.trim_start_matches('+').to_owned();
-        vendor.receive(IncomingSms::text(&bare(from), &bare(OURS), text))
+        vendor.receive(IncomingSms::text(bare(from), bare(OURS), text))
     }
 
     fn text_of(&self, request: &SeenRequest) -> Option<(String, String)> {
         let body = request.json()?;
-        let to = body.get("to")?.get(0)?.as_str()?.trim_start_matches('+');
+        let to = bare(body.get("to")?.get(0)?.as_str()?);
         Some((format!("+{to}"), body.get("body")?.as_str()?.to_owned()))
     }
 
@@ -227,13 +227,13 @@ impl MessagingVendor for SinchSms {
         };
         let report = |id: &str, status: &str, code: u32| {
             json!({
-                "type": "recipient_delivery_report_sms", "batch_id": id, "recipient": "12025550000",
+                "type": "recipient_delivery_report_sms", "batch_id": id, "recipient": bare(CALLER),
                 "status": status, "code": code, "at": Timestamp::now(),
             })
         };
         let came = |id: &str| {
             json!({
-                "type": "mo_text", "id": id, "from": "12025550198", "to": "12025550100",
+                "type": "mo_text", "id": id, "from": bare(CALLER), "to": bare(OURS),
                 "body": "pay here", "received_at": Timestamp::now(),
             })
         };
@@ -246,6 +246,11 @@ impl MessagingVendor for SinchSms {
             callback("a path for an id", came("../../x")),
         ]
     }
+}
+
+/// A number as the vendor writes it.
+fn bare(number: &str) -> &str {
+    number.trim_start_matches('+')
 }
 
 /// A callback of this body, signed with this secret at this time.
