@@ -1,21 +1,42 @@
 //! Decoding of what vendors write loosely: numbers as text, text as numbers, times in three forms.
 //! What has another form is absent; nothing here fails a whole answer for one odd field.
 //!
-//! For `#[serde(default, deserialize_with = "...")]`.
+//! ```
+//! use faxbot_providers::cloud::lenient;
+//! use serde::Deserialize;
+//!
+//! #[derive(Deserialize)]
+//! struct Fax {
+//!     #[serde(default, deserialize_with = "lenient::text")]
+//!     id: Option<String>,
+//!     #[serde(default, deserialize_with = "lenient::number")]
+//!     pages: Option<u32>,
+//! }
+//!
+//! let fax: Fax = serde_json::from_str(r#"{"id": 7, "pages": "many"}"#)?;
+//! assert_eq!((fax.id.as_deref(), fax.pages), (Some("7"), None));
+//! # Ok::<(), serde_json::Error>(())
+//! ```
 
 use std::collections::BTreeMap;
 
-use faxbot_core::{Timestamp, id::JobId};
+use faxbot_core::Timestamp;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 
 /// Text, or a number as text: ids are integers here and text there.
-pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+///
+/// # Errors
+/// Those of the format: no value is one.
+pub fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Value::deserialize(deserializer).map(|value| text_of(&value))
 }
 
 /// A whole number, also as text. What does not fit (`">10000"`, a fraction, -1) is absent.
-pub(crate) fn number<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+///
+/// # Errors
+/// Those of the format: no value is one.
+pub fn number<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: TryFrom<u64>,
@@ -30,7 +51,10 @@ where
 }
 
 /// True or false, also as text.
-pub(crate) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+///
+/// # Errors
+/// Those of the format: no value is one.
+pub fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::Bool(flag) => Some(flag),
         Value::String(text) => match text.trim().to_ascii_lowercase().as_str() {
@@ -43,9 +67,10 @@ pub(crate) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 }
 
 /// A time: RFC 3339, the same without an offset (read as UTC), or seconds since 1970.
-pub(crate) fn time<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Timestamp>, D::Error> {
+///
+/// # Errors
+/// Those of the format: no value is one.
+pub fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::String(text) => time_of(text.trim()),
         Value::Number(seconds) => seconds
@@ -56,7 +81,10 @@ pub(crate) fn time<'de, D: Deserializer<'de>>(
 }
 
 /// Names with texts; an empty list, as PHP writes an empty map, is an empty map.
-pub(crate) fn map<'de, D: Deserializer<'de>>(
+///
+/// # Errors
+/// Those of the format: no value is one.
+pub fn map<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<BTreeMap<String, String>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
@@ -69,7 +97,10 @@ pub(crate) fn map<'de, D: Deserializer<'de>>(
 }
 
 /// The items of a list that can be read.
-pub(crate) fn list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+///
+/// # Errors
+/// Those of the format: no value is one.
+pub fn list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: DeserializeOwned,
@@ -83,15 +114,8 @@ where
     })
 }
 
-/// Whether what a list tells of a fax has our label for this job, in its field `map`. Only then it is
-/// worth reading: lists have a thousand faxes.
-pub(crate) fn is_labelled(raw: &Value, map: &str, label: &str, job: &JobId) -> bool {
-    let told = raw.get(map).and_then(|labels| labels.get(label));
-    told.and_then(text_of)
-        .is_some_and(|told| told == job.as_str())
-}
-
-fn text_of(value: &Value) -> Option<String> {
+/// Text, a number or a boolean as text; `None` for anything else.
+pub fn text_of(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
@@ -187,18 +211,6 @@ mod tests {
         assert!(read("map", json!([])).map.is_empty());
         assert_eq!(read("list", json!([1, "x", 2])).list, [1, 2]);
         assert!(read("list", json!({"0": 1})).list.is_empty());
-        let job: JobId = "7".parse().unwrap();
-        for (raw, labelled) in [
-            (json!({"tags": {"job": "7"}}), true),
-            (json!({"tags": {"job": 7}}), true),
-            (json!({"tags": {"job": "8"}}), false),
-            (json!({"tags": {"job": null}}), false),
-            (json!({"tags": []}), false),
-            (json!({"labels": {"job": "7"}}), false),
-            (json!("7"), false),
-        ] {
-            assert_eq!(is_labelled(&raw, "tags", "job", &job), labelled, "{raw}");
-        }
         let absent = read("other", json!(1));
         assert!(absent.text.is_none() && absent.list.is_empty() && absent.map.is_empty());
     }

@@ -3,13 +3,14 @@
 
 mod context;
 #[cfg(test)]
-#[cfg(any(feature = "phaxio", feature = "sinch-fax"))]
+#[allow(
+    dead_code,
+    reason = "for the tests of vendors, of which there may be none"
+)]
 pub(crate) mod fake_http;
 pub mod fax;
 pub mod fields;
-#[cfg(any(feature = "phaxio", feature = "sinch-fax", feature = "sinch-sms"))]
-#[allow(dead_code, reason = "each provider needs a part of it")]
-pub(crate) mod lenient;
+pub mod lenient;
 pub mod messaging;
 mod settings;
 mod start;

@@ -45,6 +45,12 @@ pub const FIELDS: FieldTable = cloud_fields!(
             "refuses callbacks without a right signature; false believes none and fetches each fax instead",
         )
         .default("true"),
+        Field::new(
+            "options.test_keys",
+            Kind::Bool,
+            "the key is one for tests: what Phaxio only simulates counts as sent; without this it counts as failed",
+        )
+        .default("false"),
         Field::new("options.callback_url", CALLBACK, "the URL that Phaxio calls, as Phaxio was given it")
             .server_name("callback URL of the account")
             .default_note("`webhook_url`, or the host's"),
@@ -98,6 +104,8 @@ pub struct PhaxioConfig {
     pub callback_token: Option<Secret>,
     /// Whether a callback must be signed; true by default.
     pub verify_signature: bool,
+    /// Whether a fax that was only simulated counts as sent; false by default.
+    pub test_keys: bool,
     /// The URL that Phaxio calls, where it is not the one that the host has.
     pub callback_url: Option<Private<Url>>,
     /// The URL that goes with each fax, where it is another.
@@ -130,6 +138,7 @@ struct RawAuth {
 #[derive(Deserialize)]
 struct RawOptions {
     verify_signature: bool,
+    test_keys: bool,
     callback_url: Option<String>,
     status_callback_url: Option<String>,
     caller_id: Option<PhoneNumber>,
@@ -177,6 +186,7 @@ fn load(value: &Value) -> Result<PhaxioConfig, ConfigErrors> {
         api_secret: auth.api_secret,
         callback_token: auth.callback_token,
         verify_signature: options.verify_signature,
+        test_keys: options.test_keys,
         callback_url: callback(options.callback_url),
         status_callback_url: callback(options.status_callback_url),
         caller_id: options.caller_id,
@@ -199,6 +209,15 @@ fn rules(value: &Value) -> Vec<ConfigError> {
             "the key alone, without its secret",
         ));
     }
+    let base = field("options", "base_url").and_then(Value::as_str);
+    let base = base.and_then(parse_base_url);
+    if base.is_some_and(|url| is_phaxios(&url) && url.path() != "/v2.1/") {
+        problems.push(ConfigError::new(
+            "options.base_url",
+            "another version of the interface, or none",
+            BASE_URL,
+        ));
+    }
     let callbacks = ["webhook_url", "callback_url", "status_callback_url"]
         .iter()
         .any(|name| field("options", name).is_some());
@@ -207,6 +226,11 @@ fn rules(value: &Value) -> Vec<ConfigError> {
         problems.push(no_token());
     }
     problems
+}
+
+fn is_phaxios(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    host == "phaxio.com" || host.ends_with(".phaxio.com")
 }
 
 /// Without the token every callback would be refused, and nobody would know why.
@@ -292,6 +316,22 @@ mod tests {
             if let Err(errors) = result {
                 assert_eq!(errors.first().path, "auth.callback_token");
             }
+        }
+    }
+
+    #[test]
+    fn an_address_of_phaxio_has_the_version_that_is_spoken_here() {
+        for (url, right) in [
+            ("https://api.phaxio.com/v2.1", true),
+            ("https://api.phaxio.com/v2.1/", true),
+            ("https://api.phaxio.com", false),
+            ("https://api.phaxio.com/v2", false),
+            ("https://api.phaxio.com/v2.1/faxes", false),
+            ("https://proxy.example.org/phaxio", true),
+            ("http://127.0.0.1:8080", true),
+        ] {
+            let result = PhaxioConfig::validate(&config(json!({"base_url": url})));
+            assert_eq!(result.is_ok(), right, "{url}");
         }
     }
 

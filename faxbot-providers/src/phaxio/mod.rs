@@ -50,6 +50,7 @@
 //! | `failure` | `FAILED` by type and number of the error; `cancelled` for number 75 |
 //! | `partialsuccess` | that of the one recipient; `outcome_unknown` where it has none |
 //! | `success` or `failure` of which the recipient says the opposite, and error 79 | `outcome_unknown` |
+//! | `success` of a fax that was only simulated (`is_test`) | `FAILED`; `SUCCESS` with `test_keys: true` |
 //! | any other | kept as it is, and nothing changes |
 //!
 //! A failure proves that no page went out only with a conversion error, and with a line error of a first
@@ -72,6 +73,7 @@
 //! Phaxio wait a second between requests: that is the default of `requests_per_second`.
 
 pub mod config;
+mod list;
 mod webhook;
 mod wire;
 
@@ -99,12 +101,13 @@ use crate::cloud::{
     FaxProvider, ProviderContext,
     fax::{
         CloudFaxPlugin, FaxLimits, FaxNotice, FaxReport, PageCursor, Submission, Submitted, Upload,
-        fax_of_job, phone_number, received_file, refuse_options_of_a_call, refused,
+        fax_of_job, is_labelled, phone_number, received_file, refuse_options_of_a_call, refused,
     },
 };
 
 pub use config::{FIELDS, PhaxioConfig};
 
+use list::List;
 use wire::Fax;
 
 /// Sends and receives faxes by Phaxio. See the [module](self).
@@ -146,7 +149,7 @@ impl Phaxio {
             return Err(Error::new(ErrorKind::NotFound, operation, message));
         }
         let envelope = self.get(operation, self.api.url(&["faxes", sid])?).await?;
-        let fax = Fax::read(operation, &envelope.data)?;
+        let fax = Fax::read(operation, &envelope.data)?.counting_tests(self.config.test_keys);
         if fax.sid() == sid {
             Ok((fax, envelope.data))
         } else {
@@ -304,12 +307,13 @@ impl FaxProvider for Phaxio {
             .append_pair(&format!("tag[{}]", wire::LABEL), job.as_str())
             .append_pair("per_page", &MOST.to_string())
             .append_pair("page", "1");
-        let list = self.get("find", url).await?.list("find")?;
+        let list = List::read("find", self.get("find", url).await?)?;
         let whole = list.is_whole();
         let mut reports = Vec::new();
         for raw in list.items {
-            if wire::is_labelled(&raw, job) {
-                reports.push(Fax::read("find", &raw)?.report(None, raw));
+            if is_labelled(&raw, "tags", wire::LABEL, job) {
+                let fax = Fax::read("find", &raw)?.counting_tests(self.config.test_keys);
+                reports.push(fax.report(None, raw));
             }
         }
         match fax_of_job(reports, job, to) {
@@ -355,7 +359,7 @@ impl FaxProvider for Phaxio {
             url.query_pairs_mut()
                 .append_pair("created_before", &before.to_string());
         }
-        let list = self.get("list_inbound", url).await?.list("list_inbound")?;
+        let list = List::read("list_inbound", self.get("list_inbound", url).await?)?;
         let more = list.goes_on(cursor.page, cursor.size);
         let faxes = list.faxes();
         let newest = faxes.iter().filter_map(Fax::made_at).max();
@@ -410,7 +414,7 @@ impl FaxProvider for Phaxio {
     }
 
     async fn read_webhook(&self, request: &WebhookRequest) -> Result<Vec<FaxNotice>> {
-        webhook::read(request, ID.as_str(), self.clock.timestamp()).await
+        webhook::read(request, self.config.test_keys, self.clock.timestamp()).await
     }
 }
 

@@ -24,7 +24,7 @@ use faxbot_core::{
 use serde_json::Value;
 use url::Url;
 
-use super::wire::Fax;
+use super::{ID, wire::Fax};
 use crate::cloud::fax::{FaxNotice, received_file};
 
 /// How Phaxio signs.
@@ -73,10 +73,11 @@ fn forms_of(url: Url) -> impl Iterator<Item = Url> {
     [Some(url), bare].into_iter().flatten()
 }
 
-/// What a callback tells. `now` stands in for a time that it does not tell.
+/// What a callback tells. `counts_tests` is whether a fax that was only simulated counts as sent; `now`
+/// stands in for a time that it does not tell.
 pub(super) async fn read(
     request: &WebhookRequest,
-    backend: &str,
+    counts_tests: bool,
     now: Timestamp,
 ) -> Result<Vec<FaxNotice>> {
     let form = Form::read(request).await?;
@@ -85,14 +86,14 @@ pub(super) async fn read(
         .ok_or_else(|| unreadable("the callback has not one fax"))?;
     let raw: Value = serde_json::from_str(text)
         .map_err(|_| unreadable("the fax of the callback is not JSON"))?;
-    let fax = Fax::read("handle_webhook", &raw)?;
+    let fax = Fax::read("handle_webhook", &raw)?.counting_tests(counts_tests);
     let event = form.field("event_type").unwrap_or_default().to_owned();
     let received = match (&fax.direction, form.field("direction")) {
         (None, Some(direction)) => direction.eq_ignore_ascii_case("received"),
         _ => fax.is_received(),
     };
     let notice = if received {
-        received_notice(fax, &form, backend, now)
+        received_notice(fax, &form, now)
     } else {
         sent_notice(fax, &event, &form, raw)
     };
@@ -119,7 +120,7 @@ fn sent_notice(fax: Fax, event: &str, form: &Form, raw: Value) -> FaxNotice {
     }
 }
 
-fn received_notice(fax: Fax, form: &Form, backend: &str, now: Timestamp) -> FaxNotice {
+fn received_notice(fax: Fax, form: &Form, now: Timestamp) -> FaxNotice {
     let file: Option<InboundFile> = FILES
         .iter()
         .find_map(|name| form.file(name))
@@ -129,7 +130,7 @@ fn received_notice(fax: Fax, form: &Form, backend: &str, now: Timestamp) -> FaxN
         return FaxNotice::Ignored;
     }
     let sid = fax.sid().to_owned();
-    let pages = file.map(|file| (fax.inbound(backend, now), file));
+    let pages = file.map(|file| (fax.inbound(ID.as_str(), now), file));
     FaxNotice::received(sid, pages)
 }
 

@@ -111,7 +111,7 @@ fn now() -> Timestamp {
 }
 
 async fn one(request: &WebhookRequest) -> FaxNotice {
-    let mut notices = read(request, "phaxio", now()).await.unwrap();
+    let mut notices = read(request, false, now()).await.unwrap();
     assert_eq!(notices.len(), 1);
     notices.pop().unwrap()
 }
@@ -362,12 +362,12 @@ async fn what_cannot_be_read_is_an_error_without_its_content() {
         vec![("fax", r#"{"id":1}"#), ("fax", r#"{"id":2}"#)],
         vec![("event_type", "fax_completed")],
     ] {
-        let error = read(&callback(&fields, &[]), "phaxio", now())
+        let error = read(&callback(&fields, &[]), false, now())
             .await
             .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Protocol, "{fields:?}");
         assert!(!format!("{error:?} {error}").contains("5309"));
     }
     let empty = WebhookRequest::new(Method::POST, "/");
-    assert!(read(&empty, "phaxio", now()).await.is_err());
+    assert!(read(&empty, false, now()).await.is_err());
 }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use faxbot_core::{
     Effect, Error, ErrorKind, Private, Result, Timestamp,
-    fax::{FaxOutcome, FaxPhase, FaxProgress, JobStatus},
+    fax::{FailureClass, FailurePhase, FaxFailure, FaxOutcome, FaxPhase, FaxProgress, JobStatus},
     http::{HttpResponse, refusal},
     id::JobId,
     plugin::InboundFax,
@@ -23,7 +23,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::cloud::{
-    fax::{FaxReport, Submission, Upload, VendorError},
+    fax::{FaxReport, PhaxioError, Submission, Upload},
     lenient,
 };
 
@@ -42,82 +42,7 @@ pub(super) struct Envelope {
     pub(super) data: Value,
     /// Where a list is.
     #[serde(default)]
-    paging: Value,
-}
-
-/// Whether what a list tells of a fax has our label for this job.
-pub(super) fn is_labelled(raw: &Value, job: &JobId) -> bool {
-    lenient::is_labelled(raw, "tags", LABEL, job)
-}
-
-/// A page of a list.
-pub(super) struct List {
-    /// What it tells of each fax.
-    pub(super) items: Vec<Value>,
-    total: Total,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Total {
-    Counted(u64),
-    /// Above ten thousand, where Phaxio writes `">10000"`.
-    Many,
-    Untold,
-}
-
-#[derive(Deserialize)]
-struct Count {
-    #[serde(default, rename = "total", deserialize_with = "lenient::number")]
-    number: Option<u64>,
-}
-
-impl Envelope {
-    /// The answer as a page of a list.
-    ///
-    /// # Errors
-    /// `Protocol` for anything else: an empty list must not be made of it.
-    pub(super) fn list(self, operation: &'static str) -> Result<List> {
-        let Value::Array(items) = self.data else {
-            return Err(unreadable(operation, false));
-        };
-        let number = Count::deserialize(&self.paging)
-            .ok()
-            .and_then(|count| count.number);
-        let total = match (number, self.paging.get("total")) {
-            (Some(number), _) => Total::Counted(number),
-            (None, None | Some(Value::Null)) => Total::Untold,
-            (None, Some(_)) => Total::Many,
-        };
-        Ok(List { items, total })
-    }
-}
-
-impl List {
-    /// Whether this page, the first one, certainly has all there are.
-    pub(super) fn is_whole(&self) -> bool {
-        let listed = self.items.len() as u64;
-        match self.total {
-            Total::Counted(total) => total <= listed,
-            Total::Many => false,
-            Total::Untold => listed == 0,
-        }
-    }
-
-    /// Whether there are others behind page `page` of `size`.
-    pub(super) fn goes_on(&self, page: u32, size: usize) -> bool {
-        let seen = u64::from(page).saturating_mul(size as u64);
-        let more = match self.total {
-            Total::Counted(total) => total > seen,
-            Total::Many | Total::Untold => true,
-        };
-        more && self.items.len() >= size
-    }
-
-    /// The faxes that can be read.
-    pub(super) fn faxes(self) -> Vec<Fax> {
-        let read = |raw: Value| Fax::read("list", &raw).ok();
-        self.items.into_iter().filter_map(read).collect()
-    }
+    pub(super) paging: Value,
 }
 
 /// Reads an answer. `acts` is whether the request had an effect to hope for: then an answer that cannot
@@ -176,6 +101,11 @@ pub(super) struct Fax {
     /// Pages of the document, 0 until it is converted. There is no count of pages sent.
     #[serde(default, deserialize_with = "lenient::number")]
     num_pages: Option<u32>,
+    /// Nothing was sent: the key is one for tests.
+    #[serde(default, deserialize_with = "lenient::flag")]
+    is_test: Option<bool>,
+    #[serde(skip)]
+    counts_tests: bool,
     #[serde(default, deserialize_with = "lenient::time")]
     created_at: Option<Timestamp>,
     /// v1's word for `created_at`.
@@ -228,8 +158,8 @@ struct ErrorFields {
 }
 
 impl ErrorFields {
-    fn read(&self) -> VendorError {
-        VendorError {
+    fn read(&self) -> PhaxioError {
+        PhaxioError {
             kind: self.error_type.clone(),
             id: self.error_id,
             text: self
@@ -244,6 +174,8 @@ impl ErrorFields {
 enum Stage {
     Open(JobStatus),
     Success,
+    /// With a key for tests, and nobody said that it is one.
+    Simulated,
     Failure,
     /// Over, and nobody can say how: for a fax with one recipient it has no meaning, or contradicts
     /// itself.
@@ -260,6 +192,12 @@ impl Fax {
             .ok()
             .filter(|fax| fax.id.as_deref().is_some_and(is_id))
             .ok_or_else(|| unreadable(operation, false))
+    }
+
+    /// Whether a fax that Phaxio only simulated counts as sent; not unless told so.
+    pub(super) fn counting_tests(mut self, yes: bool) -> Self {
+        self.counts_tests = yes;
+        self
     }
 
     /// Phaxio's id.
@@ -295,6 +233,7 @@ impl Fax {
             // What the recipient says must not say the opposite.
             "success" if self.recipients.iter().any(|r| r.is("failure")) => Stage::Partial,
             "failure" if self.recipients.iter().any(|r| r.is("success")) => Stage::Partial,
+            "success" if self.is_test == Some(true) && !self.counts_tests => Stage::Simulated,
             "success" => Stage::Success,
             "failure" if self.error().says_it_is_complete() => Stage::Partial,
             "failure" => Stage::Failure,
@@ -337,6 +276,12 @@ impl Fax {
             }
             // With success every recipient got every page; there is no other count.
             Stage::Success => FaxOutcome::succeeded(pages, pages),
+            Stage::Simulated => {
+                let class = FailureClass::LocalConfig;
+                let failure = FaxFailure::new(class, FailurePhase::BeforeAnswer);
+                let failure = failure.with_native(Some("is_test".to_owned()), None);
+                FaxOutcome::failed(failure, Some(0), pages)
+            }
             Stage::Failure => {
                 let first_call = !self.recipients.is_empty()
                     && self.recipients.iter().all(|r| r.retry_count == Some(0));
@@ -354,12 +299,12 @@ impl Fax {
     }
 
     /// The error, the recipient's before that of the fax.
-    fn error(&self) -> VendorError {
+    fn error(&self) -> PhaxioError {
         let errors = self.recipients.iter().map(|recipient| &recipient.error);
         errors
             .chain([&self.error])
             .map(ErrorFields::read)
-            .find(VendorError::is_some)
+            .find(PhaxioError::is_some)
             .unwrap_or_default()
     }
 

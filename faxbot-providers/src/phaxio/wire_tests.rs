@@ -6,7 +6,7 @@ use faxbot_core::{
 use http::StatusCode;
 use serde_json::json;
 
-use super::*;
+use super::{super::list::List, *};
 
 /// The answers as recorded in `spec/support/cassettes/fax/get.yml` and `list.yml` of phaxio-ruby.
 const JUST_TAKEN: &str = r#"{"success":true,"message":"Metadata for fax","data":{"id":323034813,"direction":"sent","num_pages":0,"status":"queued","is_test":true,"created_at":"2021-11-04T16:28:30.000-05:00","caller_id":null,"from_number":null,"completed_at":null,"caller_name":null,"cost":0,"tags":{},"recipients":[{"phone_number":"+15558675309","status":null,"retry_count":0,"completed_at":null,"bitrate":null,"resolution":null,"error_type":null,"error_id":null,"error_message":null}],"to_number":null,"error_id":null,"error_type":null,"error_message":null,"barcodes":[]}}"#;
@@ -52,7 +52,7 @@ fn the_recorded_answers_are_read() {
     assert_eq!(report.raw["recipients"][0]["phone_number"], "+15558675309");
 
     let list = answer("find", &response(200, EMPTY_LIST), false).unwrap();
-    let list = list.list("find").unwrap();
+    let list = List::read("find", list).unwrap();
     assert!(list.is_whole() && list.faxes().is_empty());
     let taken = r#"{"success":true,"message":"Fax queued for sending","data":{"id":323034813}}"#;
     let taken = answer("send_fax", &response(200, taken), true).unwrap();
@@ -68,7 +68,7 @@ fn the_recorded_answers_are_read() {
 fn a_count_above_ten_thousand_is_no_count() {
     let list = r#"{"success":true,"data":[{"id":1},{"no":"id"},{"id":"2"}],"paging":{"total":">10000","per_page":3,"page":1}}"#;
     let list = answer("find", &response(200, list), false).unwrap();
-    let list = list.list("find").unwrap();
+    let list = List::read("find", list).unwrap();
     assert!(!list.is_whole() && list.goes_on(1, 3));
     let sids: Vec<_> = list
         .faxes()
@@ -83,7 +83,7 @@ fn an_empty_list_is_made_of_nothing_else() {
     let two = json!([{"id": 1}, {"id": 2}]);
     let list = |answer: Value| {
         let envelope = super::answer("find", &response(200, &answer.to_string()), false);
-        envelope.unwrap().list("find")
+        List::read("find", envelope.unwrap())
     };
     for data in [json!(null), json!({}), json!(""), json!({"faxes": []})] {
         let error = list(json!({"success": true, "data": data})).err().unwrap();
@@ -202,6 +202,21 @@ fn every_word_has_its_status() {
         let over = status.is_final() || status == JobStatus::OutcomeUnknown;
         assert_eq!(report.outcome.is_some(), over, "{word}, {its}");
     }
+}
+
+#[test]
+fn a_fax_that_was_only_simulated_is_no_success_unless_tests_count() {
+    let mut raw = fax("success", json!({"status": "success", "retry_count": 0}));
+    raw["is_test"] = json!("true");
+    let counted = Fax::read("get_status", &raw).unwrap().counting_tests(true);
+    assert_eq!(counted.report(None, raw.clone()).status, JobStatus::Success);
+    let outcome = read(raw.clone()).outcome.unwrap();
+    assert_eq!(outcome.class(), Some(FailureClass::LocalConfig));
+    assert_eq!(outcome.native_code.as_deref(), Some("is_test"));
+    assert!(outcome.certainly_nothing_delivered());
+    // One that is to be received has its pages.
+    raw["direction"] = json!("received");
+    assert!(Fax::read("get_inbound", &raw).unwrap().is_complete());
 }
 
 #[test]

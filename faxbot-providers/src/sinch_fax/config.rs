@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::wire::MOST_RETRIES;
+use super::wire::{MOST_RETRIES, is_id};
 use crate::cloud::{
     cloud_fields,
     fields::{parse_base_url, parse_webhook_url},
@@ -311,11 +311,11 @@ fn rules(value: &Value) -> Vec<ConfigError> {
             "the key alone, without its secret",
         ));
     }
-    if field("options", "project_id").is_some_and(|id| matches!(id, "." | "..")) {
+    if field("options", "project_id").is_some_and(|id| !is_id(id)) {
         problems.push(ConfigError::new(
             "options.project_id",
             "not accepted",
-            "the id of a project",
+            "the id of a project, without the rest of its address",
         ));
     }
     let region = field("options", "region").is_some_and(|region| region != "global");
@@ -326,7 +326,26 @@ fn rules(value: &Value) -> Vec<ConfigError> {
             "one of the two",
         ));
     }
+    for (name, own) in [("base_url", "projects"), ("auth_url", "oauth2")] {
+        let url = field("options", name).and_then(parse_base_url);
+        let segments = url
+            .as_ref()
+            .filter(|url| is_sinchs(url))
+            .and_then(Url::path_segments);
+        if segments.is_some_and(|mut all| all.any(|part| part == "v3" || part == own)) {
+            problems.push(ConfigError::new(
+                format!("options.{name}"),
+                "holds a part of the path that is added here",
+                "the host alone",
+            ));
+        }
+    }
     problems
+}
+
+fn is_sinchs(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    host.ends_with(".sinch.com")
 }
 
 #[cfg(test)]
@@ -380,6 +399,33 @@ mod tests {
             "project_id": "p-1", "api_key": "key-1", "api_secret": "hush-1",
         }));
         assert_eq!(config.unwrap().key_id.expose(), "key-1");
+    }
+
+    #[test]
+    fn an_address_of_sinch_is_its_host_alone_and_a_project_its_id() {
+        for (name, text, right) in [
+            ("base_url", "https://fax.api.sinch.com", true),
+            ("base_url", "https://fax.api.sinch.com/v3", false),
+            (
+                "base_url",
+                "https://fax.api.sinch.com/v3/projects/p-1/",
+                false,
+            ),
+            ("base_url", "https://proxy.example.org/sinch/v3", true),
+            ("auth_url", "https://auth.sinch.com", true),
+            ("auth_url", "https://eu.auth.sinch.com/oauth2/token", false),
+            ("project_id", "6ab9d8a2-1f10-4f3c-8a4e-1a3f3f4a1e55", true),
+            ("project_id", "https://dashboard.sinch.com/p-1", false),
+            ("project_id", "p-1/faxes", false),
+            ("project_id", "p 1", false),
+            ("project_id", "..", false),
+        ] {
+            let result = SinchFaxConfig::validate(&config(json!({name: text})));
+            assert_eq!(result.is_ok(), right, "{name} {text}");
+            if let Err(errors) = result {
+                assert_eq!(errors.first().path, format!("options.{name}"));
+            }
+        }
     }
 
     #[test]

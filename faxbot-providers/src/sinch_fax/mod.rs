@@ -35,7 +35,8 @@
 //!
 //! [`FIELDS`] is the table of all fields, of which [`markdown`](FieldTable::markdown) makes a page.
 //! `project_id`, `key_id` and `key_secret` are required. A document goes as JSON, because only there the
-//! form of our label is certain; `body: multipart` spares a third of the bytes.
+//! form of our label is certain; `body: multipart` spares a third of the bytes. With that a fax under an id
+//! that the caller chose is not sent before Sinch was seen to keep our label.
 //!
 //! # Statuses
 //!
@@ -67,6 +68,7 @@
 //! by label has no published form, so a fax is looked for in the list of its time and number.
 
 pub mod config;
+mod list;
 mod search;
 mod webhook;
 mod wire;
@@ -104,8 +106,9 @@ use crate::cloud::{
 
 pub use config::{AuthMethod, BodyForm, FIELDS, ImageConversion, SinchFaxConfig};
 
+use list::List;
 use search::Numbers;
-use wire::{Details, Fax, List};
+use wire::{Details, Fax};
 
 /// Sends and receives faxes by Sinch. See the [module](self).
 pub type SinchFaxPlugin = CloudFaxPlugin<SinchFax>;
@@ -308,7 +311,7 @@ impl FaxProvider for SinchFax {
         match taken.job_id() {
             // Of a fax that is none of ours: the list tells what became of ours.
             Some(other) if other != fax.job_id => return Err(wire::unreadable("send_fax", true)),
-            Some(_) => {}
+            Some(_) => self.numbers.saw_label(),
             None => tracing::warn!(
                 body = ?self.config.body,
                 "the answer lacks our label: a fax without an answer could not be found again",

@@ -14,10 +14,11 @@ use std::{
 use faxbot_core::{Effect, Error, ErrorKind, Private, Result, Timestamp, id::JobId};
 
 use super::{
-    MOST, SinchFax,
-    wire::{Fax, List, is_labelled},
+    BodyForm, MOST, SinchFax,
+    list::{List, has_label},
+    wire::{Fax, LABEL},
 };
-use crate::cloud::fax::{FaxReport, fax_of_job};
+use crate::cloud::fax::{FaxReport, fax_of_job, is_labelled};
 
 /// Pages of a list that are searched for one fax: 100,000 faxes.
 pub(super) const MOST_PAGES: u32 = 100;
@@ -34,6 +35,8 @@ pub(super) struct Numbers(Mutex<Seen>);
 struct Seen {
     /// The filter let a number through that begins as it should.
     filter_works: bool,
+    /// A fax had our label, of whatever job.
+    labels_kept: bool,
     forms: HashSet<Form>,
 }
 
@@ -54,6 +57,15 @@ impl Numbers {
         if seen.forms.len() < MOST_FORMS {
             seen.forms.extend(form(told));
         }
+    }
+
+    /// Notes that Sinch keeps our label.
+    pub(super) fn saw_label(&self) {
+        self.lock().labels_kept = true;
+    }
+
+    fn labels_kept(&self) -> bool {
+        self.lock().labels_kept
     }
 
     /// Whether a list that was narrowed to this number holds every fax to it.
@@ -85,17 +97,24 @@ impl SinchFax {
     ) -> Result<Option<FaxReport>> {
         if let Some(number) = to {
             match self.read_lists(job, to, since, Some(number.expose())).await {
-                Ok((None, _)) if !self.numbers.are_complete(number.expose()) => {}
+                Ok((None, _))
+                    if !self.numbers.are_complete(number.expose()) || !self.finds_labels() => {}
                 // The filter is refused: it does not matter then.
                 Err(error) if error.kind() == ErrorKind::Rejected => {}
                 other => return other.map(|(found, _)| found),
             }
         }
         let (found, sample) = self.read_lists(job, to, since, None).await?;
+        // Faxes, and our label on none of them.
+        if found.is_none() && sample.is_some() && !self.finds_labels() {
+            let message = "sinch was not seen to keep our label: set body to json";
+            let error = Error::new(ErrorKind::Protocol, "find", message);
+            return Err(error.with_effect(Effect::NoEffect));
+        }
         // The next search is to be shorter: a number of the list proves whether the filter works.
         if found.is_none()
             && !self.numbers.filter_works()
-            && let Some(sample) = sample
+            && let Some(sample) = sample.filter(|sample| form(sample).is_some())
         {
             let narrowed = self.read_lists(job, to, since, Some(&sample)).await;
             if let Err(error) = narrowed {
@@ -103,6 +122,12 @@ impl SinchFax {
             }
         }
         Ok(found)
+    }
+
+    /// Whether a fax without our label is certainly none of ours. Nothing says that a form can carry
+    /// labels.
+    fn finds_labels(&self) -> bool {
+        self.config.body == BodyForm::Json || self.numbers.labels_kept()
     }
 
     /// The fax, and a number of those that were read.
@@ -131,14 +156,17 @@ impl SinchFax {
                 if starts.is_some_and(|start| number.starts_with(start)) {
                     self.numbers.note_filter();
                 }
-                if sample.is_none() && form(number).is_some() {
+                if sample.is_none() {
                     sample = Some(number.to_owned());
                 }
             }
             let goes_on = list.goes_on(page, MOST);
             let mut reports = Vec::new();
             for raw in list.items() {
-                if is_labelled(&raw, job) {
+                if has_label(&raw) {
+                    self.numbers.saw_label();
+                }
+                if is_labelled(&raw, "labels", LABEL, job) {
                     reports.push(Fax::read("find", &raw)?.report(raw));
                 }
             }

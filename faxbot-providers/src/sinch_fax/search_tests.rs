@@ -23,7 +23,7 @@ struct Project {
     filter_is_broken: bool,
     filter_is_refused: bool,
     /// The number and the page that each list was asked for.
-    asked: Mutex<Vec<(Option<String>, u32)>>,
+    asked: Mutex<Vec<(Option<String>, usize)>>,
 }
 
 impl Project {
@@ -34,7 +34,7 @@ impl Project {
         self.faxes.lock().unwrap().insert(0, fax);
     }
 
-    fn asked(&self) -> Vec<(Option<String>, u32)> {
+    fn asked(&self) -> Vec<(Option<String>, usize)> {
         std::mem::take(&mut *self.asked.lock().unwrap())
     }
 }
@@ -50,10 +50,7 @@ impl HttpClient for Project {
         };
         let page: usize = parameter("page").unwrap().parse().unwrap();
         let start = parameter("to");
-        self.asked
-            .lock()
-            .unwrap()
-            .push((start.clone(), page as u32));
+        self.asked.lock().unwrap().push((start.clone(), page));
         if start.is_some() && self.filter_is_refused {
             return Ok(HttpResponse::new(StatusCode::BAD_REQUEST, ""));
         }
@@ -70,8 +67,13 @@ impl HttpClient for Project {
 }
 
 fn sinch(project: &Arc<Project>) -> SinchFax {
+    sinch_with(project, "json")
+}
+
+fn sinch_with(project: &Arc<Project>, body: &str) -> SinchFax {
     let config = json!({
         "project_id": "p-1", "key_id": "key-1", "key_secret": "secret-1", "auth_method": "basic",
+        "body": body,
         "requests_per_second": 1000, "request_burst": 1000,
     });
     let http = Arc::clone(project) as Arc<dyn HttpClient>;
@@ -90,7 +92,7 @@ fn number(n: u32) -> String {
     format!("+12025{n:06}")
 }
 
-fn narrowed(to: &str) -> (Option<String>, u32) {
+fn narrowed(to: &str) -> (Option<String>, usize) {
     (Some(to.to_owned()), 1)
 }
 
@@ -219,6 +221,25 @@ async fn the_fax_that_arrived_counts_before_one_that_somebody_had_sent_again() {
         ("1", JobStatus::Success)
     );
     assert_eq!(found.to, Some(Private::new("+12025550123".to_owned())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_our_label_a_fax_that_went_as_a_form_may_be_any_of_them() {
+    let project = Arc::new(Project::default());
+    let sinch = sinch_with(&project, "multipart");
+    let to = "+12025550123";
+    // No fax at all.
+    assert_eq!(find(&sinch, "job-1", to).await.unwrap(), None);
+    project.add("1", to, "job-1");
+    project.faxes.lock().unwrap()[0]["labels"] = json!({});
+    for _ in 0..2 {
+        assert!(find(&sinch, "job-1", to).await.is_err());
+    }
+    // In JSON labels have a form that is known.
+    let json = sinch_with(&project, "json");
+    assert_eq!(find(&json, "job-1", to).await.unwrap(), None);
+    project.add("2", to, "job-2");
+    assert_eq!(find(&sinch, "job-1", to).await.unwrap(), None);
 }
 
 #[tokio::test(start_paused = true)]

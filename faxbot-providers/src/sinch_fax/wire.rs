@@ -27,7 +27,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::cloud::{
-    fax::{FaxReport, Submission, Upload, UploadFormat, VendorError},
+    fax::{FaxReport, PhaxioError, Submission, Upload, UploadFormat},
     lenient,
 };
 
@@ -111,72 +111,6 @@ pub(super) fn submitted(answer: Value) -> Result<(Fax, Value)> {
     };
     raw.and_then(|raw| Some((Fax::read("send_fax", &raw).ok()?, raw)))
         .ok_or_else(|| unreadable("send_fax", true))
-}
-
-/// Whether what a list tells of a fax has our label for this job.
-pub(super) fn is_labelled(raw: &Value, job: &JobId) -> bool {
-    lenient::is_labelled(raw, "labels", LABEL, job)
-}
-
-/// A page of a list.
-pub(super) struct List {
-    faxes: Vec<Value>,
-    paging: Paging,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Paging {
-    #[serde(default, deserialize_with = "lenient::number")]
-    total_pages: Option<u32>,
-    /// Perhaps fewer than were asked for.
-    #[serde(default, deserialize_with = "lenient::number")]
-    page_size: Option<usize>,
-}
-
-impl List {
-    /// Reads a page.
-    ///
-    /// # Errors
-    /// `Protocol` without a list of faxes: an empty one must not be made of anything else.
-    pub(super) fn read(operation: &'static str, answer: Value) -> Result<Self> {
-        let paging = Paging::deserialize(&answer).unwrap_or_default();
-        let faxes = match answer {
-            Value::Object(mut fields) => fields.remove("faxes"),
-            other => Some(other),
-        };
-        match faxes {
-            Some(Value::Array(faxes)) => Ok(Self { faxes, paging }),
-            _ => Err(unreadable(operation, false)),
-        }
-    }
-
-    /// Whether there are others behind page `page` of `size`. Without a word about that only an empty
-    /// page, and one that is shorter than Sinch says that its pages are, is the last one.
-    pub(super) fn goes_on(&self, page: u32, size: usize) -> bool {
-        let listed = self.faxes.len();
-        match (self.paging.total_pages, self.paging.page_size) {
-            _ if listed == 0 => false,
-            (Some(total), _) if total > 0 => page < total,
-            (_, told) => listed >= told.map_or(1, |told| told.clamp(1, size)),
-        }
-    }
-
-    /// What it tells of each fax.
-    pub(super) fn items(self) -> Vec<Value> {
-        self.faxes
-    }
-
-    /// The numbers that they went to, or came in at.
-    pub(super) fn numbers(&self) -> impl Iterator<Item = &str> {
-        self.faxes.iter().filter_map(|fax| fax.get("to")?.as_str())
-    }
-
-    /// The faxes that can be read.
-    pub(super) fn faxes(self) -> Vec<Fax> {
-        let read = |raw: Value| Fax::read("list", &raw).ok();
-        self.faxes.into_iter().filter_map(read).collect()
-    }
 }
 
 /// A fax, sent or received. No `Debug`: it holds numbers.
@@ -311,8 +245,8 @@ impl Fax {
         report
     }
 
-    fn error(&self) -> VendorError {
-        VendorError {
+    fn error(&self) -> PhaxioError {
+        PhaxioError {
             kind: self.error_type.clone(),
             id: self.error_code,
             text: self.error_message.clone(),

@@ -4,7 +4,7 @@ use faxbot_core::{
 };
 use http::StatusCode;
 
-use super::*;
+use super::{super::list::List, *};
 
 /// As in the vendor's `tests/rest/v3/faxes/faxes-api.test.ts`: a completed fax with an error.
 const COMPLETED: &str = r#"{"id":"fax_id","direction":"OUTBOUND","from":"+12015555554","to":"+12015555555","numberOfPages":1,"status":"COMPLETED","resolution":"FINE","errorType":"LINE_ERROR","errorCode":89,"errorMessage":"The call dropped prematurely","price":{"currencyCode":"USD","amount":"0.210"},"maxRetries":3,"retryCount":3,"pagesSentSuccessfully":1,"contentUrl":["https://example.com/fax.pdf"],"hasFile":"true","createTime":"2024-02-27T12:28:09Z","completedTime":"2024-02-27T12:30:09Z"}"#;

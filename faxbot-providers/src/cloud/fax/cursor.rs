@@ -7,19 +7,22 @@ use faxbot_core::{
     plugin::{InboundFax, InboundQuery, Page},
 };
 
-/// Most items of a page; more than either vendor gives.
+/// Most items of a page; no vendor is known to give more.
 const MOST: usize = 1000;
 
 /// A page of a list that grows at its head. Faxes that come in while it is read would push others from
 /// a page to the next one: so all pages but the first end at the newest fax of the first.
+///
+/// It shows and parses as the [`cursor`](InboundQuery::cursor) of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct PageCursor {
+#[non_exhaustive]
+pub struct PageCursor {
     /// 1-based.
-    pub(crate) page: u32,
+    pub page: u32,
     /// Items of each page: a number of a page means nothing with another.
-    pub(crate) size: usize,
+    pub size: usize,
     /// Faxes of this time and later are left out.
-    pub(crate) before: Option<Timestamp>,
+    pub before: Option<Timestamp>,
 }
 
 impl PageCursor {
@@ -27,7 +30,7 @@ impl PageCursor {
     ///
     /// # Errors
     /// `InvalidRequest` for a cursor that is not ours.
-    pub(crate) fn of(query: &InboundQuery) -> Result<Self> {
+    pub fn of(query: &InboundQuery) -> Result<Self> {
         match &query.cursor {
             Some(text) => text.parse(),
             None => Ok(Self {
@@ -40,7 +43,7 @@ impl PageCursor {
 
     /// The page of these faxes. `newest` is when the vendor made the newest one of them; `more` is
     /// whether there are others behind them.
-    pub(crate) fn page(
+    pub fn page(
         self,
         mut faxes: Vec<InboundFax>,
         newest: Option<Timestamp>,

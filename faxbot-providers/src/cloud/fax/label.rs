@@ -2,7 +2,10 @@
 
 use faxbot_core::{Private, fax::JobStatus, id::JobId};
 
+use serde_json::Value;
+
 use super::{FaxReport, verdict::settled};
+use crate::cloud::lenient;
 
 /// Digits at the end of a number that no form of it changes: what vendors rewrite are country codes and
 /// trunk prefixes (`+52 1`, `+44 0`, `00` for `+`), which stand before them.
@@ -35,6 +38,15 @@ pub fn fax_of_job(
         })
 }
 
+/// Whether what a list tells of a fax has our label for this job: in its field `map`, under `label`. Only
+/// then the rest is worth reading, for lists have a thousand faxes, and then it has to be readable: what
+/// is ours must not pass for what is not there.
+pub fn is_labelled(raw: &Value, map: &str, label: &str, job: &JobId) -> bool {
+    let told = raw.get(map).and_then(|labels| labels.get(label));
+    told.and_then(lenient::text_of)
+        .is_some_and(|told| told == job.as_str())
+}
+
 /// Whether two numbers may be one in two forms. Only what certainly differs is another number: a fax
 /// of ours that is taken for a stranger's would be sent twice.
 pub(super) fn may_be_same_number(one: &str, other: &str) -> bool {
@@ -48,7 +60,25 @@ pub(super) fn may_be_same_number(one: &str, other: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn a_label_is_read_whatever_type_it_has() {
+        let job: JobId = "7".parse().unwrap();
+        for (raw, labelled) in [
+            (json!({"tags": {"job": "7"}}), true),
+            (json!({"tags": {"job": 7}}), true),
+            (json!({"tags": {"job": "8"}}), false),
+            (json!({"tags": {"job": null}}), false),
+            (json!({"tags": []}), false),
+            (json!({"labels": {"job": "7"}}), false),
+            (json!("7"), false),
+        ] {
+            assert_eq!(is_labelled(&raw, "tags", "job", &job), labelled, "{raw}");
+        }
+    }
 
     #[test]
     fn a_number_is_another_one_only_where_no_form_of_it_could_be_ours() {

@@ -80,21 +80,23 @@
 //! [`stop`](Plugin::stop) cancels nothing: the vendor goes on with what it has. Open jobs are kept, and
 //! a start of the same plugin takes them up; it also looks again for those that nobody could say
 //! anything of.
+//!
+//! # For a vendor of your own
+//! Besides the [`FaxProvider`] trait there is what each vendor needs again: [`phone_number`] and
+//! [`refuse_options_of_a_call`] for `prepare`, [`is_labelled`] and [`fax_of_job`] for `find`,
+//! [`PageCursor`] for `list_inbound`, [`received_file`] for `inbound`, and
+//! [`lenient`](crate::cloud::lenient) for what vendors write loosely.
 
 mod config;
-#[cfg(any(feature = "phaxio", feature = "sinch-fax"))]
 mod cursor;
 mod document;
 mod health;
 mod hooks;
 mod job;
 mod label;
-#[cfg(any(feature = "phaxio", feature = "sinch-fax"))]
 mod options;
-#[cfg(any(feature = "phaxio", feature = "sinch-fax"))]
-mod phaxio_codes;
+mod phaxio_error;
 mod provider;
-#[cfg(any(feature = "phaxio", feature = "sinch-fax"))]
 mod received;
 mod recover;
 mod table;
@@ -121,18 +123,15 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
-#[cfg(any(feature = "phaxio", feature = "sinch-fax"))]
-pub(crate) use self::{
-    cursor::PageCursor,
-    options::{phone_number, refuse_options_of_a_call, refused},
-    phaxio_codes::VendorError,
-    received::received_file,
-};
 pub use config::{FIELDS, FaxSettings, UploadMode};
-pub use label::fax_of_job;
+pub use cursor::PageCursor;
+pub use label::{fax_of_job, is_labelled};
+pub use options::{phone_number, refuse_options_of_a_call, refused};
+pub use phaxio_error::PhaxioError;
 pub use provider::{
     FaxLimits, FaxNotice, FaxProvider, FaxReport, Submission, Submitted, Upload, UploadFormat,
 };
+pub use received::received_file;
 
 use crate::{
     cloud::{

@@ -10,7 +10,7 @@ use faxbot_core::{
 ///
 /// # Errors
 /// `InvalidRequest` for extensions and SIP URIs.
-pub(crate) fn phone_number(to: &FaxTarget) -> Result<&PhoneNumber> {
+pub fn phone_number(to: &FaxTarget) -> Result<&PhoneNumber> {
     match to {
         FaxTarget::PhoneNumber(number) => Ok(number),
         _ => Err(refused(
@@ -23,7 +23,7 @@ pub(crate) fn phone_number(to: &FaxTarget) -> Result<&PhoneNumber> {
 ///
 /// # Errors
 /// `InvalidRequest` with the first option that is set.
-pub(crate) fn refuse_options_of_a_call(options: &SendOptions) -> Result<()> {
+pub fn refuse_options_of_a_call(options: &SendOptions) -> Result<()> {
     let set = [
         ("station_id", options.station_id.is_some()),
         ("ecm", options.ecm.is_some()),
@@ -41,7 +41,7 @@ pub(crate) fn refuse_options_of_a_call(options: &SendOptions) -> Result<()> {
 }
 
 /// An option that cannot be carried.
-pub(crate) fn refused(message: impl Into<String>) -> Error {
+pub fn refused(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidRequest, "send_fax", message)
 }
 

@@ -1,4 +1,4 @@
-//! Why a fax failed, by the numbers of Phaxio, which Sinch Fax kept.
+//! Why a fax failed, by the numbers of Phaxio, which Sinch Fax kept: no vendor owns the table alone.
 //!
 //! A number means something only together with its type: 133 is a PDF that could not be read as a
 //! `documentConversionError`, and a number that may not be called as a `faxError`.
@@ -7,21 +7,25 @@
 //! `packages/fax/src/models/v3/errors/` (conversion, call and fax errors). No list of the fatal and
 //! general errors is published: they are found in the other tables where their number is there.
 
+use std::fmt;
+
 use FailureClass::{
     Busy, Cancelled, CommError, Congestion, Document, InvalidNumber, LocalConfig, NoAnswer,
     NotAFax, Rejected, Unknown,
 };
 use faxbot_core::fax::{FailureClass, FailurePhase, FaxFailure};
 
-/// One error, as the vendor told it.
-#[derive(Default)]
-pub(crate) struct VendorError {
+/// Why a fax failed, by the numbers of Phaxio, which its successor Sinch Fax kept. `Debug` shows the number
+/// alone: type and text are the vendor's.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub struct PhaxioError {
     /// The type: `lineError`, `CALL_ERROR`.
-    pub(crate) kind: Option<String>,
+    pub kind: Option<String>,
     /// The number.
-    pub(crate) id: Option<u32>,
+    pub id: Option<u32>,
     /// The text. It may hold personal data.
-    pub(crate) text: Option<String>,
+    pub text: Option<String>,
 }
 
 /// The types of error, in the words of both vendors.
@@ -55,15 +59,20 @@ impl Family {
     }
 }
 
-impl VendorError {
+impl PhaxioError {
+    /// An error, as the vendor told it.
+    pub fn new(kind: Option<String>, id: Option<u32>, text: Option<String>) -> Self {
+        Self { kind, id, text }
+    }
+
     /// Whether the vendor told of an error at all.
-    pub(crate) fn is_some(&self) -> bool {
+    pub fn is_some(&self) -> bool {
         self.kind.is_some() || self.id.is_some()
     }
 
     /// Whether it is that a fax could not be cancelled because it was over: then it says nothing of how
     /// that ended.
-    pub(crate) fn says_it_is_complete(&self) -> bool {
+    pub fn says_it_is_complete(&self) -> bool {
         let family = self.kind.as_deref().map_or(Family::Other, Family::of);
         self.id == Some(79) && matches!(family, Family::Fax | Family::Other)
     }
@@ -71,7 +80,7 @@ impl VendorError {
     /// The failure. `first_call` is whether this is certainly the error of the only call that was
     /// placed: only then does a busy line prove that no page went out, for the error is that of the
     /// last call, and one before it may have sent pages.
-    pub(crate) fn failure(self, first_call: bool) -> FaxFailure {
+    pub fn failure(self, first_call: bool) -> FaxFailure {
         let family = self.kind.as_deref().map_or(Family::Other, Family::of);
         let class = self.id.map_or(Unknown, |id| class(family, id));
         let class = match (class, family) {
@@ -95,6 +104,14 @@ impl VendorError {
             (kind, id) => kind.or_else(|| id.map(|id| id.to_string())),
         };
         FaxFailure::new(class, phase).with_native(code, self.text.filter(|text| !text.is_empty()))
+    }
+}
+
+impl fmt::Debug for PhaxioError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PhaxioError")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -213,7 +230,7 @@ mod tests {
     use super::*;
 
     fn failure(kind: &str, id: impl Into<Option<u32>>, first_call: bool) -> FaxFailure {
-        let error = VendorError {
+        let error = PhaxioError {
             kind: (!kind.is_empty()).then(|| kind.to_owned()),
             id: id.into(),
             text: Some("words of the vendor".into()),
@@ -275,7 +292,7 @@ mod tests {
         assert_eq!(failure("", 17, true).native_code.as_deref(), Some("17"));
         let unnumbered = failure("fatalError", None, true);
         assert_eq!(unnumbered.native_code.as_deref(), Some("fatalError"));
-        assert!(!VendorError::default().is_some());
+        assert!(!PhaxioError::default().is_some());
     }
 
     #[test]

@@ -11,7 +11,7 @@ const HEAD: usize = 1024;
 /// # Errors
 /// `Document` for an empty file, and for one that is neither PDF nor TIFF: such as the text of an error
 /// that was sent with status 200.
-pub(crate) fn received_file(operation: &'static str, bytes: Bytes) -> Result<InboundFile> {
+pub fn received_file(operation: &'static str, bytes: Bytes) -> Result<InboundFile> {
     let refused = |reason, message| Err(Error::document(operation, reason, message));
     let head = bytes.get(..HEAD).unwrap_or(&bytes);
     if bytes.is_empty() {
