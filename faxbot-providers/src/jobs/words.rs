@@ -10,6 +10,8 @@ pub(crate) fn class_of_error(error: &Error) -> FailureClass {
     match error.kind() {
         ErrorKind::Document => FailureClass::Document,
         ErrorKind::InvalidRequest => FailureClass::InvalidNumber,
+        // No funds: nothing that the fax or its receiver could change.
+        ErrorKind::Rejected if error.native_code() == Some("402") => FailureClass::LocalConfig,
         ErrorKind::Rejected => FailureClass::Rejected,
         ErrorKind::Cancelled => FailureClass::Cancelled,
         ErrorKind::Config
@@ -72,5 +74,20 @@ pub(crate) fn class_of_pages(error: &Error) -> FailureClass {
         ErrorKind::Document | ErrorKind::Io => FailureClass::Document,
         ErrorKind::Overloaded => FailureClass::Congestion,
         _ => FailureClass::LocalConfig,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_without_funds_is_no_refusal_of_the_fax() {
+        let refused = |code: &str| {
+            let error = Error::new(ErrorKind::Rejected, "test", "test");
+            class_of_error(&error.with_native(Some(code.to_owned()), None))
+        };
+        assert_eq!(refused("402"), FailureClass::LocalConfig);
+        assert_eq!(refused("422"), FailureClass::Rejected);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    future::Future,
     hash::{DefaultHasher, Hasher},
     io::{Cursor, Read},
     path::PathBuf,
@@ -25,7 +26,7 @@ use crate::jobs::{check_document, expired};
 
 /// Where the mark of a PDF is looked for (PDF 32000-1, annex H, implementation note 13).
 const PDF_MARK_WITHIN: usize = 1024;
-/// How far a conversion may overrun its time: converters that keep to it end by themselves.
+/// How far a conversion, and a reading, may overrun its time: converters that keep to it end by themselves.
 const CONVERT_OVERRUN: Duration = Duration::from_secs(30);
 
 /// What is known of a document from an earlier try, so that a provider that takes nothing does not
@@ -104,7 +105,10 @@ impl Preparation<'_> {
         let bytes = match document.source() {
             DocumentSource::Url(url) => return Ok((Upload::Url(url.clone()), kept)),
             DocumentSource::Bytes(bytes) => bytes.clone(),
-            DocumentSource::Path(path) => read(path.clone(), self.settings.limits.bytes).await?,
+            DocumentSource::Path(path) => {
+                let reading = read(path.clone(), self.settings.limits.bytes);
+                self.in_time(reading).await?
+            }
             _ => return self.pages(document, Kept::default(), kept.image).await,
         };
         if bytes.is_empty() {
@@ -182,7 +186,8 @@ impl Preparation<'_> {
             (None, Some(converter)) => self.convert(converter, document).await?,
             (None, None) => return Err(no_converter()),
         };
-        let bytes = read(image.path().to_owned(), self.limits.bytes).await?;
+        let reading = read(image.path().to_owned(), self.limits.bytes);
+        let bytes = self.in_time(reading).await?;
         let kept = Kept {
             pages: Some(image.pages()),
             image: Some(image),
@@ -200,22 +205,24 @@ impl Preparation<'_> {
         let options = ConvertOptions::default()
             .with_resolution(self.resolution.unwrap_or(self.settings.resolution))
             .with_limits(limits);
-        let until = self
-            .clock
-            .now()
-            .checked_add(limits.time.saturating_add(CONVERT_OVERRUN));
-        let image = tokio::select! {
-            biased;
-            image = converter.to_fax(document, options) => image?,
-            // One that never ends would keep its place from the other jobs.
-            () = expired(self.clock, until) => {
-                let message = "the converter gave no answer in time";
-                return Err(refused(DocumentReason::Timeout, message));
-            }
-        };
+        let image = self.in_time(converter.to_fax(document, options)).await?;
         // A converter of somebody else's may have limits of its own.
         self.check_pages(Some(image.pages()))?;
         Ok(image)
+    }
+
+    /// A converter, or a network drive, that never ends would keep its place from the other jobs.
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let limit = self.settings.limits.time.saturating_add(CONVERT_OVERRUN);
+        let until = self.clock.now().checked_add(limit);
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = expired(self.clock, until) => Err(refused(
+                DocumentReason::Timeout,
+                "the document was not read and converted in time",
+            )),
+        }
     }
 
     fn max_pages(&self) -> u32 {
