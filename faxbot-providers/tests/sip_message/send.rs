@@ -265,7 +265,9 @@ async fn messages_to_one_destination_follow_each_other_and_others_do_not_wait() 
         rig.send("1001", "two"),
         rig.send("1002", "three"),
     );
-    (a.unwrap(), b.unwrap(), c.unwrap());
+    for sent in [a, b, c] {
+        sent.unwrap();
+    }
     assert_eq!(begun.elapsed(), 2 * SECOND);
     assert_eq!(rig.adapter.most_messages_at_once(), 2);
     let texts: Vec<_> = rig
