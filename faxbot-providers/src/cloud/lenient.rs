@@ -18,11 +18,15 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
+mod json;
+
 use std::collections::BTreeMap;
 
 use faxbot_core::Timestamp;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
+
+pub use json::json;
 
 /// Text, or a number as text: ids are integers here and text there.
 ///

@@ -25,7 +25,10 @@ use serde_json::Value;
 use url::Url;
 
 use super::{ID, wire::Fax};
-use crate::cloud::fax::{FaxNotice, received_file};
+use crate::cloud::{
+    fax::{FaxNotice, received_file},
+    lenient,
+};
 
 /// How Phaxio signs.
 pub(super) const SIGNATURE: HmacScheme = HmacScheme::new(
@@ -84,8 +87,8 @@ pub(super) async fn read(
     let text = form
         .field("fax")
         .ok_or_else(|| unreadable("the callback has not one fax"))?;
-    let raw: Value = serde_json::from_str(text)
-        .map_err(|_| unreadable("the fax of the callback is not JSON"))?;
+    let raw = lenient::json(text.as_bytes())
+        .ok_or_else(|| unreadable("the fax of the callback is not JSON"))?;
     let fax = Fax::read("handle_webhook", &raw)?.counting_tests(counts_tests);
     let event = form.field("event_type").unwrap_or_default().to_owned();
     let received = match (&fax.direction, form.field("direction")) {

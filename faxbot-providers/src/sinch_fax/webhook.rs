@@ -21,7 +21,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::wire::Fax;
-use crate::cloud::fax::FaxNotice;
+use crate::cloud::{fax::FaxNotice, lenient};
 
 /// What proves a request whose path was right: user and password where one of our URLs has them.
 pub(super) fn proof(request: &WebhookRequest, urls: &[&Url]) -> Option<Authenticity> {
@@ -59,9 +59,8 @@ pub(super) async fn read(request: &WebhookRequest) -> Result<Vec<FaxNotice>> {
 
 /// The event's name and the fax.
 async fn parts(request: &WebhookRequest) -> Result<(String, Value)> {
-    let json = |text: &[u8]| {
-        serde_json::from_slice::<Value>(text).map_err(|_| unreadable("the callback is not JSON"))
-    };
+    let json =
+        |text: &[u8]| lenient::json(text).ok_or_else(|| unreadable("the callback is not JSON"));
     let media_type = request.header(CONTENT_TYPE.as_str()).unwrap_or_default();
     if media_type
         .trim_start()

@@ -17,7 +17,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::wire;
-use crate::cloud::messaging::MessageNotice;
+use crate::cloud::{lenient, messaging::MessageNotice};
 
 /// Base64 of HMAC-SHA256 over body, nonce and time with points between them; the secret is taken as
 /// it is (sinch-sdk-node, `packages/sdk-client/src/utils/authorization.helper.ts`).
@@ -136,8 +136,8 @@ pub(super) fn read(
     now: Timestamp,
 ) -> Result<Vec<MessageNotice>> {
     const OPERATION: &str = "handle_webhook";
-    let value: Value = serde_json::from_slice(&request.body)
-        .map_err(|_| Error::new(ErrorKind::Protocol, OPERATION, "the callback is not json"))?;
+    let value = lenient::json(&request.body)
+        .ok_or_else(|| Error::new(ErrorKind::Protocol, OPERATION, "the callback is not json"))?;
     let kind = value
         .get("type")
         .and_then(Value::as_str)
