@@ -5,6 +5,7 @@
 mod asterisk;
 mod receive;
 mod send;
+mod soak;
 
 use std::sync::Arc;
 
