@@ -281,9 +281,19 @@ impl Host {
         headers: HeaderMap,
         body: impl Into<Bytes>,
     ) -> HttpResponse {
+        self.try_post(url, headers, body).await.unwrap()
+    }
+
+    /// The same, where the server may hang up.
+    pub(crate) async fn try_post(
+        &self,
+        url: &Url,
+        headers: HeaderMap,
+        body: impl Into<Bytes>,
+    ) -> Result<HttpResponse> {
         let mut request = HttpRequest::post(url.clone(), body);
         request.headers = headers;
-        self.stranger.execute(request).await.unwrap()
+        self.stranger.execute(request).await
     }
 
     /// Every file of the stores with what is in it.
