@@ -23,6 +23,7 @@ use faxbot_providers::{
 };
 use faxbot_testkit::{
     conformance::samples,
+    fixtures::private,
     random::Seed,
     server::{
         http::{CallbackFault, FaultKind, MockHttp, MockVendor, RandomFaults},
@@ -211,7 +212,7 @@ async fn sinch_fax_sends_a_thousand_faxes_once() {
 
 #[tokio::test(start_paused = true)]
 async fn sinch_sms_sends_a_thousand_messages_once() {
-    const SECRET: &str = "the secret of the plan";
+    const SECRET: &str = private::SIGNING_SECRET;
     let mock = MockSinchSms::new()
         .signs_with(SECRET)
         .on_number(&format!("{BUSY}*"), SmsEnd::Failed(404))

@@ -123,6 +123,7 @@ pub(crate) fn error(kind: ErrorKind) -> Error {
 
 impl Vendor {
     pub(crate) fn new() -> Arc<Self> {
+        faxbot_testkit::logs::to_directory();
         let account = format!("account-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let mut limits = FaxLimits::new(1000);
         limits.pages = Some(10);

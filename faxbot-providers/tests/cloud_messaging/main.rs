@@ -23,6 +23,7 @@ use faxbot_core::{
     },
 };
 use faxbot_providers::cloud::messaging::CloudMessagingPlugin;
+use faxbot_testkit::fixtures::private;
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
 use url::Url;
@@ -31,7 +32,7 @@ use vendor::{Acme, NoHttp, OURS, Vendor};
 
 const THEIRS: &str = "+15550104477";
 const WEBHOOK_URL: &str = "https://fax.example.org/webhooks/acme-sms";
-const TEXT: &str = "the results are in";
+const TEXT: &str = private::MESSAGE;
 
 type AcmePlugin = CloudMessagingPlugin<Acme>;
 

@@ -92,6 +92,7 @@ fn vendors() -> MutexGuard<'static, Vec<Arc<Vendor>>> {
 }
 
 pub(crate) fn open() -> (usize, Arc<Vendor>) {
+    faxbot_testkit::logs::to_directory();
     let vendor = Arc::new(Vendor(Mutex::new(World {
         names_reference: true,
         page: 100,

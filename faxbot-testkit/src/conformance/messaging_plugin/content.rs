@@ -8,7 +8,7 @@ use faxbot_core::{
 };
 use serde_json::{Value, json};
 
-use super::{Entry, MessageFate, STATUS, World, entry, error_of, kind_is};
+use super::{Entry, MessageFate, STATUS, TEXT, World, entry, error_of, kind_is};
 use crate::conformance::{Verdict, ensure};
 
 pub(super) fn entries() -> Vec<Entry> {
@@ -51,7 +51,7 @@ async fn not_carried(mut world: World) -> Verdict {
         _ => MessageKind::Telegram,
     };
     let mut refused = vec![
-        ("another kind", MessageContent::text(other, "hello")),
+        ("another kind", MessageContent::text(other, TEXT)),
         ("no text", world.text("")),
     ];
     if let Some(text) = world.env.too_long() {
@@ -73,7 +73,7 @@ async fn media(mut world: World) -> Verdict {
     }
     let to = world.target(world.plain()).await?;
     let content = world
-        .text("hello")
+        .text(TEXT)
         .with_media(["https://media.example/picture.png".parse()?]);
     let answer = world.try_send(&to, content).await?;
     let error = error_of("media", answer)?;
@@ -85,7 +85,7 @@ async fn media(mut world: World) -> Verdict {
 
 async fn words(mut world: World) -> Verdict {
     world.start().await?;
-    let (_, sent) = world.send(world.plain(), "hello").await?;
+    let (_, sent) = world.send(world.plain(), TEXT).await?;
     let value = serde_json::to_value(&sent)?;
     let word = |value: &Value, key: &str| {
         let word = value.get(key).and_then(Value::as_str);

@@ -7,7 +7,7 @@ use faxbot_core::{
     plugin::{PluginCapability, PluginEvent},
 };
 
-use super::{Entry, LIST, Need, QUIET, REPLY, SOON, World, entry, error_of, kind_is};
+use super::{Entry, LIST, Need, QUIET, REPLY, SOON, TEXT, World, entry, error_of, kind_is};
 use crate::conformance::{Failure, Verdict, ensure, within};
 
 pub(super) fn entries() -> Vec<Entry> {
@@ -134,10 +134,10 @@ async fn newest_first(mut world: World) -> Verdict {
 
 async fn ours(mut world: World) -> Verdict {
     world.start().await?;
-    world.send(world.plain(), "hello").await?;
+    world.send(world.plain(), TEXT).await?;
     let conversation = world.only_conversation().await?;
     ensure!(conversation.unread == 0, "{} unread", conversation.unread);
-    ensure!(last(&conversation) == "hello", "another last message");
+    ensure!(last(&conversation) == TEXT, "another last message");
     ensure!(
         conversation.last_message_at.is_some(),
         "no time of the last message"
@@ -251,7 +251,7 @@ async fn reply(mut world: World) -> Verdict {
 async fn unknown(mut world: World) -> Verdict {
     world.start().await?;
     for id in ["no-such-conversation", "", "+15550001234", "../x"] {
-        let reply = world.plugin.send_reply(id, world.text("hello"));
+        let reply = world.plugin.send_reply(id, world.text(TEXT));
         let error = error_of("send_reply", within("send_reply", SOON, reply).await?)?;
         kind_is("an unknown conversation", &error, &[ErrorKind::NotFound])?;
     }
@@ -262,7 +262,7 @@ async fn unknown(mut world: World) -> Verdict {
 
 async fn checked(mut world: World) -> Verdict {
     world.start().await?;
-    world.send(world.plain(), "hello").await?;
+    world.send(world.plain(), TEXT).await?;
     let conversation = world.only_conversation().await?;
     let mut refused = vec![world.text("")];
     refused.extend(world.env.too_long().map(|text| world.text(text)));

@@ -8,7 +8,7 @@ use faxbot_core::{
 };
 use http::Method;
 
-use super::{Entry, Need, SOON, World, entry, error_of, kind_is, names_an_unknown_key};
+use super::{Entry, Need, SOON, TEXT, World, entry, error_of, kind_is, names_an_unknown_key};
 use crate::conformance::{Failure, Verdict, ensure, within};
 
 pub(super) fn entries() -> Vec<Entry> {
@@ -129,7 +129,7 @@ async fn unknown_key(world: World) -> Verdict {
 async fn not_started(mut world: World) -> Verdict {
     for round in ["before the start", "after the stop"] {
         let to = world.target(world.plain()).await?;
-        let sent = world.try_send(&to, world.text("hello")).await?;
+        let sent = world.try_send(&to, world.text(TEXT)).await?;
         kind_is(round, &error_of(round, sent)?, &[ErrorKind::InvalidState])?;
         let can = |capability| world.plugin.manifest().can(&capability);
         if can(PluginCapability::GET_MESSAGE_STATUS) {
@@ -157,7 +157,7 @@ async fn start_twice(mut world: World) -> Verdict {
     let again = world.plugin.start(config, deps).await;
     let error = error_of("a second start", again)?;
     kind_is("a second start", &error, &[ErrorKind::InvalidState])?;
-    world.send(world.plain(), "hello").await.map(drop)
+    world.send(world.plain(), TEXT).await.map(drop)
 }
 
 async fn stop_twice(mut world: World) -> Verdict {
@@ -166,12 +166,12 @@ async fn stop_twice(mut world: World) -> Verdict {
     within("stop", SOON, world.plugin.stop()).await??;
     within("stop", SOON, world.plugin.stop()).await??;
     world.start().await?;
-    world.send(world.plain(), "hello").await.map(drop)
+    world.send(world.plain(), TEXT).await.map(drop)
 }
 
 async fn no_task(mut world: World) -> Verdict {
     world.start().await?;
-    world.send(world.plain(), "hello").await?;
+    world.send(world.plain(), TEXT).await?;
     within("stop", SOON, world.plugin.stop()).await??;
     let tasks = world.tasks.as_ref().map_or(0, TaskSet::len);
     ensure!(tasks == 0, "{tasks} tasks are left");
@@ -180,7 +180,7 @@ async fn no_task(mut world: World) -> Verdict {
 
 async fn outlives(mut world: World) -> Verdict {
     world.start().await?;
-    let (_, sent) = world.send(world.plain(), "hello").await?;
+    let (_, sent) = world.send(world.plain(), TEXT).await?;
     within("stop", SOON, world.plugin.stop()).await??;
     world.start().await?;
     world.status(&sent.message_id).await.map(drop)
@@ -191,7 +191,7 @@ async fn stop_under_way(mut world: World) -> Verdict {
     let to = world.target(super::MessageFate::Slow).await?;
     let plugin = std::sync::Arc::clone(&world.plugin);
     let send = {
-        let (plugin, to, content) = (plugin.clone(), to.clone(), world.text("hello"));
+        let (plugin, to, content) = (plugin.clone(), to.clone(), world.text(TEXT));
         tokio::spawn(async move { plugin.send_message(to, content).await })
     };
     let begun = || !world.setup.texts_to(&to).is_empty();
@@ -228,7 +228,7 @@ async fn undeclared(mut world: World) -> Verdict {
     }
     if !can(PluginCapability::SEND_REPLY) {
         let what = "send_reply";
-        let answer = world.plugin.send_reply("1", world.text("hello")).await;
+        let answer = world.plugin.send_reply("1", world.text(TEXT)).await;
         kind_is(what, &error_of(what, answer)?, unsupported)?;
     }
     if !can(PluginCapability::HANDLE_WEBHOOK) {

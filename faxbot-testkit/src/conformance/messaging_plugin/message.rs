@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use faxbot_core::{Effect, ErrorKind, message::MessageState, plugin::PluginEvent};
 
 use super::{
-    Entry, MessageFate, Need, QUIET, SOON, STATUS, World, entry, error_of, forward, kind_is,
+    Entry, MessageFate, Need, QUIET, SOON, STATUS, TEXT, World, entry, error_of, forward, kind_is,
 };
 use crate::conformance::{Failure, Verdict, ensure, eventually, within};
 
@@ -91,17 +91,17 @@ async fn taken(mut world: World) -> Verdict {
 async fn again(mut world: World) -> Verdict {
     world.start().await?;
     let to = world.target(world.plain()).await?;
-    let first = world.try_send(&to, world.text("hello")).await??;
-    let second = world.try_send(&to, world.text("hello")).await??;
+    let first = world.try_send(&to, world.text(TEXT)).await??;
+    let second = world.try_send(&to, world.text(TEXT)).await??;
     ensure!(first.message_id != second.message_id, "both have one id");
     let texts = world.setup.texts_to(&to);
-    ensure!(texts == ["hello", "hello"], "{} were sent", texts.len());
+    ensure!(texts == [TEXT, TEXT], "{} were sent", texts.len());
     Ok(())
 }
 
 async fn delivered(mut world: World) -> Verdict {
     world.start().await?;
-    let (_, sent) = world.send(MessageFate::Delivered, "hello").await?;
+    let (_, sent) = world.send(MessageFate::Delivered, TEXT).await?;
     let id = &sent.message_id;
     let status = world.until(id, MessageState::Delivered).await?;
     ensure!(&status.message_id == id, "the status of another message");
@@ -113,7 +113,7 @@ async fn delivered(mut world: World) -> Verdict {
 
 async fn handed_over(mut world: World) -> Verdict {
     world.start().await?;
-    let (_, sent) = world.send(MessageFate::HandedOver, "hello").await?;
+    let (_, sent) = world.send(MessageFate::HandedOver, TEXT).await?;
     for _ in 0..2 {
         let status = world.status(&sent.message_id).await?.status;
         let open = [
@@ -130,7 +130,7 @@ async fn handed_over(mut world: World) -> Verdict {
 async fn events(mut world: World) -> Verdict {
     world.start().await?;
     let mut events = world.subscribe()?;
-    let (_, sent) = world.send(world.plain(), "hello").await?;
+    let (_, sent) = world.send(world.plain(), TEXT).await?;
     if world.plain() == MessageFate::Delivered {
         world
             .until(&sent.message_id, MessageState::Delivered)
@@ -164,7 +164,7 @@ async fn events(mut world: World) -> Verdict {
 async fn refused(mut world: World) -> Verdict {
     world.start().await?;
     let to = world.target(MessageFate::Refused).await?;
-    match world.try_send(&to, world.text("hello")).await? {
+    match world.try_send(&to, world.text(TEXT)).await? {
         Err(error) => {
             let kinds = [
                 ErrorKind::Rejected,
@@ -190,7 +190,7 @@ async fn refused(mut world: World) -> Verdict {
 
 async fn undeliverable(mut world: World) -> Verdict {
     world.start().await?;
-    let (to, sent) = world.send(MessageFate::Undeliverable, "hello").await?;
+    let (to, sent) = world.send(MessageFate::Undeliverable, TEXT).await?;
     world.until(&sent.message_id, MessageState::Failed).await?;
     let asked = world.setup.texts_to(&to).len();
     ensure!(asked == 1, "it was sent {asked} times");
@@ -200,7 +200,7 @@ async fn undeliverable(mut world: World) -> Verdict {
 async fn unknown(mut world: World) -> Verdict {
     world.start().await?;
     let to = world.target(MessageFate::Unknown).await?;
-    let answer = world.try_send(&to, world.text("hello")).await?;
+    let answer = world.try_send(&to, world.text(TEXT)).await?;
     let error = error_of("a message without an answer", answer)?;
     kind_is(
         "a message without an answer",
@@ -226,7 +226,7 @@ async fn unknown(mut world: World) -> Verdict {
 
 async fn found(mut world: World) -> Verdict {
     world.start().await?;
-    let (to, sent) = world.send(MessageFate::Found, "hello").await?;
+    let (to, sent) = world.send(MessageFate::Found, TEXT).await?;
     ensure!(!sent.message_id.is_empty(), "a message without an id");
     tokio::time::sleep(QUIET).await;
     let asked = world.setup.texts_to(&to).len();
@@ -237,7 +237,7 @@ async fn found(mut world: World) -> Verdict {
 async fn late(mut world: World) -> Verdict {
     world.start().await?;
     let to = world.target(MessageFate::Late).await?;
-    let id = match world.try_send(&to, world.text("hello")).await? {
+    let id = match world.try_send(&to, world.text(TEXT)).await? {
         Ok(sent) => sent.message_id,
         Err(error) => {
             let what = "a message without an answer";
@@ -255,7 +255,7 @@ async fn late(mut world: World) -> Verdict {
 async fn offline(mut world: World) -> Verdict {
     world.start().await?;
     let to = world.target(MessageFate::Offline).await?;
-    let answer = world.try_send(&to, world.text("hello")).await?;
+    let answer = world.try_send(&to, world.text(TEXT)).await?;
     let error = error_of("a message without a connection", answer)?;
     ensure!(
         error.effect() == Effect::NoEffect && error.is_retryable(),
@@ -270,7 +270,7 @@ async fn dropped(mut world: World) -> Verdict {
     world.start().await?;
     let to = world.target(MessageFate::Slow).await?;
     {
-        let send = world.plugin.send_message(to.clone(), world.text("hello"));
+        let send = world.plugin.send_message(to.clone(), world.text(TEXT));
         let mut send = std::pin::pin!(send);
         let begun = eventually("the provider was asked", SOON, || {
             !world.setup.texts_to(&to).is_empty()

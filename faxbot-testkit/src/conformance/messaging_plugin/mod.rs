@@ -68,6 +68,9 @@ macro_rules! entry {
 }
 use entry;
 
+/// A text that no log may show.
+const TEXT: &str = crate::fixtures::private::MESSAGE;
+
 const STATUS: Need = Need::Can(|| PluginCapability::GET_MESSAGE_STATUS);
 const LIST: Need = Need::Can(|| PluginCapability::LIST_CONVERSATIONS);
 const REPLY: Need = Need::Can(|| PluginCapability::SEND_REPLY);

@@ -10,7 +10,7 @@ use faxbot_core::{
 };
 
 use super::{
-    Entry, MessageFate, MessageWebhooks, Need, QUIET, SOON, STATUS, World, entry, forward,
+    Entry, MessageFate, MessageWebhooks, Need, QUIET, SOON, STATUS, TEXT, World, entry, forward,
 };
 use crate::conformance::{
     Failure, Verdict, ensure,
@@ -85,7 +85,7 @@ impl World {
     /// A message that the plugin sent and that is at its end at the vendor, with its callbacks.
     async fn called_back(&self) -> Result<(String, Vec<WebhookRequest>), Failure> {
         let webhooks = self.webhooks()?;
-        let (_, sent) = self.send(MessageFate::Delivered, "hello").await?;
+        let (_, sent) = self.send(MessageFate::Delivered, TEXT).await?;
         let requests = webhooks.statuses(&sent.message_id).await?;
         ensure!(!requests.is_empty(), "the vendor calls back nothing");
         Ok((sent.message_id, requests))
@@ -197,7 +197,7 @@ async fn any_order(mut world: World) -> Verdict {
 async fn received_twice(mut world: World) -> Verdict {
     world.start().await?;
     let mut events = world.subscribe()?;
-    let request = world.incoming("hello").await?;
+    let request = world.incoming(TEXT).await?;
     for what in ["a message", "the same message"] {
         is_taken(what, &world.deliver(what, &request).await?)?;
     }
@@ -209,7 +209,7 @@ async fn received_twice(mut world: World) -> Verdict {
 async fn received_at_once(mut world: World) -> Verdict {
     world.start().await?;
     let mut events = world.subscribe()?;
-    let request = world.incoming("hello").await?;
+    let request = world.incoming(TEXT).await?;
     let webhooks = world.webhooks()?;
     let mut deliveries = Vec::new();
     for _ in 0..8 {
@@ -248,7 +248,7 @@ async fn forged(mut world: World) -> Verdict {
     world.start().await?;
     let mut events = world.subscribe()?;
     let webhooks = world.webhooks()?;
-    let (_, sent) = world.send(MessageFate::HandedOver, "hello").await?;
+    let (_, sent) = world.send(MessageFate::HandedOver, TEXT).await?;
     let forged = webhooks.forged(&sent.message_id);
     ensure!(!forged.is_empty(), "the environment forges nothing");
     for (what, request) in forged {
