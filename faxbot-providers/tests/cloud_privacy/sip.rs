@@ -37,7 +37,7 @@ pub(crate) async fn messages() -> Shown {
     let config = json!({
         "type": "asterisk", "host": "127.0.0.1", "port": mock.address().port(),
         "auth": { "username": "faxbot", "password": private::SECRET },
-        "options": { "request_timeout": "500ms" },
+        "options": { "request_timeout": "2s" },
     });
     let config = AsteriskConfig::from_value(&config).unwrap();
     let adapter = Arc::new(AsteriskAdapter::new(config));
