@@ -55,7 +55,14 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
+#[cfg(any(
+    feature = "asterisk",
+    feature = "flexisip",
+    feature = "freeswitch",
+    feature = "kamailio",
+    feature = "opensips",
+    feature = "yate"
+))]
 pub mod adapter;
 #[cfg(feature = "driver")]
 pub mod driver;
