@@ -2,8 +2,14 @@
 //!
 //! A recording is JSON lines, gzip-compressed, in the order seen on the wire:
 //! `{"t": seconds, "conn": n, "dir": "c2s" | "s2c", "text": ".." | "b64": ".."}`. Chunk borders are
-//! those of the real reads. Lines with `note` carry no bytes, and those with a `kind` other than
-//! `ext` are of another connection than the recorded one (the SIP side of Yate).
+//! those of the real reads. Lines with `note` carry no bytes.
+//!
+//! A recording of a server with several ways in has the name of a channel with each line (`ch`, or
+//! `kind`): `rpc`, `evapi` and `sip` at Kamailio, `mi_http`, `mi_datagram`, `event_stream` and others
+//! at OpenSIPS. On the channels of events, and where a phone speaks, `c2s` is who wrote to the port
+//! that listens: the server of the recording may be the client there.
+//! [`Recording::load`] takes the lines without a channel (and Yate's `ext`),
+//! [`Recording::load_channels`] all.
 
 use std::{
     fs::File,
@@ -39,6 +45,8 @@ pub struct Chunk {
     pub conn: u32,
     /// Who wrote it.
     pub dir: Direction,
+    /// The channel, empty where the recording has only one.
+    pub channel: Box<str>,
     /// The bytes.
     pub bytes: Bytes,
 }
@@ -74,7 +82,8 @@ struct Line {
     t: Option<f64>,
     conn: Option<u32>,
     dir: Option<String>,
-    kind: Option<String>,
+    #[serde(alias = "ch")]
+    kind: Option<Box<str>>,
     text: Option<String>,
     b64: Option<String>,
 }
@@ -86,6 +95,17 @@ impl Recording {
     /// As [`fixtures::path`], and [`FixtureError::Io`] or [`FixtureError::Format`] for a broken
     /// file.
     pub fn load(name: &str) -> Result<Self, FixtureError> {
+        let mut recording = Self::load_channels(name)?;
+        let unnamed = |chunk: &Chunk| matches!(&*chunk.channel, "" | "ext");
+        recording.chunks.retain(unnamed);
+        Ok(recording)
+    }
+
+    /// Loads all channels of a recording.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_channels(name: &str) -> Result<Self, FixtureError> {
         let path = fixtures::path(name)?;
         let file = File::open(path).map_err(|source| FixtureError::Io {
             name: name.to_owned(),
@@ -97,7 +117,18 @@ impl Recording {
         )
     }
 
-    /// Reads a recording from uncompressed JSON lines.
+    /// One channel of the recording.
+    #[must_use]
+    pub fn channel(&self, channel: &str) -> Self {
+        let chunks = self.chunks.iter();
+        let chunks = chunks.filter(|chunk| &*chunk.channel == channel);
+        Self {
+            name: self.name.clone(),
+            chunks: chunks.cloned().collect(),
+        }
+    }
+
+    /// Reads a recording from uncompressed JSON lines, all of its channels.
     ///
     /// # Errors
     /// [`FixtureError::Io`] or [`FixtureError::Format`].
@@ -118,9 +149,6 @@ impl Recording {
             };
             let line: Line =
                 serde_json::from_str(&line).map_err(|error| broken(error.to_string()))?;
-            if line.kind.is_some_and(|kind| kind != "ext") {
-                continue;
-            }
             let bytes = match (line.text, line.b64) {
                 (Some(text), None) => Bytes::from(text),
                 (None, Some(text)) => {
@@ -141,6 +169,7 @@ impl Recording {
                 t,
                 conn: line.conn.unwrap_or(1),
                 dir,
+                channel: line.kind.unwrap_or_default(),
                 bytes,
             });
         }

@@ -13,15 +13,26 @@ fn every_recording_loads_and_has_server_bytes() {
     let names = fixtures::names().unwrap();
     assert!(names.len() > 100, "{}", names.len());
     for name in &names {
-        let recording = Recording::load(name).unwrap();
+        let recording = Recording::load_channels(name).unwrap();
         assert!(!recording.connections().is_empty(), "{name}");
-        let all: usize = recording
-            .connections()
-            .iter()
-            .map(|c| recording.server_bytes(*c).len())
-            .sum();
+        let chunks = recording.chunks().iter();
+        let all: usize = chunks.map(|chunk| chunk.bytes.len()).sum();
         assert!(all > 0, "{name}");
     }
+}
+
+#[test]
+fn a_recording_of_several_channels_is_taken_apart() {
+    let name = "kamailio/ctd_bridge_ok_with_job_header";
+    let all = Recording::load_channels(name).unwrap();
+    let rpc = all.channel("rpc");
+    assert!(rpc.client_bytes(1).starts_with(b"POST /RPC HTTP/1.1\r\n"));
+    assert!(rpc.server_bytes(1).starts_with(b"HTTP/1.1 200 OK\r\n"));
+    assert!(all.channel("evapi").server_bytes(2).starts_with(b"47:{"));
+    // None of its lines is without a channel.
+    assert!(Recording::load(name).unwrap().chunks().is_empty());
+    let events = Recording::load_channels("opensips/03_events_datagram_calls").unwrap();
+    assert!(!events.channel("event_datagram").chunks().is_empty());
 }
 
 #[test]
