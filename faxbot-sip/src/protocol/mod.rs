@@ -3,6 +3,7 @@
 pub mod ami;
 pub mod config;
 pub mod esl;
+pub mod evapi;
 pub mod guard;
 mod ids;
 mod keepalive;
