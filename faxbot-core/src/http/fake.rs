@@ -21,6 +21,8 @@ pub(super) enum Step {
     After(u16, &'static str),
     /// An answer of 200 with this body.
     Body(&'static str),
+    /// This answer.
+    Answer(HttpResponse),
     /// An error of this kind.
     Fails(ErrorKind),
     /// No answer, ever.
@@ -93,6 +95,7 @@ impl HttpClient for Fake {
                     response.with_headers(HeaderMap::from_iter(after))
                 }),
                 Step::Body(body) => answer(200, body),
+                Step::Answer(response) => Ok(response),
                 Step::Fails(kind) => Err(Error::new(kind, "http_request", "failed")),
                 Step::Hangs => std::future::pending().await,
                 Step::Late(wait, then) => {

@@ -32,7 +32,7 @@ pub use self::reqwest_client::{ReqwestClient, ReqwestClientBuilder};
 #[cfg_attr(docsrs, doc(cfg(feature = "api")))]
 pub use self::{
     api::{ApiCall, ApiClient, Rate, refusal},
-    auth::{Auth, OAuth2},
+    auth::{Auth, Digest, OAuth2},
     form::form_urlencoded,
     multipart::MultipartForm,
 };

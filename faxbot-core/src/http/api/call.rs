@@ -28,7 +28,8 @@ impl ApiCall {
     }
 
     /// A call that has an effect: it is repeated only if the vendor certainly did not take it, which
-    /// is when there was no connection, after 429, and once after 401 with another token.
+    /// is when there was no connection, after 429, and once after 401 with another token or with the
+    /// response to the challenge of [`Auth::Digest`](super::super::Auth::Digest).
     pub fn act(operation: &'static str, request: HttpRequest) -> Self {
         Self {
             acts: true,
@@ -36,7 +37,9 @@ impl ApiCall {
         }
     }
 
-    /// Sends it once, whatever happens.
+    /// Sends it once, whatever happens. A request that a server only answered with a challenge of
+    /// [`Auth::Digest`](super::super::Auth::Digest) is not counted: it is the first half of logging
+    /// in.
     #[must_use]
     pub fn without_repeats(mut self) -> Self {
         self.repeats = false;

@@ -15,7 +15,12 @@ use url::Url;
 
 pub use self::{call::ApiCall, rate::Rate, refusal::refusal};
 use self::{rate::Limiter, retry_after::retry_after};
-use super::{Auth, HttpClient, HttpRequest, HttpResponse, auth::Token, exchange::exchange, origin};
+use super::{
+    Auth, HttpClient, HttpRequest, HttpResponse,
+    auth::{Nonce, Proof, Verdict},
+    exchange::exchange,
+    origin,
+};
 use crate::{
     Error, ErrorKind, Result,
     clock::{SharedClock, later},
@@ -128,8 +133,8 @@ impl ApiClient {
     /// # Errors
     /// [`ErrorKind::InvalidRequest`] for an address of another origin; nothing was sent.
     /// [`ErrorKind::Overloaded`] if the turn of the call does not come within the patience; nothing
-    /// was sent. [`ErrorKind::Authentication`] if the token was refused; the call was not sent.
-    /// [`ErrorKind::Protocol`] for a redirect. Those of the [`HttpClient`], with
+    /// was sent. [`ErrorKind::Authentication`] if the token was refused, or the server asks for a
+    /// digest that is not spoken; the call did nothing. [`ErrorKind::Protocol`] for a redirect. Those of the [`HttpClient`], with
     /// [`Effect::NoEffect`](crate::Effect::NoEffect) for what only reads; for what has an effect
     /// [`ErrorKind::OutcomeUnknown`] stands for each that came after the request was written.
     ///
@@ -147,19 +152,45 @@ impl ApiClient {
         let mut patience = Patience(self.patience);
         let mut repeats = 0;
         let mut renewed = false;
+        // The nonce of a challenge that the next attempt answers.
+        let mut nonce = None;
         loop {
-            let mut token = None;
-            let result = self.attempt(&call, &mut patience, &mut token).await;
+            let mut proof = Proof::Fixed;
+            let result = self
+                .attempt(&call, &mut patience, nonce.take(), &mut proof)
+                .await;
             let asked = match &result {
                 Ok(response) => {
                     let after = retry_after(response, self.clock.timestamp());
                     if response.status == StatusCode::TOO_MANY_REQUESTS {
                         self.limiter.hold(after);
                     }
-                    if self.refused_token(response.status, token) && call.repeats && !renewed {
-                        tracing::debug!(operation, "the token was refused, asking for another");
-                        renewed = true;
-                        continue;
+                    match (&self.auth, proof) {
+                        (Auth::OAuth2(auth), Proof::Token(token))
+                            if response.status == StatusCode::UNAUTHORIZED =>
+                        {
+                            // No other call uses it again.
+                            auth.forget(&token);
+                            if call.repeats && !renewed {
+                                tracing::debug!(operation, "asking for another token");
+                                renewed = true;
+                                continue;
+                            }
+                        }
+                        (Auth::Digest(auth), Proof::Digest(used)) => {
+                            let verdict = auth
+                                .settle(used, response)
+                                .map_err(|error| error.with_operation(operation))?;
+                            if let Verdict::Again(given) = verdict
+                                && !renewed
+                            {
+                                tracing::debug!(operation, "answering a challenge");
+                                renewed = true;
+                                nonce = Some(given);
+                                continue;
+                            }
+                        }
+                        _ => {}
                     }
                     if !call.may_repeat(response.status) {
                         return result;
@@ -184,23 +215,13 @@ impl ApiClient {
         }
     }
 
-    /// Whether the vendor refused a token that can be renewed; no other call uses it again.
-    fn refused_token(&self, status: StatusCode, token: Option<Token>) -> bool {
-        match (&self.auth, token) {
-            (Auth::OAuth2(auth), Some(token)) if status == StatusCode::UNAUTHORIZED => {
-                auth.forget(&token);
-                true
-            }
-            _ => false,
-        }
-    }
-
     /// One attempt: its turn, its authorisation, one request.
     async fn attempt(
         &self,
         call: &ApiCall,
         patience: &mut Patience,
-        token: &mut Option<Token>,
+        given: Option<Nonce>,
+        proof: &mut Proof,
     ) -> Result<HttpResponse> {
         let operation = call.operation;
         let begun = self.clock.now();
@@ -214,9 +235,9 @@ impl ApiClient {
             return Err(error.with_retry_after(wait));
         }
         let mut request: HttpRequest = call.request.clone();
-        *token = self
+        *proof = self
             .auth
-            .authorise(&mut request.headers, &self.http, &self.clock)
+            .authorise(&mut request, given, &self.http, &self.clock, &*self.random)
             .await
             .map_err(|error| error.with_operation(operation))?;
         let begun = self.clock.now();

@@ -1,5 +1,6 @@
 //! What proves to a vendor who we are.
 
+mod digest;
 mod oauth2;
 #[cfg(test)]
 mod tests;
@@ -7,12 +8,15 @@ mod tests;
 use std::{fmt, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
+use http::{HeaderName, HeaderValue, header::AUTHORIZATION};
 
-pub use self::oauth2::OAuth2;
-pub(super) use self::oauth2::Token;
-use super::HttpClient;
-use crate::{Error, ErrorKind, Result, Secret, clock::SharedClock, redact::MASK};
+pub use self::{digest::Digest, oauth2::OAuth2};
+pub(super) use self::{
+    digest::{Nonce, Verdict},
+    oauth2::Token,
+};
+use super::{HttpClient, HttpRequest};
+use crate::{Error, ErrorKind, Result, Secret, clock::SharedClock, random::Random, redact::MASK};
 
 /// What proves to a vendor who we are. `Debug` shows the scheme alone.
 #[derive(Clone, Default)]
@@ -39,6 +43,18 @@ pub enum Auth {
     },
     /// Tokens that are fetched (RFC 6749).
     OAuth2(OAuth2),
+    /// User and password by challenge and response (RFC 7616).
+    Digest(Digest),
+}
+
+/// What one request was sent with, where the answer may ask for another.
+pub(super) enum Proof {
+    /// Nothing, or what stays as it is.
+    Fixed,
+    /// A token.
+    Token(Token),
+    /// The response to a challenge; none before the first.
+    Digest(Option<Nonce>),
 }
 
 impl Auth {
@@ -50,16 +66,23 @@ impl Auth {
         }
     }
 
-    /// Sets the header, in the place of what was there. Answers with the token that was used, if it
-    /// can be renewed.
+    /// User and password by challenge and response (RFC 7616).
+    pub fn digest(user: impl Into<String>, password: impl Into<Secret>) -> Self {
+        Self::Digest(Digest::new(user, password))
+    }
+
+    /// Sets the header, in the place of what was there. `given` is the nonce of a challenge that
+    /// this request answers.
     pub(super) async fn authorise(
         &self,
-        headers: &mut HeaderMap,
+        request: &mut HttpRequest,
+        given: Option<Nonce>,
         http: &Arc<dyn HttpClient>,
         clock: &SharedClock,
-    ) -> Result<Option<Token>> {
+        random: &dyn Random,
+    ) -> Result<Proof> {
         let (name, value) = match self {
-            Self::None => return Ok(None),
+            Self::None => return Ok(Proof::Fixed),
             Self::Basic { user, password } => {
                 if user.contains(':') {
                     return Err(wrong("a user with a colon cannot log in"));
@@ -70,12 +93,19 @@ impl Auth {
             Self::Header { name, value } => (name.clone(), sensitive(value.expose())?),
             Self::OAuth2(auth) => {
                 let token = auth.token(http, clock).await?;
-                headers.insert(AUTHORIZATION, token.header());
-                return Ok(Some(token));
+                request.headers.insert(AUTHORIZATION, token.header());
+                return Ok(Proof::Token(token));
+            }
+            Self::Digest(digest) => {
+                let Some((value, nonce)) = digest.header(request, given, random)? else {
+                    return Ok(Proof::Digest(None));
+                };
+                request.headers.insert(AUTHORIZATION, value);
+                return Ok(Proof::Digest(Some(nonce)));
             }
         };
-        headers.insert(name, value);
-        Ok(None)
+        request.headers.insert(name, value);
+        Ok(Proof::Fixed)
     }
 }
 
@@ -87,6 +117,7 @@ impl fmt::Debug for Auth {
             Self::Bearer(_) => write!(f, "Bearer({MASK})"),
             Self::Header { name, .. } => write!(f, "Header({name}: {MASK})"),
             Self::OAuth2(auth) => auth.fmt(f),
+            Self::Digest(digest) => digest.fmt(f),
         }
     }
 }
