@@ -6,6 +6,7 @@ pub mod esl;
 pub mod evapi;
 pub mod guard;
 mod ids;
+pub mod jsonrpc;
 mod keepalive;
 mod outbox;
 pub mod session;

@@ -3,6 +3,7 @@
 
 mod ami;
 mod esl;
+mod jsonrpc;
 #[path = "../wire_support/mod.rs"]
 mod wire_support;
 mod yate;
@@ -16,6 +17,7 @@ use faxbot_testkit::conformance::{self, Case, codec, session, session::SessionSe
 fn main() -> ExitCode {
     let mut cases = ami::cases();
     cases.extend(esl::cases());
+    cases.extend(jsonrpc::cases());
     cases.extend(yate::cases());
     conformance::run(cases)
 }
