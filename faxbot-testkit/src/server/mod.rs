@@ -7,7 +7,9 @@
 pub mod asterisk;
 pub mod freeswitch;
 pub mod http;
+pub mod kamailio;
 pub mod phaxio;
+pub mod proxy;
 pub mod sinch_fax;
 pub mod sinch_sms;
 pub mod yate;

@@ -36,6 +36,8 @@ pub enum Then {
 pub struct HttpAnswer {
     /// The status.
     pub status: StatusCode,
+    /// The words behind the status, where they are not the customary ones.
+    pub reason: Option<String>,
     /// The headers; the length is added.
     pub headers: HeaderMap,
     /// The body.
@@ -51,6 +53,7 @@ impl HttpAnswer {
     pub fn new(status: u16) -> Self {
         Self {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            reason: None,
             headers: HeaderMap::new(),
             body: Bytes::new(),
             then: Then::Whole,
@@ -69,6 +72,13 @@ impl HttpAnswer {
         let mut answer = self.with_header(CONTENT_TYPE, content_type);
         answer.body = body.into();
         answer
+    }
+
+    /// Sets the words behind the status. Over a socket only.
+    #[must_use]
+    pub fn with_reason(mut self, reason: &str) -> Self {
+        self.reason = Some(reason.to_owned());
+        self
     }
 
     /// Sets a header. A value that no header can have is left out.

@@ -13,7 +13,7 @@ use std::{
 use bytes::{Buf as _, Bytes};
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{body::Incoming, ext::ReasonPhrase, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -129,6 +129,11 @@ async fn respond(answer: HttpAnswer, raw: &Raw) -> Result<Response<MockBody>, Cu
     let mut response = Response::new(body);
     *response.status_mut() = answer.status;
     *response.headers_mut() = HeaderMap::clone(&answer.headers);
+    if let Some(reason) = answer.reason
+        && let Ok(reason) = ReasonPhrase::try_from(reason)
+    {
+        response.extensions_mut().insert(reason);
+    }
     Ok(response)
 }
 

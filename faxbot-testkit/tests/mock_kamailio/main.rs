@@ -1,0 +1,5 @@
+#![cfg(test)]
+//! The mock of Kamailio: its calls, its events, its faults, and the recordings that it follows.
+
+mod calls;
+mod client;
