@@ -76,6 +76,10 @@ pub struct HttpRequest {
     pub timeout: Duration,
     /// The longest body of the answer in bytes; default 16 MiB. A longer one is an error, not cut.
     pub max_response_bytes: u64,
+    /// How long after the head of an answer its body is waited for, where its status is not 200;
+    /// default as long as the timeout. After that the answer is given without the rest
+    /// ([`HttpResponse::complete`]). For servers that hold the end of empty answers back.
+    pub unfinished_after: Option<Duration>,
 }
 
 impl HttpRequest {
@@ -93,6 +97,7 @@ impl HttpRequest {
             body: Bytes::new(),
             timeout: Self::DEFAULT_TIMEOUT,
             max_response_bytes: Self::DEFAULT_MAX_RESPONSE_BYTES,
+            unfinished_after: None,
         }
     }
 
@@ -143,6 +148,13 @@ impl HttpRequest {
         self.max_response_bytes = bytes;
         self
     }
+
+    /// Sets [`unfinished_after`](Self::unfinished_after).
+    #[must_use]
+    pub fn with_unfinished_after(mut self, wait: Duration) -> Self {
+        self.unfinished_after = Some(wait);
+        self
+    }
 }
 
 impl fmt::Debug for HttpRequest {
@@ -166,8 +178,11 @@ pub struct HttpResponse {
     pub status: StatusCode,
     /// The headers.
     pub headers: HeaderMap,
-    /// The whole body.
+    /// The body.
     pub body: Bytes,
+    /// Whether the body is whole. Only [`HttpRequest::unfinished_after`] lets one that is not
+    /// through, and never with status 200.
+    pub complete: bool,
 }
 
 impl HttpResponse {
@@ -177,6 +192,7 @@ impl HttpResponse {
             status,
             headers: HeaderMap::new(),
             body: body.into(),
+            complete: true,
         }
     }
 
@@ -184,6 +200,13 @@ impl HttpResponse {
     #[must_use]
     pub fn with_headers(mut self, headers: HeaderMap) -> Self {
         self.headers = headers;
+        self
+    }
+
+    /// Sets [`complete`](Self::complete).
+    #[must_use]
+    pub fn with_complete(mut self, complete: bool) -> Self {
+        self.complete = complete;
         self
     }
 }
@@ -194,6 +217,7 @@ impl fmt::Debug for HttpResponse {
             .field("status", &self.status)
             .field("headers", &Names(&self.headers))
             .field("body_bytes", &self.body.len())
+            .field("complete", &self.complete)
             .finish()
     }
 }

@@ -22,14 +22,12 @@ pub(super) fn is_private(url: &Url) -> bool {
     }
 }
 
-/// Refuses a base that credentials must not be sent to, or that nothing can be appended to.
+/// Refuses a base that is no address of an API, or that nothing can be appended to.
 pub(super) fn check_base(base: &Url) -> Result<()> {
     let wrong = if !matches!(base.scheme(), "http" | "https") {
         "the api is not at an http or https address"
     } else if has_credentials(base) {
         "the address of the api holds a user or a password"
-    } else if !is_private(base) {
-        "the api is at a plain http address of another machine"
     } else if base.query().is_some() || base.fragment().is_some() {
         "the address of the api holds a query or a fragment"
     } else {

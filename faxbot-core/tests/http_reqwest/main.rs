@@ -5,3 +5,4 @@ mod answers;
 mod connections;
 mod privacy;
 mod server;
+mod writes;

@@ -2,19 +2,20 @@
 //! certainly harmless.
 
 mod call;
+mod connections;
 mod rate;
 mod refusal;
 mod retry_after;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use http::StatusCode;
 use url::Url;
 
 pub use self::{call::ApiCall, rate::Rate, refusal::refusal};
-use self::{rate::Limiter, retry_after::retry_after};
+use self::{connections::Connections, rate::Limiter, retry_after::retry_after};
 use super::{
     Auth, HttpClient, HttpRequest, HttpResponse,
     auth::{Nonce, Proof, Verdict},
@@ -36,7 +37,7 @@ use crate::{
 /// to another origin than its base, so that no address from an answer or a webhook gets our
 /// credentials.
 ///
-/// Clones share the rate limit and the token of OAuth2.
+/// Clones share the rate limit, the connections, and the token of OAuth2.
 #[derive(Clone)]
 pub struct ApiClient {
     http: Arc<dyn HttpClient>,
@@ -47,6 +48,9 @@ pub struct ApiClient {
     backoff: Backoff,
     patience: Duration,
     limiter: Arc<Limiter>,
+    connections: Arc<Connections>,
+    /// Whether credentials may go to the base.
+    trusted: bool,
 }
 
 /// The time that one call may still spend waiting.
@@ -76,8 +80,32 @@ impl ApiClient {
         clock: SharedClock,
         random: SharedRandom,
     ) -> Result<Self> {
+        let client = Self::over_plain_http(http, base, clock, random)?;
+        if client.trusted {
+            Ok(client)
+        } else {
+            let message = "the api is at a plain http address of another machine";
+            Err(Error::new(ErrorKind::InvalidRequest, "api", message))
+        }
+    }
+
+    /// As [`new`](Self::new), and http to another machine is allowed: for servers that have no TLS,
+    /// in a network that nobody reads along in. Credentials are not sent there unless
+    /// [`with_plain_credentials`](Self::with_plain_credentials) allows it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidRequest`] if the base is not http or https, or holds a user, password,
+    /// query or fragment.
+    pub fn over_plain_http(
+        http: Arc<dyn HttpClient>,
+        base: Url,
+        clock: SharedClock,
+        random: SharedRandom,
+    ) -> Result<Self> {
         origin::check_base(&base)?;
         Ok(Self {
+            trusted: origin::is_private(&base),
+            connections: Arc::new(Connections::unlimited()),
             limiter: Arc::new(Limiter::new(None, Arc::clone(&clock))),
             http,
             base,
@@ -100,6 +128,21 @@ impl ApiClient {
     #[must_use]
     pub fn with_rate(mut self, rate: Rate) -> Self {
         self.limiter = Arc::new(Limiter::new(Some(rate), Arc::clone(&self.clock)));
+        self
+    }
+
+    /// Sends credentials over plain http to another machine, where everybody between reads them.
+    #[must_use]
+    pub fn with_plain_credentials(mut self) -> Self {
+        self.trusted = true;
+        self
+    }
+
+    /// Sets how many requests are under way at once, each on a connection of its own, and how long
+    /// a call waits for its turn among them; default no limit. Clones made before keep theirs.
+    #[must_use]
+    pub fn with_connections(mut self, most: NonZeroUsize, wait: Duration) -> Self {
+        self.connections = Arc::new(Connections::new(most, wait));
         self
     }
 
@@ -131,10 +174,12 @@ impl ApiClient {
     /// a status that means no into an error.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidRequest`] for an address of another origin; nothing was sent.
-    /// [`ErrorKind::Overloaded`] if the turn of the call does not come within the patience; nothing
-    /// was sent. [`ErrorKind::Authentication`] if the token was refused, or the server asks for a
-    /// digest that is not spoken; the call did nothing. [`ErrorKind::Protocol`] for a redirect. Those of the [`HttpClient`], with
+    /// [`ErrorKind::InvalidRequest`] for an address of another origin, [`ErrorKind::Config`] for
+    /// credentials that would go over plain http to another machine; nothing was sent.
+    /// [`ErrorKind::Overloaded`] if the turn of the call does not come within the patience, or no
+    /// connection is free in time; nothing was sent. [`ErrorKind::Authentication`] if the token was
+    /// refused, or the server asks for a digest that is not spoken; the call did nothing.
+    /// [`ErrorKind::Protocol`] for a redirect. Those of the [`HttpClient`], with
     /// [`Effect::NoEffect`](crate::Effect::NoEffect) for what only reads; for what has an effect
     /// [`ErrorKind::OutcomeUnknown`] stands for each that came after the request was written.
     ///
@@ -148,6 +193,10 @@ impl ApiClient {
         {
             let message = "the address is not one of the configured api";
             return Err(Error::new(ErrorKind::InvalidRequest, operation, message));
+        }
+        if !self.trusted && !matches!(self.auth, Auth::None) {
+            let message = "credentials would go over plain http to another machine";
+            return Err(Error::new(ErrorKind::Config, operation, message));
         }
         let mut patience = Patience(self.patience);
         let mut repeats = 0;
@@ -234,6 +283,13 @@ impl ApiClient {
             *patience = Patience(Duration::ZERO);
             return Err(error.with_retry_after(wait));
         }
+        let begun = self.clock.now();
+        let Some(_place) = self.connections.place(&self.clock, patience.0).await else {
+            *patience = Patience(Duration::ZERO);
+            let message = "no connection to the api is free in time";
+            return Err(Error::new(ErrorKind::Overloaded, operation, message));
+        };
+        patience.spend(self.clock.now().saturating_duration_since(begun));
         let mut request: HttpRequest = call.request.clone();
         *proof = self
             .auth

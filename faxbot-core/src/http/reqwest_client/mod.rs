@@ -7,16 +7,16 @@ mod tls;
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use http::{
-    HeaderValue, Method,
+    HeaderValue, Method, StatusCode,
     header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING, UPGRADE},
 };
 use reqwest::{Body, Client, Request, Response, redirect, retry};
 use rustls_pki_types::CertificateDer;
 use url::Url;
 
-use self::{failure::failed, public::PublicResolver};
+use self::{failure::failed, public::PublicResolver, tls::Identity};
 use super::{HttpClient, HttpRequest, HttpResponse};
 use crate::{Error, ErrorKind, Result};
 
@@ -53,13 +53,23 @@ impl ReqwestClient {
     }
 
     async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse> {
-        let max = request.max_response_bytes;
+        let (max, unfinished_after) = (request.max_response_bytes, request.unfinished_after);
         let request = self.prepare(request)?;
         let response = self.client.execute(request).await.map_err(failed)?;
         let status = response.status();
         let headers = response.headers().clone();
-        let body = read(response, max).await?;
-        Ok(HttpResponse::new(status, body).with_headers(headers))
+        let mut body = BytesMut::new();
+        let reading = read(response, max, &mut body);
+        let complete = match unfinished_after.filter(|_| status != StatusCode::OK) {
+            None => reading.await.map(|()| true)?,
+            // The connection is closed with the rest of the body.
+            Some(wait) => match tokio::time::timeout(wait, reading).await {
+                Ok(read) => read.map(|()| true)?,
+                Err(_) => false,
+            },
+        };
+        let response = HttpResponse::new(status, body.freeze()).with_headers(headers);
+        Ok(response.with_complete(complete))
     }
 
     fn prepare(&self, request: HttpRequest) -> Result<Request> {
@@ -112,6 +122,7 @@ pub struct ReqwestClientBuilder {
     proxy_from_environment: bool,
     user_agent: String,
     roots: Vec<CertificateDer<'static>>,
+    identity: Option<Arc<Identity>>,
 }
 
 impl Default for ReqwestClientBuilder {
@@ -123,6 +134,7 @@ impl Default for ReqwestClientBuilder {
             proxy_from_environment: false,
             user_agent: concat!("faxbot/", env!("CARGO_PKG_VERSION")).to_owned(),
             roots: Vec::new(),
+            identity: None,
         }
     }
 }
@@ -179,12 +191,23 @@ impl ReqwestClientBuilder {
         Ok(self)
     }
 
+    /// Shows this certificate to servers that ask for one: the content of a PEM file with our
+    /// certificate and those between it and the authority, in this order, and that of one with its
+    /// key. Default none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] if there is no certificate in the one or no key in the other.
+    pub fn identity_pem(mut self, certificate_pem: &[u8], key_pem: &[u8]) -> Result<Self> {
+        self.identity = Some(Arc::new(Identity::new(certificate_pem, key_pem)?));
+        Ok(self)
+    }
+
     /// The client. Opens nothing.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] for a user agent that cannot be sent, for a proxy together with
-    /// [`public_only`](Self::public_only), which the proxy would not keep, and if TLS cannot be set
-    /// up.
+    /// [`public_only`](Self::public_only), which the proxy would not keep, if TLS cannot be set up,
+    /// and for a certificate and a key of [`identity_pem`](Self::identity_pem) that do not fit.
     pub fn build(self) -> Result<ReqwestClient> {
         if self.public_only && self.proxy_from_environment {
             return Err(wrong("a proxy connects to other than public addresses too"));
@@ -192,7 +215,7 @@ impl ReqwestClientBuilder {
         // Each default is switched off by name where a feature of reqwest that another crate of the
         // program asks for would switch it on.
         let mut builder = Client::builder()
-            .tls_backend_preconfigured(tls::config(self.roots)?)
+            .tls_backend_preconfigured(tls::config(self.roots, self.identity.as_deref())?)
             .http1_only()
             .redirect(redirect::Policy::none())
             .retry(retry::never())
@@ -235,6 +258,7 @@ impl fmt::Debug for ReqwestClientBuilder {
             .field("proxy_from_environment", &self.proxy_from_environment)
             .field("user_agent", &self.user_agent)
             .field("roots", &self.roots.len())
+            .field("identity", &self.identity.is_some())
             .finish()
     }
 }
@@ -258,8 +282,8 @@ fn check(url: &Url, public_only: bool) -> Result<()> {
     Ok(())
 }
 
-/// The whole body, or an error if it is longer than `max`: announced or not, no more is read.
-async fn read(mut response: Response, max: u64) -> Result<Bytes> {
+/// Reads the whole body, or errs if it is longer than `max`: announced or not, no more is read.
+async fn read(mut response: Response, max: u64, body: &mut BytesMut) -> Result<()> {
     let too_long = || {
         let message = "the answer is longer than its limit";
         Error::new(ErrorKind::Protocol, OPERATION, message)
@@ -268,7 +292,6 @@ async fn read(mut response: Response, max: u64) -> Result<Bytes> {
     if announced > max {
         return Err(too_long());
     }
-    let mut body = BytesMut::new();
     body.reserve(usize::try_from(announced.min(FIRST_BYTES)).unwrap_or(0));
     let mut left = max;
     while let Some(chunk) = response.chunk().await.map_err(failed)? {
@@ -278,5 +301,5 @@ async fn read(mut response: Response, max: u64) -> Result<Bytes> {
             .ok_or_else(too_long)?;
         body.extend_from_slice(&chunk);
     }
-    Ok(body.freeze())
+    Ok(())
 }

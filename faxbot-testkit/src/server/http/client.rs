@@ -8,6 +8,7 @@ use faxbot_core::{
     Effect, Error, ErrorKind, Result,
     http::{HttpClient, HttpRequest, HttpResponse},
 };
+use http::StatusCode;
 
 use super::{
     answer::Then, fault::FaultKind, request::SeenRequest, vendor::MockVendor, world::World,
@@ -56,6 +57,14 @@ impl<V: MockVendor> MemoryClient<V> {
         tokio::time::sleep(answer.after).await;
         // Where a client waits for the answer: a future that is dropped here may have done it.
         tokio::task::yield_now().await;
+        let unfinished_after = request
+            .unfinished_after
+            .filter(|_| answer.then == Then::Unfinished && answer.status != StatusCode::OK);
+        if let Some(wait) = unfinished_after {
+            tokio::time::sleep(wait).await;
+            let response = HttpResponse::new(answer.status, answer.body);
+            return Ok(response.with_headers(answer.headers).with_complete(false));
+        }
         match answer.then {
             Then::Never | Then::Unfinished => std::future::pending().await,
             Then::Cut => Err(error(
