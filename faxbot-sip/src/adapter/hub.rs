@@ -72,6 +72,11 @@ pub(crate) trait Book: Send + 'static {
     /// The connection is over for good: forgets what belongs to it, but for the calls.
     fn forget_connection(&mut self);
 
+    /// The calls that we placed: what a disconnect hangs up where that is configured.
+    fn ours(&self) -> Vec<CallId> {
+        self.calls().live().collect()
+    }
+
     /// Adds what is up beside the calls: waiting ones, faxes, conferences.
     fn snapshot(&self, snapshot: &mut Snapshot);
 }
@@ -280,15 +285,27 @@ impl<S: Session, B: Book> Hub<S, B> {
 
     /// What the worker does next: a set-up, then what ends or changes calls.
     pub(crate) fn turn(&self) -> Turn<S, B> {
+        self.turn_for(|_| true)
+    }
+
+    /// As [`turn`](Self::turn), for a worker that does only what is `wanted` now. The rest waits.
+    pub(crate) fn turn_for(&self, wanted: impl Fn(&B::Todo) -> bool) -> Turn<S, B> {
+        let next = |state: &mut State<S, B>| {
+            let at = state.work.iter().position(&wanted)?;
+            state.work.remove(at)
+        };
         let take = |state: &mut State<S, B>, now: Now| {
             if let Some(setup) = state.setup.take() {
                 return Some(Turn::SetUp(setup));
             }
-            if state.work.is_empty() && state.next_due().is_some_and(|due| due <= now.instant) {
+            if let Some(todo) = next(state) {
+                return Some(Turn::Do(todo));
+            }
+            if state.next_due().is_some_and(|due| due <= now.instant) {
                 state.due(now);
                 state.work.extend(state.books.take_todo());
             }
-            state.work.pop_front().map(Turn::Do)
+            next(state).map(Turn::Do)
         };
         let mut state = self.state();
         let taken = take(&mut state, self.now());
@@ -323,6 +340,33 @@ impl<S: Session, B: Book> Hub<S, B> {
             let gap = state.lost_at.take().map(|from| Gap::new(from, now.wall));
             (true, state.move_to(ConnectionState::Connected, gap))
         })
+    }
+
+    /// As [`connected`](Self::connected), for an adapter without a link.
+    #[cfg(any(feature = "kamailio", feature = "opensips", feature = "flexisip"))]
+    pub(crate) fn opened(&self) {
+        let connected_at = self.clock.now();
+        self.events(|state, now| {
+            self.health().connected(connected_at);
+            let gap = state.lost_at.take().map(|from| Gap::new(from, now.wall));
+            state.move_to(ConnectionState::Connected, gap)
+        });
+    }
+
+    /// The connection is lost, since `at`: it is made again.
+    pub(crate) fn lost(&self, at: Timestamp) {
+        self.events(|state, _| {
+            state.books.missed_events();
+            match state.connection {
+                // We are closing it.
+                ConnectionState::Disconnecting => return Vec::new(),
+                ConnectionState::Connected => {
+                    state.lost_at.get_or_insert(at);
+                }
+                _ => {}
+            }
+            state.move_to(ConnectionState::Connecting, None)
+        });
     }
 
     /// The end of a call could not be settled: the worker tries again.

@@ -1,24 +1,24 @@
-//! Connecting and disconnecting: who owns the link and its tasks, and since when.
+//! Connecting and disconnecting by a link: who owns the link and its tasks, and since when.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
 use faxbot_core::{
-    Error, ErrorKind, Result,
+    Result,
     random::SharedRandom,
     sip::{ConnectionState, Drained},
     task::TaskSet,
 };
-use tokio::sync::oneshot;
 
 use super::{
     hub::{Book as _, Core},
     pump::pump,
+    tenure::{Runs, Tenure, WeakTenure},
 };
 use crate::{
-    driver::{Connect, Handle, Link, LinkError, LinkOptions, RoundTripObserver, SessionFactory},
+    driver::{Connect, Handle, Link, LinkOptions, RoundTripObserver, SessionFactory},
     protocol::session::Session,
 };
 
@@ -27,15 +27,6 @@ const HANGUP_LIMIT: Duration = Duration::from_secs(2);
 
 /// What the tasks get to end by themselves once the link is closed.
 const LAST_WORD: Duration = Duration::from_millis(200);
-
-/// Where an adapter stands.
-enum Phase<S: Session> {
-    Idle,
-    /// The tasks of the attempt; the future of `connect` has the rest.
-    Connecting(TaskSet),
-    Running(Running<S>),
-    Closing,
-}
 
 /// A link and what serves it. Field order is drop order: the link goes before the tasks.
 pub(crate) struct Running<S: Session> {
@@ -102,23 +93,29 @@ impl<S: Session> Running<S> {
     }
 }
 
+impl<S: Session> Runs for Running<S> {
+    fn tasks(&self) -> &TaskSet {
+        &self.tasks
+    }
+}
+
 /// The connection of an adapter, and the tasks that run on it. Clones share it.
 pub(crate) struct Life<C: Core> {
     core: Arc<C>,
-    phase: Arc<Mutex<Phase<C::Session>>>,
+    tenure: Tenure<Running<C::Session>>,
 }
 
 /// A [`Life`] that does not keep the connection.
 pub(crate) struct WeakLife<C: Core> {
     core: Weak<C>,
-    phase: Weak<Mutex<Phase<C::Session>>>,
+    tenure: WeakTenure<Running<C::Session>>,
 }
 
 impl<C: Core> Life<C> {
     pub(crate) fn new(core: Arc<C>) -> Self {
         Self {
             core,
-            phase: Arc::new(Mutex::new(Phase::Idle)),
+            tenure: Tenure::new(),
         }
     }
 
@@ -129,7 +126,7 @@ impl<C: Core> Life<C> {
     pub(crate) fn downgrade(&self) -> WeakLife<C> {
         WeakLife {
             core: Arc::downgrade(&self.core),
-            phase: Arc::downgrade(&self.phase),
+            tenure: self.tenure.downgrade(),
         }
     }
 
@@ -138,43 +135,17 @@ impl<C: Core> Life<C> {
         &self,
         start: impl FnOnce() -> Result<Running<C::Session>>,
     ) -> Result<()> {
-        let hub = self.core.hub();
-        let running = {
-            let mut phase = self.phase();
-            if !matches!(*phase, Phase::Idle) {
-                return Err(Error::new(
-                    ErrorKind::InvalidState,
-                    "connect",
-                    "connected, connecting or disconnecting already",
-                ));
-            }
-            // Before the tasks run, which say what comes after.
-            hub.connection(ConnectionState::Connecting);
-            match start() {
-                Ok(running) => {
-                    *phase = Phase::Connecting(running.tasks.clone());
-                    running
-                }
-                Err(error) => {
-                    hub.connection(ConnectionState::Disconnected);
-                    return Err(error);
-                }
-            }
-        };
         // Dropped with this future: back to idle, and the tasks go with their set.
-        let attempt = Attempt {
-            life: self,
-            running: Some(running),
-        };
-        let connected = match &attempt.running {
+        let attempt = self.tenure.attempt(self.core.hub(), start)?;
+        let connected = match attempt.running() {
             Some(running) => running.link.connected().await,
             None => Ok(()),
         };
         match connected {
             Ok(()) => attempt.keep(),
             Err(error) => {
-                hub.health().connection_failed();
-                if let Some(running) = &attempt.running {
+                self.core.hub().health().connection_failed();
+                if let Some(running) = attempt.running() {
                     // A pump that still runs would say `error` after `disconnected`.
                     running.tasks.stop(LAST_WORD).await;
                 }
@@ -185,7 +156,8 @@ impl<C: Core> Life<C> {
 
     /// Disconnects, as `SipAdapter::disconnect` tells it.
     pub(crate) async fn close(&self, within: Duration) -> Drained {
-        let mut closing = match self.begin_close() {
+        let hub = self.core.hub();
+        let mut closing = match self.tenure.begin_close(hub) {
             Ok(closing) => closing,
             Err(attempt) => {
                 if let Some(attempt) = attempt {
@@ -195,12 +167,11 @@ impl<C: Core> Life<C> {
                 return Drained::default();
             }
         };
-        let hub = self.core.hub();
         let until = hub.clock.now() + within;
         let left = || until.saturating_duration_since(hub.clock.now());
         hub.connection(ConnectionState::Disconnecting);
         let mut drained = true;
-        if let Some(running) = &closing.running {
+        if let Some(running) = closing.running() {
             if self.core.hangs_up_on_close() {
                 self.hang_all_up(&running.handle, left).await;
             }
@@ -212,7 +183,7 @@ impl<C: Core> Life<C> {
     }
 
     async fn hang_all_up(&self, handle: &Handle<C::Session>, left: impl Fn() -> Duration) {
-        let live: Vec<_> = self.core.hub().state().books.calls().live().collect();
+        let live: Vec<_> = self.core.hub().state().books.ours();
         for id in live {
             let limit = HANGUP_LIMIT.min(left());
             if limit.is_zero() {
@@ -230,14 +201,8 @@ impl<C: Core> Life<C> {
     /// # Errors
     /// `NotConnected`.
     pub(crate) fn handle(&self, operation: &'static str) -> Result<Handle<C::Session>> {
-        match &*self.phase() {
-            Phase::Running(running) => Ok(running.handle.clone()),
-            Phase::Idle | Phase::Connecting(_) | Phase::Closing => Err(Error::new(
-                ErrorKind::NotConnected,
-                operation,
-                "not connected; call connect first",
-            )),
-        }
+        self.tenure
+            .look(operation, |running| running.handle.clone())
     }
 
     /// Carries an order out in a task of the connection: who gives up waiting for it does not leave it
@@ -247,15 +212,7 @@ impl<C: Core> Life<C> {
         operation: &'static str,
         order: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        let (tell, told) = oneshot::channel();
-        let order = async move {
-            // The caller may be gone.
-            let _ = tell.send(order.await);
-        };
-        if let Phase::Running(running) = &*self.phase() {
-            running.tasks.spawn_until_stopped(order);
-        }
-        told.await.unwrap_or_else(|_| Err(disconnected(operation)))
+        self.tenure.carry_out(operation, order).await
     }
 
     /// As [`carry_out`](Self::carry_out), for an order that a disconnect lets end.
@@ -264,39 +221,7 @@ impl<C: Core> Life<C> {
         operation: &'static str,
         order: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        let (tell, told) = oneshot::channel();
-        let order = async move {
-            // The caller may be gone.
-            let _ = tell.send(order.await);
-        };
-        if let Phase::Running(running) = &*self.phase() {
-            running.tasks.spawn(order);
-        }
-        told.await.unwrap_or_else(|_| Err(disconnected(operation)))
-    }
-
-    fn phase(&self) -> MutexGuard<'_, Phase<C::Session>> {
-        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes the connection that is there; else answers the tasks of one that is being made.
-    fn begin_close(&self) -> Result<Closing<'_, C>, Option<TaskSet>> {
-        let mut phase = self.phase();
-        match std::mem::replace(&mut *phase, Phase::Closing) {
-            Phase::Running(running) => Ok(Closing {
-                life: self,
-                running: Some(running),
-                left: 0,
-            }),
-            Phase::Connecting(tasks) => {
-                *phase = Phase::Connecting(tasks.clone());
-                Err(Some(tasks))
-            }
-            other => {
-                *phase = other;
-                Err(None)
-            }
-        }
+        self.tenure.see_through(operation, order).await
     }
 }
 
@@ -305,7 +230,7 @@ impl<C: Core> WeakLife<C> {
     pub(crate) fn upgrade(&self) -> Option<Life<C>> {
         Some(Life {
             core: self.core.upgrade()?,
-            phase: self.phase.upgrade()?,
+            tenure: self.tenure.upgrade()?,
         })
     }
 }
@@ -314,7 +239,7 @@ impl<C: Core> Clone for Life<C> {
     fn clone(&self) -> Self {
         Self {
             core: Arc::clone(&self.core),
-            phase: Arc::clone(&self.phase),
+            tenure: self.tenure.clone(),
         }
     }
 }
@@ -323,75 +248,7 @@ impl<C: Core> Clone for WeakLife<C> {
     fn clone(&self) -> Self {
         Self {
             core: Weak::clone(&self.core),
-            phase: Weak::clone(&self.phase),
+            tenure: self.tenure.clone(),
         }
-    }
-}
-
-fn disconnected(operation: &'static str) -> Error {
-    let message = "the adapter was disconnected";
-    Error::new(ErrorKind::Closed, operation, message)
-}
-
-/// An attempt to connect: what is not kept goes back to idle.
-struct Attempt<'a, C: Core> {
-    life: &'a Life<C>,
-    running: Option<Running<C::Session>>,
-}
-
-impl<C: Core> Attempt<'_, C> {
-    fn keep(mut self) -> Result<()> {
-        let Some(running) = self.running.take() else {
-            return Ok(());
-        };
-        let mut phase = self.life.phase();
-        if running.tasks.token().is_cancelled() {
-            // Disconnected at this moment.
-            drop(phase);
-            self.running = Some(running);
-            return Err(LinkError::Closed.into_error("connect"));
-        }
-        *phase = Phase::Running(running);
-        Ok(())
-    }
-}
-
-impl<C: Core> Drop for Attempt<'_, C> {
-    fn drop(&mut self) {
-        if let Some(running) = self.running.take() {
-            drop(running);
-            let hub = self.life.core.hub();
-            hub.state().forget_connection();
-            hub.connection(ConnectionState::Disconnected);
-            *self.life.phase() = Phase::Idle;
-        }
-    }
-}
-
-/// A disconnect: however it ends, nothing of the connection is left, and who waits is told.
-struct Closing<'a, C: Core> {
-    life: &'a Life<C>,
-    running: Option<Running<C::Session>>,
-    left: usize,
-}
-
-impl<C: Core> Closing<'_, C> {
-    /// Answers how many calls were left alone.
-    fn finish(&mut self) -> usize {
-        if let Some(running) = self.running.take() {
-            drop(running);
-            let hub = self.life.core.hub();
-            self.left = hub.stop_following();
-            hub.health().disconnected();
-            hub.connection(ConnectionState::Disconnected);
-            *self.life.phase() = Phase::Idle;
-        }
-        self.left
-    }
-}
-
-impl<C: Core> Drop for Closing<'_, C> {
-    fn drop(&mut self) {
-        self.finish();
     }
 }

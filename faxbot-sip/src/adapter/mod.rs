@@ -1,29 +1,52 @@
 //! Protocol meaning to [`SipAdapter`](faxbot_core::sip::SipAdapter): one folder a server.
 
+#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod accepted;
 #[cfg(any(feature = "freeswitch", feature = "yate"))]
 mod books;
 mod calls;
 #[cfg(any(feature = "freeswitch", feature = "yate"))]
 mod claim;
+#[cfg(any(feature = "kamailio", feature = "opensips"))]
+#[allow(dead_code, unused_imports, reason = "the adapters that use it are under way")]
+mod dialogs;
+#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod digits;
 #[cfg(test)]
 #[cfg(all(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod docs_tests;
+#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod endpoint;
+#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
+mod fax_handle;
+#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod fax_run;
 mod history;
+#[cfg(any(feature = "kamailio", feature = "opensips", feature = "flexisip"))]
+#[allow(dead_code, unused_imports, reason = "the adapters that use it are under way")]
+mod http_settings;
 mod hub;
+#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod incoming;
+#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod life;
 mod lookup;
 mod placing;
+#[cfg(any(feature = "kamailio", feature = "opensips", feature = "flexisip"))]
+#[allow(dead_code, unused_imports, reason = "the adapters that use it are under way")]
+mod polled;
+#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod pump;
+#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod received;
+#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod rooms;
 mod settings;
+#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod sip_headers;
+#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod spool;
+mod tenure;
 #[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod unreached;
 
@@ -39,7 +62,6 @@ pub mod fusionpbx;
 #[cfg(feature = "yate")]
 pub mod yate;
 
-pub use self::{
-    settings::{RawEvents, TlsConfig},
-    spool::SpoolConfig,
-};
+pub use self::settings::{RawEvents, TlsConfig};
+#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
+pub use self::spool::SpoolConfig;

@@ -1,22 +1,14 @@
 //! A call between its entry in the books and the answer to its request: however that ends, and whoever
 //! leaves, the books know what is known.
 
-use std::sync::Arc;
-
 use faxbot_core::{
     Effect, Error, ErrorKind, Private, Result,
     address::Address,
-    fax::{FaxCall, FaxUpdate},
     id::CallId,
-    plugin::CancelOutcome,
-    sip::{CallPlan, CallRequest, HangupOutcome},
+    sip::{CallPlan, CallRequest},
 };
-use tokio::sync::watch;
 
-use super::{
-    hub::{Book, Core, Hub},
-    life::Life,
-};
+use super::hub::{Book, Hub};
 use crate::protocol::session::Session;
 
 /// A call that is in the books and not decided. If it is dropped so, the caller left: before the
@@ -137,31 +129,4 @@ pub(crate) fn parties(
         CallPlan::Connect { from, to } => Ok((Some(name(from)), name(to))),
         _ => Err(Error::unsupported(operation)),
     }
-}
-
-/// The handle of a fax whose cancel hangs its call up. It does not keep the connection.
-pub(crate) fn fax_call<C, F>(
-    life: &Life<C>,
-    id: CallId,
-    updates: watch::Receiver<FaxUpdate>,
-    hang_up: impl Fn(Life<C>) -> F + Send + Sync + 'static,
-) -> FaxCall
-where
-    C: Core,
-    F: Future<Output = Result<HangupOutcome>> + Send + 'static,
-{
-    let (life, hang_up) = (life.downgrade(), Arc::new(hang_up));
-    FaxCall::new(id, updates, move || {
-        let (life, hang_up) = (life.clone(), Arc::clone(&hang_up));
-        Box::pin(async move {
-            let Some(life) = life.upgrade() else {
-                let error = Error::new(ErrorKind::Closed, "cancel", "the adapter is gone");
-                return Err(error.with_call_id(id).with_effect(Effect::NoEffect));
-            };
-            match hang_up(life).await? {
-                HangupOutcome::Ended => Ok(CancelOutcome::TooLate),
-                _ => Ok(CancelOutcome::Requested),
-            }
-        })
-    })
 }

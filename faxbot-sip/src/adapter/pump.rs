@@ -50,16 +50,5 @@ fn down<C: Core>(core: &C, reason: &LinkError, at: Timestamp) {
         hub.health().connection_failed();
     }
     tracing::info!(%reason, adapter = hub.name, "connection lost");
-    hub.events(|state, _| {
-        state.books.missed_events();
-        match state.connection {
-            // We are closing it.
-            ConnectionState::Disconnecting => return Vec::new(),
-            ConnectionState::Connected => {
-                state.lost_at.get_or_insert(at);
-            }
-            _ => {}
-        }
-        state.move_to(ConnectionState::Connecting, None)
-    });
+    hub.lost(at);
 }

@@ -10,6 +10,7 @@ use faxbot_core::{
 use serde::Deserialize;
 use serde_json::Value;
 
+#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 use super::spool::SpoolConfig;
 
 pub(crate) const TLS: Field =
@@ -165,6 +166,7 @@ pub(crate) struct RawConnection {
 }
 
 /// The directory of pages; to be flattened into the options.
+#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 #[derive(Deserialize)]
 pub(crate) struct RawSpool {
     spool: Option<PathBuf>,
@@ -172,6 +174,7 @@ pub(crate) struct RawSpool {
     spool_group: Option<String>,
 }
 
+#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 impl RawSpool {
     pub(crate) fn into_config(self) -> Option<SpoolConfig> {
         let local = self.spool?;
@@ -244,6 +247,12 @@ impl<'a> Rules<'a> {
 
     /// [`INSTANCE`], [`NUMBER_FORMAT`] and the pair of [`TLS_CERTIFICATE`] and [`TLS_KEY`].
     pub(crate) fn common(&mut self) {
+        self.names_and_numbers();
+        self.tls_pair();
+    }
+
+    /// [`INSTANCE`] and [`NUMBER_FORMAT`].
+    pub(crate) fn names_and_numbers(&mut self) {
         if self.text("instance").is_some_and(|name| !is_word(name, 24)) {
             let expected = "1 to 24 letters, digits or _";
             self.refuse("instance", "not a short name", expected);
@@ -254,6 +263,10 @@ impl<'a> Rules<'a> {
             let expected = "e164, digits, national with cc and trunk_prefix, or prefix";
             self.refuse("number_format", "not a number format", expected);
         }
+    }
+
+    /// The pair of [`TLS_CERTIFICATE`] and [`TLS_KEY`].
+    pub(crate) fn tls_pair(&mut self) {
         if self.option("tls_certificate").is_some() != self.option("tls_key").is_some() {
             self.refuse(
                 "tls_key",

@@ -21,7 +21,8 @@ use super::{
 };
 use crate::{
     adapter::{
-        placing::{Placing, fax_call, parties},
+        fax_handle::fax_call,
+        placing::{Placing, parties},
         spool::{self, Pages},
     },
     protocol::ami::{Action, AmiSession},

@@ -22,7 +22,8 @@ use super::{
 use crate::{
     adapter::{
         books::{NewLine, Plan, Report},
-        placing::{Placing, fax_call, parties},
+        fax_handle::fax_call,
+        placing::{Placing, parties},
         spool::{self, Pages},
     },
     protocol::esl::{Command, EslSession},

@@ -19,7 +19,8 @@ use super::{
 use crate::{
     adapter::{
         books::{NewLine, Plan},
-        placing::{Placing, fax_call, parties},
+        fax_handle::fax_call,
+        placing::{Placing, parties},
         spool::{self, Pages},
     },
     protocol::yate::{Command, YateSession},

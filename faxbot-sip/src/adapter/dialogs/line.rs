@@ -1,0 +1,123 @@
+//! What is known of one call beside its record.
+
+use std::time::{Duration, Instant};
+
+use super::seen::{Report, Seen, Stage};
+
+/// Handles of earlier dialogs of one name that a call remembers.
+const MAX_HANDLES: usize = 8;
+
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    /// We placed it.
+    pub(super) ours: bool,
+    /// Its dialog as it was last shown; none while none is known.
+    pub(super) seen: Option<Box<Seen>>,
+    /// Handles of other dialogs of the same name: of a request that was sent again with credentials, or
+    /// that passed the server twice.
+    pub(super) handles: Vec<String>,
+    /// The party that answers is known to be called, or more.
+    pub(super) reached: bool,
+    pub(super) ring_timeout: Duration,
+    /// A hang-up is owed: it is sent when the dialog is there.
+    pub(super) cancel: bool,
+    pub(super) by_us: bool,
+    /// Why it ends, told before its end.
+    pub(super) cause: Option<Report>,
+    /// The list that it was last in.
+    pub(super) round: u64,
+    /// Events told of it since the last list: one that does not have it may be older.
+    pub(super) fresh: bool,
+    /// It is over, and its cause is awaited until then.
+    pub(super) settle_at: Option<Instant>,
+    /// When it is to be said that no dialog came.
+    pub(super) unreached_at: Option<Instant>,
+    /// When the server is to be asked for it.
+    pub(super) look_at: Option<Instant>,
+}
+
+impl Line {
+    /// Takes over what the server shows now; `again` for the second of two that it shows at once.
+    pub(super) fn show(&mut self, now: &Seen, again: bool) {
+        let Some(seen) = self.seen.as_mut() else {
+            self.seen = Some(Box::new(now.clone()));
+            return;
+        };
+        let other = !seen.handle.is_empty() && !now.handle.is_empty() && seen.handle != now.handle;
+        if other && again && now.stage <= seen.stage {
+            // Of two that live the one that is further counts.
+            remember(&mut self.handles, &now.handle);
+            return;
+        }
+        if other {
+            remember(&mut self.handles, &seen.handle);
+        }
+        // Another dialog begins anew; of one and the same an older list may show less.
+        seen.stage = if other {
+            now.stage
+        } else {
+            seen.stage.max(now.stage)
+        };
+        if !now.handle.is_empty() && seen.handle != now.handle {
+            seen.handle.clone_from(&now.handle);
+        }
+        fill(&mut seen.to_tag, &now.to_tag);
+        fill(&mut seen.from, &now.from);
+        fill(&mut seen.to, &now.to);
+        fill(&mut seen.mark, &now.mark);
+        fill(&mut seen.begun, &now.begun);
+        fill(&mut seen.answered, &now.answered);
+    }
+
+    /// The stage that it has reached.
+    pub(super) fn rise(&mut self, stage: Stage) {
+        self.reached = true;
+        if let Some(seen) = self.seen.as_mut() {
+            seen.stage = seen.stage.max(stage);
+        }
+    }
+
+    /// Whether a dialog of this handle is one of its own; one without a handle may be.
+    pub(super) fn has_handle(&self, handle: &str) -> bool {
+        let Some(seen) = &self.seen else {
+            return false;
+        };
+        handle.is_empty()
+            || seen.handle.is_empty()
+            || seen.handle == handle
+            || self.handles.iter().any(|known| known == handle)
+    }
+
+    /// Every handle that it had.
+    pub(super) fn take_handles(&mut self) -> Vec<String> {
+        let mut handles = std::mem::take(&mut self.handles);
+        if let Some(seen) = self.seen.as_mut().filter(|seen| !seen.handle.is_empty()) {
+            handles.push(std::mem::take(&mut seen.handle));
+        }
+        handles
+    }
+
+    /// When it wants to be looked at.
+    pub(super) fn wakes_at(&self) -> Option<Instant> {
+        [self.settle_at, self.unreached_at, self.look_at]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}
+
+/// Takes over what is told; what is not stays.
+fn fill<T: Clone + PartialEq>(known: &mut Option<T>, told: &Option<T>) {
+    if told.is_some() && known != told {
+        known.clone_from(told);
+    }
+}
+
+fn remember(handles: &mut Vec<String>, handle: &str) {
+    if !handles.iter().any(|known| known == handle) {
+        if handles.len() >= MAX_HANDLES {
+            handles.remove(0);
+        }
+        handles.push(handle.to_owned());
+    }
+}

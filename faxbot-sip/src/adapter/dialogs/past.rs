@@ -1,0 +1,180 @@
+//! Dialogs that are over: servers list them for some seconds more, and tell of their end late, twice, or
+//! before their beginning.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use faxbot_core::id::CallId;
+
+use super::seen::{DialogKey, Report, Seen};
+
+/// How long an end is remembered after its last trace: both servers list an ended dialog for about 5 s.
+const KEEP: Duration = Duration::from_secs(120);
+
+/// How many are remembered at most: those of two minutes at 80 calls a second.
+const MAX: usize = 10_000;
+
+/// How long a dialog of the same name is taken for the one that ended, where nothing tells them apart: a
+/// list may be older than the event of the end.
+const SAME: Duration = Duration::from_secs(10);
+
+/// One that is over.
+#[derive(Debug)]
+struct Gone {
+    at: Instant,
+    /// The call that it was, unless it was over before we knew of it.
+    call: Option<CallId>,
+    handles: Vec<String>,
+    /// Why, where the call was not known.
+    report: Option<Report>,
+}
+
+/// Those that are over, bounded.
+#[derive(Debug, Default)]
+pub(super) struct Past {
+    gone: HashMap<DialogKey, Gone>,
+    order: VecDeque<(Instant, DialogKey)>,
+}
+
+impl Past {
+    /// The call of a dialog is over.
+    pub(super) fn ended(
+        &mut self,
+        key: DialogKey,
+        call: CallId,
+        handles: Vec<String>,
+        now: Instant,
+    ) {
+        let mut handles = handles;
+        if let Some(before) = self.gone.get_mut(&key) {
+            handles.append(&mut before.handles);
+        }
+        let gone = Gone {
+            at: now,
+            call: Some(call),
+            handles,
+            report: None,
+        };
+        self.put(key, gone, now);
+    }
+
+    /// The end of a dialog that is not known was told.
+    pub(super) fn stray(&mut self, key: DialogKey, report: Report, now: Instant) {
+        if self.gone.contains_key(&key) {
+            return;
+        }
+        let gone = Gone {
+            at: now,
+            call: None,
+            handles: Vec::new(),
+            report: Some(report),
+        };
+        self.put(key, gone, now);
+    }
+
+    /// Whether what is shown is a dialog whose end was entered: it is not another one.
+    pub(super) fn knows(&mut self, seen: &Seen, now: Instant) -> bool {
+        let Some(gone) = self.gone.get_mut(&key(seen)) else {
+            return false;
+        };
+        if gone.call.is_none() {
+            return false;
+        }
+        let named = !seen.handle.is_empty() && !gone.handles.is_empty();
+        let same = if named {
+            gone.handles.contains(&seen.handle)
+        } else {
+            now.saturating_duration_since(gone.at) < SAME
+        };
+        if same && named {
+            // As long as it is listed.
+            gone.at = now;
+        }
+        same
+    }
+
+    /// Whether one handle is that of a dialog of this name that is over.
+    pub(super) fn has_handle(&self, seen: &Seen) -> bool {
+        let gone = self.gone.get(&key(seen));
+        !seen.handle.is_empty() && gone.is_some_and(|gone| gone.handles.contains(&seen.handle))
+    }
+
+    /// Why a dialog ended that was not known when that was told.
+    pub(super) fn take_stray(&mut self, seen: &Seen) -> Option<Report> {
+        let with_tag = key(seen);
+        let without = DialogKey {
+            call_id: seen.call_id.clone(),
+            from_tag: String::new(),
+        };
+        [with_tag, without]
+            .iter()
+            .find_map(|key| self.gone.get_mut(key)?.report.take())
+    }
+
+    /// Whether the end of such a dialog was told or entered.
+    pub(super) fn is_told(&self, call_id: &str, from_tag: Option<&str>) -> bool {
+        let key = DialogKey {
+            call_id: call_id.to_owned(),
+            from_tag: from_tag.unwrap_or_default().to_owned(),
+        };
+        self.gone.contains_key(&key)
+    }
+
+    /// The call that a dialog was.
+    pub(super) fn call(&self, call_id: &str, from_tag: &str) -> Option<CallId> {
+        let key = DialogKey {
+            call_id: call_id.to_owned(),
+            from_tag: from_tag.to_owned(),
+        };
+        self.gone.get(&key)?.call
+    }
+
+    /// Forgets what is old, or too much.
+    pub(super) fn sweep(&mut self, now: Instant) {
+        while let Some((at, key)) = self.order.front() {
+            let traced = self.gone.get(key).map(|gone| gone.at);
+            let old = |at: Instant| now.saturating_duration_since(at) >= KEEP;
+            if !old(*at) && self.order.len() <= MAX {
+                break;
+            }
+            let Some((queued, key)) = self.order.pop_front() else {
+                break;
+            };
+            match traced {
+                // It was listed since.
+                Some(traced) if traced > queued && !old(traced) && self.order.len() < MAX => {
+                    self.order.push_back((traced, key));
+                }
+                _ => {
+                    self.gone.remove(&key);
+                }
+            }
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.gone.clear();
+        self.order.clear();
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> (usize, usize) {
+        (self.gone.len(), self.order.len())
+    }
+
+    fn put(&mut self, key: DialogKey, gone: Gone, now: Instant) {
+        if self.gone.insert(key.clone(), gone).is_none() {
+            self.order.push_back((now, key));
+        }
+        self.sweep(now);
+    }
+}
+
+pub(super) fn key(seen: &Seen) -> DialogKey {
+    DialogKey {
+        call_id: seen.call_id.clone(),
+        from_tag: seen.from_tag.clone(),
+    }
+}

@@ -1,0 +1,159 @@
+//! What the events of a server tell of its dialogs.
+
+use faxbot_core::{
+    id::CallId,
+    sip::{CallState, SipEvent},
+};
+
+use super::{
+    Dialogs, Todo,
+    seen::{DialogKey, Report, Seen, Stage, Told},
+};
+use crate::adapter::calls::Now;
+
+impl Dialogs {
+    /// Enters an event. Events of one dialog come in any order, and several times; without its tag the
+    /// one dialog of the Call-ID is meant.
+    pub(crate) fn told(
+        &mut self,
+        call_id: &str,
+        from_tag: Option<&str>,
+        told: Told,
+        now: Now,
+    ) -> Vec<SipEvent> {
+        self.past.sweep(now.instant);
+        if let Told::Begun(seen) = told {
+            return self.begins(&seen, now);
+        }
+        let Some(id) = self.meant(call_id, from_tag) else {
+            self.of_a_stranger(call_id, from_tag, told, now);
+            return Vec::new();
+        };
+        let Some(line) = self.lines.get_mut(&id) else {
+            return Vec::new();
+        };
+        line.fresh = true;
+        if line.settle_at.is_some() && !matches!(told, Told::Cause(_) | Told::Over(_)) {
+            return Vec::new();
+        }
+        match told {
+            Told::Begun(_) => Vec::new(),
+            Told::Rings => self.rises(id, Stage::Early, now),
+            Told::Answered => self.rises(id, Stage::Answered, now),
+            Told::Held => self.advance(id, CallState::OnHold, now),
+            Told::Resumed => self.back_from(id, CallState::OnHold, now),
+            Told::Transferring => self.advance(id, CallState::Transferring, now),
+            Told::NotTransferred => self.back_from(id, CallState::Transferring, now),
+            Told::HeldByFarEnd(remote_hold) => vec![SipEvent::MediaStateChanged {
+                id: Some(id),
+                remote_hold,
+            }],
+            Told::Cause(report) => {
+                let awaited = line.settle_at.is_some();
+                line.cause = Some(report);
+                if awaited {
+                    self.over(id, now)
+                } else {
+                    Vec::new()
+                }
+            }
+            Told::Over(report) => self.over_for(id, report, now),
+            Told::OverWithoutCause => self.over(id, now),
+        }
+    }
+
+    fn begins(&mut self, seen: &Seen, now: Now) -> Vec<SipEvent> {
+        let Some(id) = self.find_dialog(&seen.call_id, &seen.from_tag) else {
+            if self.past.knows(seen, now.instant) {
+                return Vec::new();
+            }
+            let stray = self.past.take_stray(seen);
+            let Some(id) = self.enter(seen, now) else {
+                return Vec::new();
+            };
+            if let Some(line) = self.lines.get_mut(&id) {
+                line.fresh = true;
+            }
+            let mut out = self.raise(id, seen.stage, seen.answered, now);
+            if let Some(report) = stray {
+                out.extend(self.over_for(id, report, now));
+            }
+            return out;
+        };
+        let Some(line) = self.lines.get_mut(&id) else {
+            return Vec::new();
+        };
+        line.fresh = true;
+        if line.settle_at.is_some() {
+            let challenged = line.cause.as_ref().is_some_and(Report::is_challenge);
+            let other = !line.has_handle(&seen.handle);
+            if !challenged && !other {
+                return Vec::new();
+            }
+            // The request came again, with credentials.
+            line.settle_at = None;
+            line.cause = None;
+        }
+        line.show(seen, false);
+        self.raise(id, seen.stage, seen.answered, now)
+    }
+
+    /// Of an event that no call of the books is meant by.
+    fn of_a_stranger(&mut self, call_id: &str, from_tag: Option<&str>, told: Told, now: Now) {
+        if self.past.is_told(call_id, from_tag) {
+            return;
+        }
+        let several = self
+            .by_call_id
+            .get(call_id)
+            .is_some_and(|ids| ids.len() > 1);
+        let report = match told {
+            Told::Over(report) => Some(report),
+            Told::OverWithoutCause => Some(Report::default()),
+            _ => None,
+        };
+        if let Some(report) = report.filter(|_| !several) {
+            let key = DialogKey {
+                call_id: call_id.to_owned(),
+                from_tag: from_tag.unwrap_or_default().to_owned(),
+            };
+            self.past.stray(key, report, now.instant);
+        }
+        // Its beginning was missed, or is still to come: a list shows who it is.
+        self.want(Todo::Poll);
+    }
+
+    /// The call of an event. The tag may be that of the called party, who hung up.
+    fn meant(&self, call_id: &str, from_tag: Option<&str>) -> Option<CallId> {
+        let of_call_id = self.by_call_id.get(call_id)?;
+        let only = match of_call_id.as_slice() {
+            [only] => Some(*only),
+            _ => None,
+        };
+        let Some(tag) = from_tag else {
+            return only;
+        };
+        self.find_dialog(call_id, tag).or_else(|| {
+            let mut calls = of_call_id.iter().copied();
+            let called = |id: &CallId| self.seen(*id)?.to_tag.as_deref();
+            calls
+                .find(|id| called(id) == Some(tag))
+                .or_else(|| only.filter(|id| called(id).is_none()))
+        })
+    }
+
+    fn rises(&mut self, id: CallId, stage: Stage, now: Now) -> Vec<SipEvent> {
+        if let Some(line) = self.lines.get_mut(&id) {
+            line.rise(stage);
+        }
+        self.raise(id, stage, None, now)
+    }
+
+    fn back_from(&mut self, id: CallId, state: CallState, now: Now) -> Vec<SipEvent> {
+        if self.calls.state(id) == Some(state) {
+            self.advance(id, CallState::Connected, now)
+        } else {
+            Vec::new()
+        }
+    }
+}
