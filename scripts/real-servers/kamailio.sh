@@ -136,11 +136,16 @@ run_server() {
 
 # A SIGKILL to the first process leaves its children running, and they hold the ports.
 server_pids() {
-  local first pid
+  local root first pid
+  root=$(root_of "$1")
   first=$(running_pid "$1" "$2") && echo "$first"
   for pid in /proc/[0-9]*; do
     pid=${pid#/proc/}
-    [[ $pid != "${first:-}" ]] && is_of "$1" "$2" "$pid" && echo "$pid" && first=${first:-$pid}
+    # Two tests, because the first one starts no process.
+    if [[ $pid != "${first:-}" && /proc/$pid/root -ef $root ]] && is_of "$1" "$2" "$pid"; then
+      echo "$pid"
+      first=${first:-$pid}
+    fi
   done
   [[ -n ${first:-} ]]
 }
@@ -159,13 +164,14 @@ answers() {
 wait_booted() {
   local version=$1 name=$2 child=${3:-} deadline=$((SECONDS + 60)) dir base
   dir=$(outside_of "$version" "$name")
-  base=$(base_of "$dir")
   while ((SECONDS < deadline)); do
     # Until it has become Kamailio the child does not count as running, so only its end tells.
     if [[ -n $child ]] && ! kill -0 "$child" 2>/dev/null; then break; fi
-    if running_pid "$version" "$name" >/dev/null && (answers "$((base + 1))") 2>/dev/null &&
-      ss -Hlnt "sport = :$((base + 2))" | grep -q .; then
-      return 0
+    if running_pid "$version" "$name" >/dev/null; then
+      base=$(base_of "$dir")
+      if (answers "$((base + 1))") 2>/dev/null && ss -Hlnt "sport = :$((base + 2))" | grep -q .; then
+        return 0
+      fi
     fi
     sleep 0.05
   done
