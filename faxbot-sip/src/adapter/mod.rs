@@ -53,6 +53,9 @@ mod unreached;
 #[cfg(feature = "asterisk")]
 pub mod asterisk;
 
+#[cfg(feature = "flexisip")]
+pub mod flexisip;
+
 #[cfg(feature = "freeswitch")]
 pub mod freeswitch;
 
