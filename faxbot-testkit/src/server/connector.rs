@@ -42,11 +42,15 @@ pub(super) fn link<S: Server>(world: &Arc<S>) -> (DuplexStream, bool) {
 
 impl MemoryConnector {
     pub(super) fn new<S: Server>(world: Arc<S>) -> Self {
-        let rng = Arc::new(Mutex::new(TestRng::new(Seed(0))));
-        let open = move || {
+        Self::over(move || {
             let (near, served) = link(&world);
             served.then_some(near)
-        };
+        })
+    }
+
+    /// Links that are opened so, if the server takes them.
+    pub(super) fn over(open: impl Fn() -> Option<DuplexStream> + Send + Sync + 'static) -> Self {
+        let rng = Arc::new(Mutex::new(TestRng::new(Seed(0))));
         Self {
             open: Arc::new(open),
             faults: None,

@@ -57,6 +57,7 @@
 mod answer;
 mod body;
 mod client;
+mod digest;
 mod fault;
 mod mock;
 mod post;
@@ -66,8 +67,9 @@ mod vendor;
 mod webhook;
 mod world;
 
-pub use answer::{HttpAnswer, Then};
+pub use answer::{HttpAnswer, Promise, Then};
 pub use client::MemoryClient;
+pub use digest::{DigestAlgorithm, DigestGuard};
 pub use fault::{Fault, FaultKind, RandomFaults};
 pub use mock::MockHttp;
 pub use request::{Part, SeenRequest};

@@ -1,8 +1,10 @@
 //! Who may ask: what the script of `xhttp` checks before it runs a request.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
-use crate::server::http::{HttpAnswer, SeenRequest};
+use crate::server::http::{DigestAlgorithm, DigestGuard, HttpAnswer, SeenRequest};
 
 /// What a client has to show.
 #[derive(Clone, Default)]
@@ -11,13 +13,21 @@ pub(super) enum Auth {
     Nothing,
     Basic(String, String),
     Bearer(String),
+    Digest {
+        user: String,
+        password: String,
+        algorithm: DigestAlgorithm,
+        nonce_lives: Duration,
+    },
 }
 
 impl Auth {
     /// User and password, where they are asked for.
     pub(super) fn login(&self) -> Option<(String, String)> {
         match self {
-            Self::Basic(user, password) => Some((user.clone(), password.clone())),
+            Self::Basic(user, password) | Self::Digest { user, password, .. } => {
+                Some((user.clone(), password.clone()))
+            }
             Self::Nothing | Self::Bearer(_) => None,
         }
     }
@@ -29,6 +39,7 @@ impl std::fmt::Debug for Auth {
             Self::Nothing => "nothing",
             Self::Basic(..) => "basic",
             Self::Bearer(_) => "bearer",
+            Self::Digest { .. } => "digest",
         })
     }
 }
@@ -36,33 +47,46 @@ impl std::fmt::Debug for Auth {
 #[derive(Debug)]
 pub(super) struct Access {
     auth: Auth,
+    digest: Option<DigestGuard>,
 }
 
 impl Access {
-    pub(super) const fn new(auth: Auth) -> Self {
-        Self { auth }
+    pub(super) fn new(auth: Auth) -> Self {
+        let digest = match &auth {
+            Auth::Digest {
+                user,
+                password,
+                algorithm,
+                nonce_lives,
+            } => {
+                let guard = DigestGuard::new("kamailio", user, password);
+                Some(guard.with([*algorithm]).nonce_lives(*nonce_lives))
+            }
+            _ => None,
+        };
+        Self { auth, digest }
     }
 
     /// The refusal, for who may not ask.
-    pub(super) fn refuses(&mut self, request: &SeenRequest, _now: Instant) -> Option<HttpAnswer> {
-        let challenge = match &self.auth {
-            Auth::Nothing => return None,
-            Auth::Basic(user, password) => {
+    pub(super) fn refuses(&mut self, request: &SeenRequest, now: Instant) -> Option<HttpAnswer> {
+        let refused = match (&self.auth, &mut self.digest) {
+            (Auth::Basic(user, password), _) => {
                 let right = (user.clone(), password.clone());
-                if request.basic().as_ref() == Some(&right) {
-                    return None;
-                }
-                "Basic realm=\"kamailio\""
+                let right = request.basic() == Some(right);
+                (!right).then(|| challenge("Basic realm=\"kamailio\""))
             }
-            Auth::Bearer(token) => {
-                if request.bearer() == Some(token) {
-                    return None;
-                }
-                "Bearer realm=\"kamailio\""
+            (Auth::Bearer(token), _) => {
+                let right = request.bearer() == Some(token);
+                (!right).then(|| challenge("Bearer realm=\"kamailio\""))
             }
+            (_, Some(digest)) => digest.refuses(request, now),
+            _ => None,
         };
         // Recordings `auth_basic_missing`, `auth_bearer_missing`.
-        let refused = HttpAnswer::new(401).with_header("www-authenticate", challenge);
-        Some(refused.with_body("text/plain", "unauthorized\n"))
+        refused.map(|refused| refused.with_body("text/plain", "unauthorized\n"))
     }
+}
+
+fn challenge(challenge: &str) -> HttpAnswer {
+    HttpAnswer::new(401).with_header("www-authenticate", challenge)
 }

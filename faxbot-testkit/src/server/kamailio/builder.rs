@@ -2,8 +2,9 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-use super::{auth::Auth, events::EventForm, mock::MockKamailio};
+use super::{auth::Auth, events::EventForm, methods::dispatcher::Destination, mock::MockKamailio};
 use crate::server::{
+    http::DigestAlgorithm,
     proxy::Phone,
     script::{CallScript, Timings},
 };
@@ -26,6 +27,7 @@ pub(super) struct Setup {
     pub rules: Vec<(String, CallScript)>,
     pub phones: Vec<(String, Phone)>,
     pub elsewhere: Vec<String>,
+    pub destinations: Vec<Destination>,
     pub in_memory: bool,
     pub unix: Option<PathBuf>,
     pub udp: bool,
@@ -63,6 +65,7 @@ impl Default for MockKamailioBuilder {
                 rules: Vec::new(),
                 phones: Vec::new(),
                 elsewhere: Vec::new(),
+                destinations: Vec::new(),
                 in_memory: false,
                 unix: None,
                 udp: false,
@@ -93,6 +96,23 @@ impl MockKamailioBuilder {
     /// A bearer token is asked for.
     pub fn bearer(mut self, token: &str) -> Self {
         self.setup.auth = Auth::Bearer(token.to_owned());
+        self
+    }
+
+    /// HTTP Digest is asked for; a nonce is good for that time.
+    pub fn digest(
+        mut self,
+        user: &str,
+        password: &str,
+        algorithm: DigestAlgorithm,
+        nonce_lives: Duration,
+    ) -> Self {
+        self.setup.auth = Auth::Digest {
+            user: user.to_owned(),
+            password: password.to_owned(),
+            algorithm,
+            nonce_lives,
+        };
         self
     }
 
@@ -167,6 +187,21 @@ impl MockKamailioBuilder {
     /// A host, with its port, that calls reach past this server.
     pub fn elsewhere(mut self, host: &str) -> Self {
         self.setup.elsewhere.push(host.to_owned());
+        self
+    }
+
+    /// A destination of `dispatcher`, in that set. Its `duid` is `gw-a`, `gw-b` and so on.
+    pub fn destination(mut self, set: i64, uri: &str) -> Self {
+        let letters = "abcdefghijklmnopqrstuvwxyz".chars();
+        let letter = letters.cycle().nth(self.setup.destinations.len());
+        self.setup.destinations.push(Destination {
+            set,
+            uri: uri.to_owned(),
+            state: 'A',
+            probed: false,
+            priority: 0,
+            duid: letter.map(|letter| format!("gw-{letter}")),
+        });
         self
     }
 

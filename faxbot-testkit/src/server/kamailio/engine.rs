@@ -37,6 +37,8 @@ pub struct Kamailio {
     late: BTreeMap<(Instant, u64), SeenRpc>,
     serial: u64,
     access: Access,
+    /// It is stopped.
+    pub(super) down: bool,
 }
 
 /// What becomes of an answer.
@@ -58,6 +60,7 @@ impl Kamailio {
             next_late: Vec::new(),
             late: BTreeMap::new(),
             serial: 0,
+            down: false,
         }
     }
 
@@ -97,6 +100,7 @@ impl Kamailio {
     /// The server starts anew: what it kept in memory is gone.
     pub(super) fn restart(&mut self, now: Instant) {
         self.late.clear();
+        self.down = false;
         self.state.restart(now);
     }
 

@@ -92,6 +92,7 @@ pub(super) fn lines(happening: &Happening, at: Timestamp, form: EventForm) -> Ve
     let line = |event: &str| Line::new(form, event);
     match happening {
         // A transaction that the server forgot makes no event any more.
+        Happening::Acknowledged(_) => Vec::new(),
         Happening::Progress { dialog, .. }
         | Happening::Confirmed(dialog)
         | Happening::Cancelled(dialog)
@@ -161,6 +162,10 @@ pub(super) fn lines(happening: &Happening, at: Timestamp, form: EventForm) -> Ve
             from,
             to,
         } => {
+            let leg = matches!(method.as_ref(), "INVITE" | "REFER" | "BYE");
+            if form == EventForm::Versioned && !leg {
+                return Vec::new();
+            }
             let local = line("local:request")
                 .text("method", Some(method))
                 .text("callid", Some(call_id))

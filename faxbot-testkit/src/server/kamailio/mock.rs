@@ -18,14 +18,18 @@ use tokio::{
 
 use super::{
     builder::{MockKamailioBuilder, Setup},
+    datagrams::{self, Socket},
     engine::Kamailio,
     evapi::{Evapi, Said},
+    methods::dispatcher::Dispatcher,
     rpc::SeenRpc,
     state::State,
 };
 use crate::server::{
     base::{Closing, Io},
+    connector::MemoryConnector,
     http::{MemoryClient, MockHttp},
+    message::SentMessage,
     proxy::{By, Dialog, PassingCall, Phone, ProxySetup, ProxyWorld},
     script::{CallScript, ReplyFault},
 };
@@ -38,6 +42,7 @@ pub struct MockKamailio {
     http: Arc<MockHttp<Kamailio>>,
     evapi: Evapi,
     evapi_address: Option<SocketAddr>,
+    udp_address: Option<SocketAddr>,
     login: Option<(String, String)>,
     path: String,
     tasks: Vec<AbortHandle>,
@@ -68,8 +73,11 @@ impl MockKamailio {
         );
         let evapi = Evapi::default();
         let (in_memory, has_evapi) = (setup.in_memory, setup.evapi);
+        let (unix, udp) = (setup.unix.clone(), setup.udp);
         let (login, path) = (setup.auth.login(), setup.path.clone());
-        let server = Kamailio::new(setup, evapi.clone(), State::new(world, now));
+        let dispatcher = Dispatcher::new(setup.destinations.clone());
+        let state = State::new(world, dispatcher, now);
+        let server = Kamailio::new(setup, evapi.clone(), state);
         let http = if in_memory {
             MockHttp::in_memory(server)
         } else {
@@ -79,6 +87,7 @@ impl MockKamailio {
             http: Arc::new(http),
             evapi,
             evapi_address: None,
+            udp_address: None,
             login,
             path,
             tasks: Vec::new(),
@@ -94,6 +103,14 @@ impl MockKamailio {
                 address,
             );
             mock.tasks.push(tokio::spawn(listen).abort_handle());
+        }
+        if let Some(path) = &unix {
+            mock.datagrams(Socket::unix(path)?);
+        }
+        if udp {
+            let (socket, address) = Socket::udp().await?;
+            mock.udp_address = Some(address);
+            mock.datagrams(socket);
         }
         Ok(mock)
     }
@@ -127,12 +144,28 @@ impl MockKamailio {
         self.evapi_address
     }
 
+    /// Where `jsonrpcs` takes datagrams over UDP; `None` without it.
+    pub fn udp_address(&self) -> Option<SocketAddr> {
+        self.udp_address
+    }
+
+    fn datagrams(&mut self, socket: Socket) {
+        let served = datagrams::serve(Arc::clone(&self.http), socket);
+        self.tasks.push(tokio::spawn(served).abort_handle());
+    }
+
     /// A client's end of a link to evapi in memory. It is closed at once while evapi is down.
     pub fn connect_evapi(&self) -> DuplexStream {
-        let (near, far) = tokio::io::duplex(64 * 1024);
-        let served = serve_evapi(self.evapi.clone(), Arc::clone(&self.http), Box::new(far));
-        tokio::spawn(served);
-        near
+        link(&self.evapi, &self.http)
+    }
+
+    /// Links to evapi in memory for the driver (`faxbot_sip::driver::Connect`).
+    pub fn connector(&self) -> MemoryConnector {
+        let (evapi, http) = (self.evapi.clone(), Arc::downgrade(&self.http));
+        MemoryConnector::over(move || {
+            let http = http.upgrade()?;
+            (!evapi.is_down()).then(|| link(&evapi, &http))
+        })
     }
 
     /// The requests so far, by all channels.
@@ -227,6 +260,19 @@ impl MockKamailio {
             .vendor(|server| server.state.world.setup.phones.push(rule));
     }
 
+    /// A phone registers, for that time; none ends its registration. The number has no domain.
+    pub fn register(&self, number: &str, contact: &str, expires: Duration) {
+        self.http.vendor(|server| {
+            let now = Instant::now();
+            server.state.register(number, contact, expires, false, now);
+        });
+    }
+
+    /// The messages that it was asked to send so far, in their order.
+    pub fn messages_sent(&self) -> Vec<SentMessage> {
+        self.http.vendor(|server| server.state.sent.clone())
+    }
+
     /// What goes wrong with the reply to the next request of that method, whatever its channel.
     pub fn next_reply(&self, method: &str, fault: ReplyFault) {
         let fault = (method.to_owned(), fault);
@@ -286,9 +332,7 @@ impl MockKamailio {
         tokio::spawn(async move {
             tokio::time::sleep(down).await;
             if let Some(http) = http.upgrade() {
-                http.vendor(|server| server.restart(Instant::now()));
-                evapi.set_down(false);
-                http.unreachable(false);
+                begin(&http, &evapi);
             }
         });
     }
@@ -296,14 +340,13 @@ impl MockKamailio {
     /// Stops it for good: connections are refused until [`start_again`](Self::start_again).
     pub fn stop_now(&self) {
         self.evapi.close(Closing::Drained, true);
+        self.http.vendor(|server| server.down = true);
         self.http.unreachable(true);
     }
 
     /// Starts it after [`stop_now`](Self::stop_now), as [`restart`](Self::restart) does.
     pub fn start_again(&self) {
-        self.http.vendor(|server| server.restart(Instant::now()));
-        self.evapi.set_down(false);
-        self.http.unreachable(false);
+        begin(&self.http, &self.evapi);
     }
 
     /// Waits until `look` finds what it wants, at most `within`. It is asked after each change.
@@ -335,6 +378,19 @@ impl fmt::Debug for MockKamailio {
             .field("evapi", &self.evapi)
             .finish_non_exhaustive()
     }
+}
+
+fn begin(http: &MockHttp<Kamailio>, evapi: &Evapi) {
+    http.vendor(|server| server.restart(Instant::now()));
+    evapi.set_down(false);
+    http.unreachable(false);
+}
+
+fn link(evapi: &Evapi, http: &Arc<MockHttp<Kamailio>>) -> DuplexStream {
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let served = serve_evapi(evapi.clone(), Arc::clone(http), Box::new(far));
+    tokio::spawn(served);
+    near
 }
 
 async fn serve_evapi(evapi: Evapi, http: Arc<MockHttp<Kamailio>>, io: Box<dyn Io>) {

@@ -23,6 +23,7 @@
 
 mod auth;
 mod builder;
+mod datagrams;
 mod engine;
 mod evapi;
 mod events;
@@ -32,7 +33,8 @@ mod rpc;
 mod state;
 
 pub use super::{
-    CallScript, ReplyFault, Timings,
+    CallScript, MemoryConnector, ReplyFault, SentMessage, Timings,
+    http::DigestAlgorithm,
     proxy::{Dialog, PassingCall, Phone, Replies, Stage, Tree},
 };
 pub use builder::MockKamailioBuilder;

@@ -66,7 +66,7 @@ impl ProxyWorld {
 
     fn local(&mut self, leg: &Leg, method: &'static str) {
         self.happened.push(Happening::Local {
-            method,
+            method: method.into(),
             call_id: leg.call_id.clone(),
             ruri: leg.agent.uri.clone(),
             from: self.setup.controller.clone(),

@@ -65,6 +65,12 @@ impl Dialog {
         contact(&self.to_uri, "5080")
     }
 
+    /// The tag that the callee has, also while it rings.
+    pub(in crate::server) fn callee_tag(&self) -> String {
+        let number = u64::from(self.h_id);
+        format!("u{number}{:04}", number * 7 % 10_000)
+    }
+
     /// Seconds from the answer to `now`, or to its end.
     pub(in crate::server) fn duration(&self, now: Timestamp) -> i64 {
         let Some(answered) = self.answered_at else {

@@ -1,5 +1,7 @@
 //! What a proxy notices. Each mock tells it to its clients in its own words.
 
+use std::borrow::Cow;
+
 use super::dialog::Dialog;
 
 /// Who ended a call.
@@ -20,6 +22,8 @@ pub(in crate::server) enum Happening {
     Progress { dialog: Dialog, status: u16 },
     /// The dialog is confirmed.
     Confirmed(Dialog),
+    /// The ACK of the caller passed.
+    Acknowledged(Dialog),
     /// The caller takes it back.
     Cancelled(Dialog),
     /// It came to nothing. A time-out is the server's own 408.
@@ -34,7 +38,7 @@ pub(in crate::server) enum Happening {
     Ended { dialog: Dialog, by: By },
     /// The server sends a request of its own.
     Local {
-        method: &'static str,
+        method: Cow<'static, str>,
         call_id: String,
         ruri: String,
         from: String,

@@ -191,15 +191,20 @@ impl ProxyWorld {
     }
 
     /// The same, with those that were put in line.
-    pub(super) fn rung(&mut self, target: &Target) -> Phone {
+    pub(in crate::server) fn rung(&mut self, target: &Target) -> Phone {
         match self.next_phones.pop_front() {
             Some(phone) => phone,
             None => self.phone(target),
         }
     }
 
+    /// The server did something beside the calls.
+    pub(in crate::server) fn tells(&mut self, happening: Happening) {
+        self.happened.push(happening);
+    }
+
     /// How the party at this address takes the next call.
-    pub(super) fn script(&mut self, uri: &str) -> CallScript {
+    pub(in crate::server) fn script(&mut self, uri: &str) -> CallScript {
         if let Some(script) = self.next_calls.pop_front() {
             return script;
         }
@@ -304,6 +309,8 @@ impl ProxyWorld {
                     && call.dialog.stage == Stage::Answered
                 {
                     call.dialog.stage = Stage::Up;
+                    let acknowledged = Happening::Acknowledged(call.dialog.clone());
+                    self.happened.push(acknowledged);
                 }
             }
             Step::Refuse(number, status) => self.refuse(number, status, false, at),
@@ -358,7 +365,7 @@ impl ProxyWorld {
             return;
         }
         call.life = Life::Up;
-        call.dialog.to_tag = Some(format!("u{number}{:04}", number * 7 % 10_000));
+        call.dialog.to_tag = Some(call.dialog.callee_tag());
         let tracked = call.dialog.stage < Stage::Answered && call.dialog.listed;
         if tracked {
             call.dialog.stage = Stage::Answered;
@@ -434,7 +441,7 @@ impl ProxyWorld {
                 (to.callee_contact(), &to.from_uri, &to.to_uri),
             ] {
                 self.happened.push(Happening::Local {
-                    method: "BYE",
+                    method: "BYE".into(),
                     call_id: dialog.call_id.clone(),
                     ruri,
                     from: from.clone(),

@@ -2,6 +2,11 @@
 
 mod core;
 mod dialog;
+pub(super) mod dispatcher;
+pub(super) mod htable;
+mod tm;
+pub(super) mod uac;
+pub(super) mod usrloc;
 
 use std::time::Duration;
 
@@ -185,10 +190,22 @@ pub(super) fn run(server: &mut Kamailio, request: &SeenRpc, now: Instant) -> (Ou
     if !server.has(method) {
         return (Err(Refusal::no_method()), Duration::ZERO);
     }
-    let outcome = match method.split_once('.') {
-        Some(("dlg", name)) => dialog::run(server, name, request, now),
-        Some((module, name)) => core::run(server, module, name, request, now),
-        None => None,
+    let Some((module, name)) = method.split_once('.') else {
+        return (not_staged(), Duration::ZERO);
+    };
+    if module == "tm"
+        && let Some(sent) = tm::run(server, name, request, now)
+    {
+        return sent;
+    }
+    let state = &mut server.state;
+    let outcome = match module {
+        "dlg" => dialog::run(server, name, request, now),
+        "dispatcher" => dispatcher::run(state, name, request, now),
+        "ul" => usrloc::run(state, name, request, now),
+        "htable" => htable::run(state, name, request, now),
+        "uac" => uac::run(state, name, request, now),
+        _ => core::run(server, module, name, request, now),
     };
     (outcome.unwrap_or_else(not_staged), Duration::ZERO)
 }
