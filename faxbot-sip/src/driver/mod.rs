@@ -55,6 +55,8 @@ mod link;
 mod listener;
 mod policy;
 mod porter;
+#[cfg(feature = "rpc")]
+mod rpc;
 mod supervisor;
 #[cfg(feature = "tls")]
 mod tls;
@@ -68,5 +70,8 @@ pub use error::{LinkError, RequestError};
 pub use handle::{Handle, LinkPhase, LinkStatus, RoundTripObserver, Setup};
 pub use link::{CloseReport, Link, LinkEvent, LinkEvents, LinkOptions, SessionFactory};
 pub use listener::{Accepted, Incoming, Listener, ListenerOptions, ListenerStatus, Place};
+#[cfg(feature = "rpc")]
+#[cfg_attr(docsrs, doc(cfg(feature = "rpc")))]
+pub use rpc::{Rpc, RpcFailure};
 #[cfg(feature = "tls")]
 pub use tls::TlsOptions;
