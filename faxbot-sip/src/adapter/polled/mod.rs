@@ -8,6 +8,7 @@
 
 mod life;
 #[cfg(test)]
+#[cfg(any(feature = "kamailio", feature = "opensips"))]
 mod tests;
 mod worker;
 

@@ -75,12 +75,15 @@ impl<C: Polled> Worker<C> {
             };
             let hub = self.hub();
             if hub.clock.now().saturating_duration_since(up_since) >= policy.stable_after {
-                history.attempts = 0;
+                history.attempts = 1;
             }
             tracing::info!(%reason, adapter = hub.name, "the server is lost");
             hub.health().connection_failed();
             hub.lost(good_until);
             tasks.stop(LAST_WORD).await;
+            // One that comes and goes is not called in a busy loop.
+            self.rest_serving(&work, self.wait(&policy, history.attempts, false))
+                .await;
         }
     }
 
@@ -129,11 +132,7 @@ impl<C: Polled> Worker<C> {
             };
             hub.trouble(severity, error);
             let wait = self.wait(policy, history.attempts, refused);
-            let again = hub.clock.sleep_until(hub.clock.now() + wait);
-            tokio::select! {
-                () = again => {}
-                never = self.serve(work, false) => match never {},
-            }
+            self.rest_serving(work, wait).await;
         }
     }
 
@@ -160,6 +159,15 @@ impl<C: Polled> Worker<C> {
         let random = f64::from(random) / f64::from(u32::MAX);
         let wait = backoff.delay(attempts.saturating_sub(1), random);
         wait.unwrap_or(backoff.cap)
+    }
+
+    /// Rests while the server is lost.
+    async fn rest_serving(&self, work: &TaskSet, wait: Duration) {
+        let clock = &self.hub().clock;
+        tokio::select! {
+            () = clock.sleep_until(clock.now() + wait) => {}
+            never = self.serve(work, false) => match never {},
+        }
     }
 
     /// Polls until the server is lost. Answers why, and when it was last seen.
