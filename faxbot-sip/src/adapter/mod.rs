@@ -15,7 +15,12 @@ mod digits;
 #[cfg(test)]
 #[cfg(all(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod docs_tests;
-#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
+#[cfg(any(
+    feature = "asterisk",
+    feature = "freeswitch",
+    feature = "kamailio",
+    feature = "yate"
+))]
 mod endpoint;
 #[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod fax_handle;
@@ -61,6 +66,9 @@ pub mod freeswitch;
 
 #[cfg(feature = "freeswitch")]
 pub mod fusionpbx;
+
+#[cfg(feature = "kamailio")]
+pub mod kamailio;
 
 #[cfg(feature = "yate")]
 pub mod yate;

@@ -1,0 +1,366 @@
+//! What lives as long as the adapter, across connections.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::{Duration, Instant},
+};
+
+use faxbot_core::{
+    Error, ErrorKind, Result, Timestamp,
+    clock::SharedClock,
+    http::HttpClient,
+    id::CallId,
+    random::{SharedRandom, SystemRandom},
+    sip::SipEvent,
+    task::{TaskSet, blocking},
+};
+
+use super::{
+    abilities::Abilities,
+    config::KamailioConfig,
+    desk::{Desk, MARKS},
+    event, links,
+    server::Server,
+    wire::{DialogHandle, method},
+};
+use crate::{
+    adapter::{
+        dialogs::Todo,
+        hub::{Book as _, Hub},
+        polled::{NoLink, Polled, Timing, Work},
+        settings::RawEvents,
+    },
+    driver::{Connect, Rpc},
+};
+
+/// While events come, the list is only there for what they missed.
+const SELDOM: u32 = 5;
+
+/// How often it is asked which run of the server this is, beside the cases where that shows.
+const ASK_RUN: Duration = Duration::from_secs(30);
+
+/// How long a set-up waits for the connection of the events: what begins before it is in the list.
+const EVENTS_WAIT: Duration = Duration::from_secs(1);
+
+/// Bytes of the SDP that the first party is called with.
+const MAX_BODY: u64 = 16 * 1024;
+
+/// What lives as long as the adapter, across connections.
+pub(super) struct Core {
+    pub(super) config: KamailioConfig,
+    pub(super) hub: Hub<NoLink, Desk>,
+    http: OnceLock<Arc<dyn HttpClient>>,
+    pub(super) connector: OnceLock<Arc<dyn Connect>>,
+    random: SharedRandom,
+    line: Mutex<Line>,
+}
+
+/// How the server is asked.
+#[derive(Default)]
+struct Line {
+    rpc: Option<Rpc>,
+    /// What the first party is called with.
+    body: Option<Arc<str>>,
+    /// When it was last asked which run of the server this is.
+    run_asked: Option<Instant>,
+}
+
+impl Core {
+    pub(super) fn new(config: KamailioConfig, clock: SharedClock) -> Self {
+        let capabilities = Abilities::hoped_for().capabilities();
+        Self {
+            hub: Hub::new("kamailio", clock, Desk::new(), capabilities),
+            http: OnceLock::new(),
+            connector: OnceLock::new(),
+            random: SystemRandom::shared(),
+            line: Mutex::default(),
+            config,
+        }
+    }
+
+    /// Sets by whom the server is asked, unless that is set.
+    pub(super) fn set_http(&self, client: Arc<dyn HttpClient>) {
+        let _ = self.http.set(client);
+    }
+
+    /// Sets by whom events come, unless that is set.
+    pub(super) fn set_connector(&self, connector: Arc<dyn Connect>) {
+        let _ = self.connector.set(connector);
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The server, as it was last connected.
+    ///
+    /// # Errors
+    /// `NotConnected` before the first time.
+    pub(super) fn server(&self, operation: &'static str) -> Result<Server<'_>> {
+        match self.line().rpc.clone() {
+            Some(rpc) => Ok(Server::new(self, rpc)),
+            None => Err(Error::new(
+                ErrorKind::NotConnected,
+                operation,
+                "not connected; call connect first",
+            )),
+        }
+    }
+
+    /// The SDP that the first party is called with.
+    pub(super) fn body(&self) -> Option<Arc<str>> {
+        self.line().body.clone()
+    }
+
+    /// Opens the way to the server. Nothing is sent.
+    async fn open(&self, tasks: &TaskSet) -> Result<()> {
+        let clock = Arc::clone(&self.hub.clock);
+        let random = Arc::clone(&self.random);
+        let rpc = match &self.config.rpc_socket {
+            Some(socket) => {
+                let _ = (socket, tasks);
+                return Err(Error::unsupported("connect"));
+            }
+            None => {
+                // Kept: its connections and its place in a digest.
+                if self.line().rpc.is_some() {
+                    return Ok(());
+                }
+                let (api, url) = self.config.http.client(self.http.get(), clock, random)?;
+                Rpc::http(api, url)
+            }
+        };
+        self.line().rpc = Some(rpc);
+        Ok(())
+    }
+
+    async fn read_body(&self) -> Result<()> {
+        let Some(path) = self.config.agent_body.clone() else {
+            return Ok(());
+        };
+        let read = blocking("connect", move || {
+            let length = std::fs::metadata(&path)?.len();
+            if length > MAX_BODY {
+                return Err(std::io::ErrorKind::FileTooLarge.into());
+            }
+            std::fs::read_to_string(&path)
+        });
+        let body = read.await?.map_err(|error| {
+            let message = "the file of agent_body cannot be read, or is no text below 16 KiB";
+            Error::new(ErrorKind::Config, "connect", message).with_source(error)
+        })?;
+        self.line().body = Some(body.into());
+        Ok(())
+    }
+
+    /// Asks which run of the server this is. Answers whether it is another one than before.
+    async fn is_other_run(&self, server: &Server<'_>, operation: &'static str) -> Result<bool> {
+        let uptime = server.uptime(operation).await?;
+        let now = self.hub.now();
+        self.line().run_asked = Some(now.instant);
+        let mut state = self.hub.state();
+        let up = Duration::from_secs(uptime.seconds().unwrap_or_default());
+        state.books.up_since = Some(now.wall - up);
+        Ok(state.books.is_run(uptime.run()))
+    }
+
+    /// Takes the list of dialogs.
+    async fn take_list(&self, server: &Server<'_>, operation: &'static str) -> Result<()> {
+        loop {
+            // Before the list is asked for: one that is older than the restart shows what is lost.
+            let forgot = self.hub.state().books.forgot();
+            let (seen, whole) = server.rows(operation).await?.into_seen(MARKS);
+            let now = self.hub.clock.now();
+            let asked = self.line().run_asked;
+            let due = asked.is_none_or(|at| now.saturating_duration_since(at) >= ASK_RUN);
+            let misses = whole && self.hub.state().books.misses(&seen);
+            if !forgot && (due || misses) && self.is_other_run(server, operation).await? {
+                continue;
+            }
+            self.hub.events(|state, now| {
+                let mut out = Vec::new();
+                if forgot {
+                    out.extend(state.books.restarted(&seen, now));
+                }
+                out.extend(state.books.listed(seen, whole, now));
+                out
+            });
+            return Ok(());
+        }
+    }
+
+    /// One look at the server itself.
+    pub(super) async fn check_health(&self, operation: &'static str) -> Result<()> {
+        let server = self.server(operation)?;
+        server.check_version(operation).await?;
+        if self.is_other_run(&server, operation).await? {
+            // The poll finds out what it forgot.
+            self.hub.note(|state, _| state.books.poll_soon());
+        }
+        Ok(())
+    }
+
+    /// An event of the server.
+    pub(super) fn told(&self, payload: &[u8]) {
+        let Some(event) = event::read(payload) else {
+            tracing::debug!(bytes = payload.len(), "kamailio: an event cannot be read");
+            return;
+        };
+        let raw = match self.config.raw_events {
+            RawEvents::Off => false,
+            RawEvents::All => true,
+            RawEvents::Unknown => !event.is_understood(),
+        };
+        self.hub.events(|state, now| {
+            let mut out = state.books.told(&event, now);
+            // Nobody listens: a busy server's events are not copied for nothing.
+            if raw && self.hub.bus.streams() > 0 {
+                out.push(SipEvent::Raw(event.raw()));
+            }
+            out
+        });
+    }
+
+    /// Ends a call that is up.
+    pub(super) async fn end_dialog(
+        &self,
+        server: &Server<'_>,
+        id: CallId,
+        operation: &'static str,
+    ) -> Result<()> {
+        let (handle, key) = {
+            let state = self.hub.state();
+            let dialogs = &state.books.dialogs;
+            let handle = dialogs.handle(id);
+            let handle = handle.as_deref().and_then(DialogHandle::parse);
+            let seen = dialogs.seen(id);
+            (
+                handle,
+                seen.map(|seen| (seen.call_id.clone(), seen.from_tag.clone())),
+            )
+        };
+        let handle = match (handle, key) {
+            (Some(handle), _) => Some(handle),
+            (None, Some((call_id, from_tag))) => {
+                let tag = (!from_tag.is_empty()).then_some(from_tag.as_str());
+                let dialog = server.dialog(&call_id, tag, operation).await?;
+                dialog.and_then(|dialog| dialog.handle)
+            }
+            (None, None) => None,
+        };
+        let Some(handle) = handle else {
+            return Err(Error::new(ErrorKind::NotFound, operation, "no such dialog"));
+        };
+        server.end(handle, operation).await
+    }
+
+    /// When the server that answers was started, by our clock.
+    pub(super) fn up_since(&self) -> Option<Timestamp> {
+        self.hub.state().books.up_since
+    }
+}
+
+impl Polled for Core {
+    type Books = Desk;
+
+    fn hub(&self) -> &Hub<NoLink, Desk> {
+        &self.hub
+    }
+
+    fn timing(&self) -> Timing {
+        let events = self.hub.state().books.has_events();
+        Timing {
+            connect_timeout: self.config.connect_timeout,
+            poll: self.config.poll * if events { SELDOM } else { 1 },
+            wait_for_server: self.config.wait_for_server,
+        }
+    }
+
+    async fn set_up(self: &Arc<Self>, tasks: &TaskSet) -> Result<()> {
+        const OPERATION: &str = "connect";
+        self.open(tasks).await?;
+        self.read_body().await?;
+        let server = self.server(OPERATION)?;
+        server.check_version(OPERATION).await?;
+        let methods = server.methods(OPERATION).await?;
+        if !methods.has(method::DIALOGS) {
+            let message = "the server has no dlg.list: load its module dialog";
+            return Err(Error::new(ErrorKind::Config, OPERATION, message));
+        }
+        let abilities = Abilities::of(&methods);
+        self.hub.events(|state, _| {
+            state.books.abilities = abilities;
+            state.set_capabilities(abilities.capabilities())
+        });
+        if links::start(self, tasks) {
+            let up = |state: &mut crate::adapter::hub::State<NoLink, Desk>| {
+                state.books.has_events().then_some(())
+            };
+            // Without them it polls.
+            let _ = self.hub.until(EVENTS_WAIT, up).await;
+        }
+        self.is_other_run(&server, OPERATION).await?;
+        self.take_list(&server, OPERATION).await
+    }
+
+    async fn poll(self: &Arc<Self>) -> Result<()> {
+        const OPERATION: &str = "poll";
+        let server = self.server(OPERATION)?;
+        self.take_list(&server, OPERATION).await
+    }
+
+    fn work(todo: &Todo) -> Work {
+        todo.work()
+    }
+
+    async fn carry_out(self: &Arc<Self>, todo: Todo) {
+        match todo {
+            Todo::Settle(id) => self
+                .hub
+                .events(|state, now| state.books.dialogs.settle(id, now)),
+            Todo::Unreached(id) => {
+                // A last look: the call may have come between two.
+                if let Ok(server) = self.server("poll")
+                    && let Ok(rows) = server.rows("poll").await
+                {
+                    let (seen, _) = rows.into_seen(MARKS);
+                    self.hub
+                        .events(|state, now| state.books.listed(seen, false, now));
+                }
+                self.hub.events(|state, now| state.books.unreached(id, now));
+            }
+            // What became of a request whose answer was lost shows in the list alone.
+            Todo::Look(_) | Todo::Poll => self.hub.note(|state, _| state.books.poll_soon()),
+            // A hang-up is never owed here: what rings cannot be ended, and is told so.
+            Todo::HangUp(id) => self.hub.note(|state, _| state.books.dialogs.hung_up(id)),
+        }
+    }
+
+    async fn close(&self) {}
+
+    fn hangs_up_on_close(&self) -> bool {
+        self.config.hangup_on_close
+    }
+
+    async fn hang_up_on_close(&self, id: CallId, _limit: Duration) -> Result<()> {
+        const OPERATION: &str = "disconnect";
+        {
+            let mut state = self.hub.state();
+            if !state.books.calls().is_answered(id) {
+                // Nothing can end it.
+                return Ok(());
+            }
+            state.books.dialogs.hung_up_by_us(id, true);
+        }
+        let server = self.server(OPERATION)?;
+        self.end_dialog(&server, id, OPERATION).await
+    }
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core")
+            .field("hub", &self.hub)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,378 @@
+//! The books of a Kamailio: its dialogs, the calls of ours that have none yet, and which run of the
+//! server they belong to. Sans-IO: time comes in as an argument.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Instant,
+};
+
+use faxbot_core::{
+    Error, ErrorKind, Private, Result,
+    id::CallId,
+    message::{MessageContent, MessageKind},
+    sip::{AdapterKind, CallUpdate, Disposition, SipEvent, Snapshot},
+};
+use tokio::sync::watch;
+
+use super::{
+    abilities::Abilities,
+    bridges::{Bridges, News, Silence},
+    event::{Event, Meaning},
+    wire::DialogHandle,
+};
+use crate::adapter::{
+    calls::{Calls, Now},
+    dialogs::{Dialogs, NewOurs, Report, Seen, Stage, Todo, Told},
+    hub::Book,
+};
+
+/// Names of `$dlg_var` that hold our id: that of the events' configuration first.
+pub(super) const MARKS: &[&str] = &["faxbot_job", "job"];
+
+/// The books.
+pub(super) struct Desk {
+    pub(super) dialogs: Dialogs,
+    bridges: Bridges,
+    /// Call-IDs of dialogs that are calls of ours, told by an event that names no tag.
+    expected: HashMap<String, CallId>,
+    /// What the server can do.
+    pub(super) abilities: Abilities,
+    /// Events come.
+    events: bool,
+    /// The moment that the server named as its start.
+    run: Option<String>,
+    /// Since when it is up, by our clock.
+    pub(super) up_since: Option<faxbot_core::Timestamp>,
+    /// It is another run than the one that the calls belong to.
+    forgot: bool,
+    /// The dialogs that were up in the last list, but for those whose end was told.
+    up: HashSet<DialogHandle>,
+    /// A poll is wanted.
+    poll: bool,
+}
+
+impl Desk {
+    pub(super) fn new() -> Self {
+        Self {
+            dialogs: Dialogs::new(AdapterKind::KAMAILIO),
+            bridges: Bridges::default(),
+            expected: HashMap::new(),
+            abilities: Abilities::hoped_for(),
+            events: false,
+            run: None,
+            up_since: None,
+            forgot: false,
+            up: HashSet::new(),
+            poll: false,
+        }
+    }
+
+    /// Enters a call of ours before its request is written: `first` and `second` as they are sent.
+    ///
+    /// # Errors
+    /// `InvalidState` while a call with its id, or the record of one, is there.
+    pub(super) fn open(
+        &mut self,
+        new: NewOurs,
+        first: &str,
+        second: &str,
+        now: Now,
+    ) -> Result<watch::Receiver<CallUpdate>> {
+        let id = new.id;
+        let updates = self.dialogs.open_ours(new, now)?;
+        self.bridges.open(id, first, second);
+        Ok(updates)
+    }
+
+    pub(super) fn poll_soon(&mut self) {
+        self.poll = true;
+    }
+
+    pub(super) fn has_events(&self) -> bool {
+        self.events
+    }
+
+    /// Events come from now on, or no longer. What happened meanwhile is in the list.
+    pub(super) fn set_events(&mut self, events: bool) {
+        self.events = events;
+        self.poll = true;
+        self.dialogs.set_events(events);
+    }
+
+    /// Enters one look at the server.
+    pub(super) fn listed(&mut self, mut seen: Vec<Seen>, whole: bool, now: Now) -> Vec<SipEvent> {
+        self.up.clear();
+        for dialog in &mut seen {
+            if dialog.mark.is_none()
+                && let Some(id) = self.expected.get(&dialog.call_id)
+            {
+                dialog.mark = Some(*id);
+            }
+            if dialog.stage != Stage::Over {
+                self.up.extend(DialogHandle::parse(&dialog.handle));
+            }
+        }
+        let out = self.dialogs.listed(&seen, whole, now);
+        self.tidy();
+        out
+    }
+
+    /// Whether a dialog that was up is not in a list that shows all of them: that is how a restart
+    /// looks, because one that ended is listed for some seconds more.
+    pub(super) fn misses(&self, seen: &[Seen]) -> bool {
+        let there: HashSet<_> = seen
+            .iter()
+            .filter_map(|dialog| DialogHandle::parse(&dialog.handle))
+            .collect();
+        self.up.iter().any(|handle| !there.contains(handle))
+    }
+
+    /// Which run of the server this is. Answers whether it is another one than before.
+    pub(super) fn is_run(&mut self, run: Option<&str>) -> bool {
+        let Some(run) = run else {
+            return false;
+        };
+        let other = self.run.as_deref().is_some_and(|known| known != run);
+        self.run = Some(run.to_owned());
+        self.forgot |= other;
+        other
+    }
+
+    /// Whether the server forgot the calls: the next list shows which.
+    pub(super) fn forgot(&self) -> bool {
+        self.forgot
+    }
+
+    /// The server was restarted: nobody can say what became of the calls that it does not list. It
+    /// lists those that it keeps in a database.
+    pub(super) fn restarted(&mut self, seen: &[Seen], now: Now) -> Vec<SipEvent> {
+        self.forgot = false;
+        self.up.clear();
+        if seen.is_empty() {
+            self.bridges.clear();
+            self.expected.clear();
+            return self.dialogs.restarted(now);
+        }
+        let there: HashSet<_> = seen.iter().map(|dialog| dialog.call_id.as_str()).collect();
+        let live: Vec<_> = self.dialogs.calls().live().collect();
+        let kept = |id: CallId| {
+            let dialog = self.dialogs.seen(id);
+            dialog.is_some_and(|dialog| there.contains(dialog.call_id.as_str()))
+        };
+        let lost: Vec<_> = live.into_iter().filter(|id| !kept(*id)).collect();
+        let mut out = Vec::new();
+        for id in lost {
+            let message = "the server was restarted and forgot the call";
+            let error = Error::new(ErrorKind::OutcomeUnknown, "call", message).with_call_id(id);
+            out.extend(self.lose(id, error));
+        }
+        out
+    }
+
+    /// Enters an event.
+    pub(super) fn told(&mut self, event: &Event, now: Now) -> Vec<SipEvent> {
+        let mut out = Vec::new();
+        match self.bridges.told(event) {
+            Some(News::Through(id)) if self.dialogs.seen(id).is_none() => {
+                out.extend(self.dialogs.reached(id, Stage::Answered, now));
+            }
+            Some(News::Over(id, report)) if self.dialogs.seen(id).is_none() => {
+                out.extend(self.dialogs.end(id, report, now));
+            }
+            Some(News::Dialog(id)) if event.from_tag.is_none() => {
+                // The list has the tag.
+                if let Some(call_id) = &event.call_id {
+                    self.expected.insert(call_id.clone(), id);
+                    self.poll = true;
+                }
+            }
+            Some(News::Dialog(id)) => out.extend(self.of_a_dialog(event, Some(id), now)),
+            _ => out.extend(self.of_a_dialog(event, None, now)),
+        }
+        self.tidy();
+        out
+    }
+
+    /// What an event tells of a dialog, or of something else.
+    fn of_a_dialog(&mut self, event: &Event, ours: Option<CallId>, now: Now) -> Vec<SipEvent> {
+        let told = match &event.meaning {
+            Meaning::New { .. } => match seen(event, ours) {
+                Some(seen) => Told::Begun(Box::new(seen)),
+                None => {
+                    self.poll = true;
+                    return Vec::new();
+                }
+            },
+            Meaning::Progress(101..=199) => Told::Rings,
+            Meaning::Progress(200..=299) | Meaning::Start => Told::Answered,
+            Meaning::Failed => Told::Over(report(event)),
+            Meaning::DialogFailed if event.causes.sip_status.is_some() => Told::Over(report(event)),
+            Meaning::DialogFailed => Told::OverWithoutCause,
+            Meaning::End => Told::Over(report(event)),
+            Meaning::Leg(method) if method == "BYE" => {
+                // An RPC ends a dialog. Its own event may not come: the phones may be faster.
+                self.poll = true;
+                return Vec::new();
+            }
+            Meaning::Message { text: Some(text) } => return message(event, text),
+            Meaning::Registration(state) => return presence(event, state),
+            Meaning::Destination { up } => {
+                return presence(event, if *up { "up" } else { "down" });
+            }
+            _ => return Vec::new(),
+        };
+        if matches!(
+            event.meaning,
+            Meaning::Failed | Meaning::DialogFailed | Meaning::End
+        ) && let Some(handle) = event.handle
+        {
+            self.up.remove(&handle);
+        }
+        let Some(call_id) = &event.call_id else {
+            return Vec::new();
+        };
+        self.dialogs
+            .told(call_id, event.from_tag.as_deref(), told, now)
+    }
+
+    /// The ring time of a call of ours is over, and no dialog came.
+    pub(super) fn unreached(&mut self, id: CallId, now: Now) -> Vec<SipEvent> {
+        if self.dialogs.seen(id).is_some() {
+            return Vec::new();
+        }
+        let out = match self.bridges.silence(id, self.events) {
+            Silence::Over(report) => self.dialogs.end(id, report, now),
+            Silence::Lost => {
+                let message = "the second party answered, and the call passes this server by";
+                let error = Error::new(ErrorKind::OutcomeUnknown, "call", message);
+                self.lose(id, error.with_call_id(id))
+            }
+        };
+        self.tidy();
+        out
+    }
+
+    /// Forgets what is known of calls that have their dialog, or are over.
+    fn tidy(&mut self) {
+        let dialogs = &self.dialogs;
+        self.bridges
+            .keep(|id| dialogs.calls().state(id).is_some() && dialogs.seen(id).is_none());
+        self.expected
+            .retain(|_, id| dialogs.calls().state(*id).is_some());
+    }
+}
+
+/// The dialog of an event that tells of its beginning with all that names it.
+fn seen(event: &Event, ours: Option<CallId>) -> Option<Seen> {
+    let handle = event.handle.map(DialogHandle::to_text);
+    Some(Seen {
+        call_id: event.call_id.clone()?,
+        from_tag: event.from_tag.clone()?,
+        to_tag: event.to_tag.clone(),
+        stage: Stage::Begun,
+        from: event.from.clone(),
+        to: event.to.clone(),
+        handle: handle.unwrap_or_default(),
+        mark: ours.or(event.mark),
+        begun: event.at,
+        answered: None,
+    })
+}
+
+fn report(event: &Event) -> Report {
+    let mut report = Report::new(event.causes.clone());
+    if event.causes.sip_status == Some(487) {
+        // The caller gave up.
+        report.disposition = Some(Disposition::Cancelled);
+    }
+    report
+}
+
+fn message(event: &Event, text: &str) -> Vec<SipEvent> {
+    let Some(from) = &event.from else {
+        return Vec::new();
+    };
+    vec![SipEvent::MessageReceived {
+        from: Private::new(from.clone()),
+        content: MessageContent::text(MessageKind::Sip, text),
+    }]
+}
+
+fn presence(event: &Event, state: &str) -> Vec<SipEvent> {
+    let Some(watched) = &event.from else {
+        return Vec::new();
+    };
+    vec![SipEvent::PresenceChanged {
+        watched: Private::new(watched.clone()),
+        state: state.to_owned(),
+    }]
+}
+
+impl Book for Desk {
+    type Todo = Todo;
+
+    fn calls(&self) -> &Calls {
+        self.dialogs.calls()
+    }
+
+    fn take_todo(&mut self) -> Vec<Todo> {
+        let mut todo = self.dialogs.take_todo();
+        if std::mem::take(&mut self.poll) && !todo.contains(&Todo::Poll) {
+            todo.push(Todo::Poll);
+        }
+        todo
+    }
+
+    fn settle_todo(id: CallId) -> Todo {
+        Dialogs::settle_todo(id)
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        self.dialogs.next_timeout()
+    }
+
+    fn timeout(&mut self, now: Now) {
+        self.dialogs.timeout(now);
+    }
+
+    fn requested(&mut self, id: CallId, now: Now) -> bool {
+        self.dialogs.requested(id, now)
+    }
+
+    fn taken(&mut self, id: CallId, now: Now) -> Vec<SipEvent> {
+        self.dialogs.taken(id, now)
+    }
+
+    fn unsure(&mut self, id: CallId, now: Now) {
+        self.dialogs.unsure(id, now);
+    }
+
+    fn lose(&mut self, id: CallId, error: Error) -> Vec<SipEvent> {
+        self.bridges.close(id);
+        self.dialogs.lose(id, error)
+    }
+
+    fn missed_events(&mut self) {
+        self.dialogs.missed_events();
+    }
+
+    fn attempt_failed(&mut self) {
+        self.dialogs.attempt_failed();
+    }
+
+    fn forget_connection(&mut self) {
+        self.up.clear();
+        self.bridges.clear();
+        self.expected.clear();
+        self.poll = false;
+        self.dialogs.forget_connection();
+    }
+
+    fn ours(&self) -> Vec<CallId> {
+        self.dialogs.ours()
+    }
+
+    fn snapshot(&self, snapshot: &mut Snapshot) {
+        self.dialogs.snapshot(snapshot);
+    }
+}
