@@ -47,6 +47,10 @@
 
 mod accept;
 mod connection;
+#[cfg(feature = "rpc")]
+mod datagram;
+#[cfg(feature = "rpc")]
+mod datagrams;
 mod desk;
 mod endpoint;
 mod error;
@@ -65,6 +69,12 @@ mod tls;
 mod tests;
 
 pub use accept::{Accept, Acceptor, AllowList};
+#[cfg(feature = "rpc")]
+#[cfg_attr(docsrs, doc(cfg(feature = "rpc")))]
+pub use datagram::DatagramPeer;
+#[cfg(feature = "rpc")]
+#[cfg_attr(docsrs, doc(cfg(feature = "rpc")))]
+pub use datagrams::{DatagramLosses, Datagrams, ReceivedDatagrams};
 pub use endpoint::{Connect, Endpoint, Io, Transport};
 pub use error::{LinkError, RequestError};
 pub use handle::{Handle, LinkPhase, LinkStatus, RoundTripObserver, Setup};
@@ -72,6 +82,6 @@ pub use link::{CloseReport, Link, LinkEvent, LinkEvents, LinkOptions, SessionFac
 pub use listener::{Accepted, Incoming, Listener, ListenerOptions, ListenerStatus, Place};
 #[cfg(feature = "rpc")]
 #[cfg_attr(docsrs, doc(cfg(feature = "rpc")))]
-pub use rpc::{Rpc, RpcFailure};
+pub use rpc::{DatagramOptions, Rpc, RpcFailure};
 #[cfg(feature = "tls")]
 pub use tls::TlsOptions;

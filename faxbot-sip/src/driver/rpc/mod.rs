@@ -1,5 +1,7 @@
 //! JSON-RPC as a client: one request, one answer, over HTTP or datagrams.
 
+mod board;
+mod datagram;
 mod failure;
 mod http;
 #[cfg(test)]
@@ -7,12 +9,20 @@ mod tests;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use faxbot_core::http::ApiClient;
+use bytes::Bytes;
+use faxbot_core::{
+    Result as CoreResult,
+    clock::SharedClock,
+    http::{ApiClient, HttpResponse},
+    random::SharedRandom,
+    task::TaskSet,
+};
 use serde::de::DeserializeOwned;
 use url::Url;
 
-pub use self::failure::RpcFailure;
-use self::{failure::Call, http::Http};
+use self::{datagram::Datagram, failure::Call, http::Http};
+pub use self::{datagram::DatagramOptions, failure::RpcFailure};
+use super::DatagramPeer;
 use crate::protocol::jsonrpc::{Outcome, Request, decode_answer};
 
 /// Asks a server by JSON-RPC 2.0.
@@ -31,14 +41,15 @@ pub struct Rpc {
 #[derive(Clone)]
 enum Way {
     Http(Arc<Http>),
+    Datagram(Arc<Datagram>),
 }
 
 /// The bytes of an answer, and what they came with.
 struct Answered {
     id: u32,
-    body: bytes::Bytes,
-    /// What the status of HTTP means, if it is another than 200.
-    status: Option<faxbot_core::http::HttpResponse>,
+    body: Bytes,
+    /// The response of HTTP, if its status is another than 200.
+    status: Option<HttpResponse>,
 }
 
 impl Rpc {
@@ -58,20 +69,52 @@ impl Rpc {
         }
     }
 
-    /// Sets the longest request over HTTP, in bytes; default [`MAX_HTTP_REQUEST`](Self::MAX_HTTP_REQUEST).
+    /// Over datagrams: one a request, one an answer, which may come in any order and is matched by
+    /// its id. The socket is bound now; its task is spawned in `tasks` and ends with them or with
+    /// the last clone, whichever is first. A server that comes back is reached again without more.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](faxbot_core::ErrorKind::Io) where our own socket cannot be bound,
+    /// [`ErrorKind::Config`](faxbot_core::ErrorKind::Config) where it is of another kind than the
+    /// server's, [`ErrorKind::NoRuntime`](faxbot_core::ErrorKind::NoRuntime).
+    pub fn datagram(
+        to: DatagramPeer,
+        options: DatagramOptions,
+        clock: SharedClock,
+        random: SharedRandom,
+        tasks: &TaskSet,
+    ) -> CoreResult<Self> {
+        let datagram = Datagram::start(to, &options, clock, &random, tasks)?;
+        Ok(Self {
+            way: Way::Datagram(Arc::new(datagram)),
+        })
+    }
+
+    /// Sets the longest request over HTTP, in bytes; default
+    /// [`MAX_HTTP_REQUEST`](Self::MAX_HTTP_REQUEST).
     #[must_use]
     pub fn with_max_request_bytes(mut self, bytes: usize) -> Self {
-        let Way::Http(http) = &mut self.way;
-        *http = Arc::new(http.with_max_request(bytes));
+        if let Way::Http(http) = &mut self.way {
+            *http = Arc::new(http.with_max_request(bytes));
+        }
         self
     }
 
     /// Sets the longest answer over HTTP, in bytes; default 16 MiB. A longer one is an error.
     #[must_use]
     pub fn with_max_answer_bytes(mut self, bytes: u64) -> Self {
-        let Way::Http(http) = &mut self.way;
-        *http = Arc::new(http.with_max_answer(bytes));
+        if let Way::Http(http) = &mut self.way {
+            *http = Arc::new(http.with_max_answer(bytes));
+        }
         self
+    }
+
+    /// Datagrams that nobody waited for: answers after their time, and what strangers sent.
+    pub fn dropped(&self) -> u64 {
+        match &self.way {
+            Way::Http(_) => 0,
+            Way::Datagram(datagram) => datagram.dropped(),
+        }
     }
 
     /// Asks for something that changes nothing at the server: every failure had no effect.
@@ -116,6 +159,7 @@ impl Rpc {
     ) -> Result<T, RpcFailure> {
         let answered = match &self.way {
             Way::Http(http) => http.call(call, request, limit).await,
+            Way::Datagram(datagram) => datagram.call(call, request, limit).await,
         };
         let answered = answered.map_err(|error| call.failed(error))?;
         // Kamailio puts its refusals into the status and into the body, so the body goes first.
@@ -133,6 +177,7 @@ impl fmt::Debug for Rpc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.way {
             Way::Http(http) => f.debug_tuple("Rpc").field(http).finish(),
+            Way::Datagram(datagram) => f.debug_tuple("Rpc").field(datagram).finish(),
         }
     }
 }
