@@ -67,6 +67,23 @@ impl Version {
     }
 }
 
+/// What phones talk with.
+pub(crate) trait SipServer {
+    /// Where it takes SIP over UDP.
+    fn sip_port(&self) -> u16;
+
+    /// Whether it stays in the way of a call by `Record-Route`, and the other side is somebody else.
+    fn is_proxy(&self) -> bool {
+        false
+    }
+}
+
+impl SipServer for Asterisk {
+    fn sip_port(&self) -> u16 {
+        Self::sip_port(self)
+    }
+}
+
 /// Makes a test of each version of each case.
 #[macro_export]
 macro_rules! on_both_versions {
@@ -386,7 +403,7 @@ fn remove_leftovers() {
 }
 
 /// What the adapter logs goes to the output of the test, which is shown when it fails.
-fn show_log() {
+pub(crate) fn show_log() {
     // Where the logs of the whole run are searched, they all go there.
     faxbot_testkit::logs::to_directory();
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()

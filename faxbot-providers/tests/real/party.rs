@@ -14,7 +14,7 @@ use std::{collections::HashSet, net::SocketAddr, ops::Deref, sync::Arc, time::Du
 use tokio::task::JoinHandle;
 
 use super::{
-    Asterisk, LIMIT,
+    LIMIT, SipServer,
     party_scenario::{self, Called},
     party_sipp::{LOOK, Sipp},
     until,
@@ -59,6 +59,12 @@ impl PartyBuilder {
         self
     }
 
+    /// The status of the answer to a MESSAGE or OPTIONS outside of a call; 200 without it.
+    pub(crate) fn answers_messages_with(mut self, status: u16) -> Self {
+        self.called.message_status = status;
+        self
+    }
+
     /// Says something. Without it the party is silent and sends no audio.
     pub(crate) fn says(mut self, sound: Sound) -> Self {
         self.sound = sound;
@@ -79,11 +85,12 @@ impl PartyBuilder {
     }
 
     /// Starts it. It takes any number of calls, from this instance alone.
-    pub(crate) async fn start(mut self, asterisk: &Asterisk) -> Party {
+    pub(crate) async fn start(mut self, server: &impl SipServer) -> Party {
         let media = Media::new(self.sound).await;
         self.called.media = media.port();
+        self.called.routed = server.is_proxy();
         let scenario = party_scenario::called(&self.called);
-        let sipp = Sipp::start(&scenario, self.port, asterisk.sip_port(), &[]).await;
+        let sipp = Sipp::start(&scenario, self.port, server.sip_port(), &[]).await;
         Party(Line::new(sipp, media, !self.many))
     }
 }
@@ -102,6 +109,7 @@ impl Party {
                 } else {
                     called.status
                 },
+                message_status: 200,
                 ..called
             },
             sound: Sound::Nothing,
@@ -171,7 +179,7 @@ impl Party {
         .await
     }
 
-    /// Waits for a MESSAGE outside of a call; it is answered with 200.
+    /// Waits for a MESSAGE outside of a call.
     pub(crate) async fn wait_message(&self) -> SipMessage {
         until("the party gets a message", LIMIT, async || {
             let mut messages = self.messages().into_iter();

@@ -1,12 +1,12 @@
-//! A phone that calls an instance, and one that sends it a text message.
+//! A phone that calls an instance, one that sends it a text message, and one that registers.
 
 use std::{ops::Deref, time::Duration};
 
 use super::{
-    Asterisk, LIMIT,
+    LIMIT, SipServer,
     party::{Line, Sound, milliseconds},
     party_media::Media,
-    party_scenario::{self, Calling, Sending},
+    party_scenario::{self, Calling, Registering, Sending},
     party_sipp::{SipMessage, Sipp},
     until,
 };
@@ -68,17 +68,23 @@ impl CallerBuilder {
 pub(crate) struct Caller(Line);
 
 impl Caller {
-    /// A call to an extension of the context `default`.
-    pub(crate) fn call(asterisk: &Asterisk, extension: &str) -> CallerBuilder {
+    /// A call to an extension of the context `default`, or a user of a proxy.
+    pub(crate) fn call(server: &impl SipServer, extension: &str) -> CallerBuilder {
+        let uri = format!("sip:{extension}@127.0.0.1:{}", server.sip_port());
+        Self::dial(server, &uri)
+    }
+
+    /// A call to any address, by way of a server.
+    pub(crate) fn dial(server: &impl SipServer, uri: &str) -> CallerBuilder {
         CallerBuilder {
             calling: Calling {
                 name: "Alice".to_owned(),
                 number: "15551230001".to_owned(),
-                to: extension.to_owned(),
-                server: format!("127.0.0.1:{}", asterisk.sip_port()),
+                to: uri.to_owned(),
+                routed: server.is_proxy(),
                 ..Calling::default()
             },
-            port: asterisk.sip_port(),
+            port: server.sip_port(),
             sound: Sound::Nothing,
         }
     }
@@ -114,18 +120,35 @@ impl Deref for Caller {
 }
 
 /// Sends a SIP MESSAGE to a user of an instance and returns the status of its answer.
-pub(crate) async fn send_message(asterisk: &Asterisk, from: &str, to: &str, body: &str) -> u16 {
+pub(crate) async fn send_message(server: &impl SipServer, from: &str, to: &str, body: &str) -> u16 {
     // sipp would take it for a keyword.
     assert!(!body.contains('['), "a body without brackets");
-    let server = format!("127.0.0.1:{}", asterisk.sip_port());
+    let port = server.sip_port();
     let scenario = party_scenario::sending(&Sending {
         from: from.to_owned(),
-        to: format!("sip:{to}@{server}"),
+        to: format!("sip:{to}@127.0.0.1:{port}"),
         headers: Vec::new(),
         body: body.to_owned(),
     });
-    let sipp = Sipp::start(&scenario, 0, asterisk.sip_port(), &["-m", "1"]).await;
+    let sipp = Sipp::start(&scenario, 0, port, &["-m", "1"]).await;
     until("the message is answered", LIMIT, async || {
+        sipp.messages().iter().find_map(SipMessage::status)
+    })
+    .await
+}
+
+/// Registers a phone on a port of this machine as a user, for so many seconds, and returns the status of
+/// the answer. 0 seconds take the registration away.
+pub(crate) async fn register(server: &impl SipServer, user: &str, phone: u16, seconds: u32) -> u16 {
+    let port = server.sip_port();
+    let scenario = party_scenario::registering(&Registering {
+        user: user.to_owned(),
+        server: format!("127.0.0.1:{port}"),
+        phone,
+        seconds,
+    });
+    let sipp = Sipp::start(&scenario, 0, port, &["-m", "1"]).await;
+    until("the registration is answered", LIMIT, async || {
         sipp.messages().iter().find_map(SipMessage::status)
     })
     .await

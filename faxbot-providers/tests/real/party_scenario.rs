@@ -20,6 +20,10 @@ pub(crate) struct Called {
     pub(crate) answers_after: Option<u64>,
     /// Hangs up after so many milliseconds in which nothing was said; `None` waits.
     pub(crate) hangs_up_after: Option<u64>,
+    /// The status of the answer to a MESSAGE or OPTIONS outside of a call.
+    pub(crate) message_status: u16,
+    /// The call comes by a proxy that stays in its way.
+    pub(crate) routed: bool,
     /// Where the party has its media.
     pub(crate) media: u16,
 }
@@ -29,10 +33,11 @@ pub(crate) struct Called {
 pub(crate) struct Calling {
     pub(crate) name: String,
     pub(crate) number: String,
+    /// Whom it calls: a URI.
     pub(crate) to: String,
-    /// Where the other side is, `HOST:PORT`.
-    pub(crate) server: String,
     pub(crate) headers: Vec<(String, String)>,
+    /// The call goes by a proxy that stays in its way.
+    pub(crate) routed: bool,
     /// Gives up after so many milliseconds in which the other side said nothing new.
     pub(crate) gives_up_after: Option<u64>,
     pub(crate) hangs_up_after: Option<u64>,
@@ -48,6 +53,17 @@ pub(crate) struct Sending {
     pub(crate) body: String,
 }
 
+/// What a phone that registers says.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Registering {
+    pub(crate) user: String,
+    /// `HOST:PORT`.
+    pub(crate) server: String,
+    /// The port of the phone.
+    pub(crate) phone: u16,
+    pub(crate) seconds: u32,
+}
+
 const TAG: &str = ";tag=[pid]P[call_number]";
 
 /// Final statuses other than 2xx that are told apart (RFC 3261 section 21).
@@ -61,46 +77,67 @@ const FAILURES: [u16; 45] = [
 pub(crate) fn called(it: &Called) -> String {
     let mut text = String::new();
     // Headers of the INVITE are kept: what came last may be something else when they are needed.
-    text += r#"<recv request="MESSAGE" optional="true" next="message"/>
+    let (routes, route) = if it.routed {
+        (
+            RRS,
+            r#"<ereg regexp=".*" search_in="hdr" header="Record-Route:" assign_to="route"/>"#,
+        )
+    } else {
+        ("", "")
+    };
+    let _ = writeln!(
+        text,
+        r#"<recv request="MESSAGE" optional="true" next="message"/>
 <recv request="OPTIONS" optional="true" next="message"/>
-<recv request="INVITE">
+<recv request="INVITE"{routes}>
 <action>
+{route}
 <ereg regexp=".*" search_in="hdr" header="Via:" assign_to="via"/>
 <ereg regexp=".*" search_in="hdr" header="From:" assign_to="remote"/>
 <ereg regexp=".*" search_in="hdr" header="To:" assign_to="local"/>
 <ereg regexp=".*" search_in="hdr" header="CSeq:" assign_to="invite"/>
 <ereg regexp="sips?:[^&gt;]*" search_in="hdr" header="Contact:" assign_to="target"/>
 </action>
-</recv>
-"#;
+</recv>"#
+    );
     if it.refuses {
-        text += &refusal(it.status);
+        text += &refusal(it.status, it.routed);
     } else {
         if it.early_media {
             let sdp = sdp(it.media, "sendrecv");
             text += &send(
                 "",
-                &invite_answer("183 Session Progress", Some(&sdp)),
+                &invite_answer("183 Session Progress", it.routed, Some(&sdp)),
                 false,
             );
         } else if it.rings {
-            text += &send("", &invite_answer("180 Ringing", None), false);
+            text += &send("", &invite_answer("180 Ringing", it.routed, None), false);
         }
         if it.answers_after != Some(0) {
             text += &waits_for_an_answer(it.answers_after);
         }
         text += "<label id=\"answer\"/>\n";
         let sdp = sdp(it.media, "sendrecv");
-        text += &send("", &invite_answer("200 OK", Some(&sdp)), true);
+        text += &send("", &invite_answer("200 OK", it.routed, Some(&sdp)), true);
         text += "<recv request=\"BYE\" optional=\"true\" next=\"bye\"/>\n<recv request=\"ACK\" next=\"connected\"/>\n";
         text += "<label id=\"refuse\"/>\n";
-        text += &refusal(it.status);
-        text += &cancelled();
+        text += &refusal(it.status, it.routed);
+        text += &cancelled(it.routed);
     }
     // The local side of a called party is what the caller called it.
-    text += &connected(it.hangs_up_after, it.media, &format!("[$local]{TAG}"));
+    let talk = Talk {
+        hangs_up_after: it.hangs_up_after,
+        media: it.media,
+        local: &format!("[$local]{TAG}"),
+        routed: it.routed,
+    };
+    text += &connected(&talk);
     text += "<label id=\"message\"/>\n";
-    text += &send(" next=\"end\"", &answer("200 OK", TAG, None), false);
+    let status = match it.message_status {
+        200 => "200 OK".to_owned(),
+        status => format!("{status} Refused"),
+    };
+    text += &send(" next=\"end\"", &answer(&status, TAG, None), false);
     scenario(&text)
 }
 
@@ -111,10 +148,9 @@ pub(crate) fn calling(it: &Calling) -> String {
         it.name, it.number
     );
     let request = format!(
-        "INVITE sip:{to}@{server} SIP/2.0\n{via}From: {local}\nTo: <sip:{to}@{server}>\n\
+        "INVITE {to} SIP/2.0\n{via}From: {local}\nTo: <{to}>\n\
          Call-ID: [call_id]\nCSeq: 1 INVITE\n{contact}Max-Forwards: 70\n{more}{sdp}",
         to = it.to,
-        server = it.server,
         via = VIA,
         contact = CONTACT,
         more = lines(&it.headers),
@@ -144,38 +180,47 @@ pub(crate) fn calling(it: &Calling) -> String {
     );
     let _ = writeln!(
         text,
-        r#"<recv response="200"{timeout}>
+        r#"<recv response="200"{timeout}{routes}>
 <action>
 <ereg regexp=".*" search_in="hdr" header="To:" assign_to="remote"/>
 <ereg regexp="sips?:[^&gt;]*" search_in="hdr" header="Contact:" assign_to="target"/>
 </action>
-</recv>"#
+</recv>"#,
+        routes = if it.routed { RRS } else { "" },
     );
-    let ack = |cseq: &str, via: &str, to: &str| {
+    let ack = |uri: &str, via: &str, routes: &str| {
         format!(
-            "ACK sip:{}@{} SIP/2.0\n{via}From: {local}\n{to}\nCall-ID: [call_id]\nCSeq: {cseq} ACK\n\
-             Max-Forwards: 70\nContent-Length: 0\n",
-            it.to, it.server
+            "ACK {uri} SIP/2.0\n{via}From: {local}\n[last_To:]\nCall-ID: [call_id]\nCSeq: 1 ACK\n\
+             {routes}Max-Forwards: 70\nContent-Length: 0\n",
         )
     };
-    text += &send(" next=\"connected\"", &ack("1", VIA, "[last_To:]"), false);
+    let (uri, routes) = if it.routed {
+        ("[$target]", ROUTES)
+    } else {
+        (it.to.as_str(), "")
+    };
+    text += &send(" next=\"connected\"", &ack(uri, VIA, routes), false);
     text += "<label id=\"failed\"/>\n";
     // The branch of an ACK to a failure is the INVITE's (RFC 3261 section 17.1.1.3), which the
     // failure has in its Via.
-    let failed = ack("1", "[last_Via:]\n", "[last_To:]");
+    let failed = ack(&it.to, "[last_Via:]\n", "");
     text += &send(" next=\"end\"", &failed, false);
     text += "<label id=\"give_up\"/>\n";
     // The branch of a CANCEL is the INVITE's (section 9.1).
     let cancel = format!(
-        "CANCEL sip:{to}@{server} SIP/2.0\nVia:[$via]\nFrom: {local}\nTo: <sip:{to}@{server}>\n\
+        "CANCEL {to} SIP/2.0\nVia:[$via]\nFrom: {local}\nTo: <{to}>\n\
          Call-ID: [call_id]\nCSeq: 1 CANCEL\nMax-Forwards: 70\nContent-Length: 0\n",
         to = it.to,
-        server = it.server,
     );
     text += &send("", &cancel, true);
     text +=
         "<recv response=\"200\" optional=\"true\"/>\n<recv response=\"487\" next=\"failed\"/>\n";
-    text += &connected(it.hangs_up_after, it.media, &local);
+    text += &connected(&Talk {
+        hangs_up_after: it.hangs_up_after,
+        media: it.media,
+        local: &local,
+        routed: it.routed,
+    });
     scenario(&text)
 }
 
@@ -202,6 +247,24 @@ pub(crate) fn sending(it: &Sending) -> String {
     scenario(&text)
 }
 
+/// A scenario that registers once.
+pub(crate) fn registering(it: &Registering) -> String {
+    let request = format!(
+        "REGISTER sip:{server} SIP/2.0\n{VIA}From: <sip:{user}@{server}>{TAG}\nTo: <sip:{user}@{server}>\n\
+         Call-ID: [call_id]\nCSeq: 1 REGISTER\nMax-Forwards: 70\n\
+         Contact: <sip:{user}@127.0.0.1:{phone}>;expires={seconds}\nContent-Length: 0\n",
+        server = it.server,
+        user = it.user,
+        phone = it.phone,
+        seconds = it.seconds,
+    );
+    scenario(&(send("", &request, true) + "<recv response=\"200\"/>\n"))
+}
+
+/// The way of a request within a call, as the proxies wanted it.
+/// Has sipp keep that way.
+const RRS: &str = r#" rrs="true""#;
+const ROUTES: &str = "[routes]\n";
 const VIA: &str = "Via: SIP/2.0/[transport] 127.0.0.1:[local_port];branch=[branch]\n";
 const CONTACT: &str = "Contact: <sip:party@127.0.0.1:[local_port]>\n";
 
@@ -269,9 +332,14 @@ fn sdp(media: u16, direction: &str) -> String {
 }
 
 /// An answer to the INVITE, whatever came since.
-fn invite_answer(status: &str, sdp: Option<&str>) -> String {
+fn invite_answer(status: &str, routed: bool, sdp: Option<&str>) -> String {
+    let route = if routed {
+        "Record-Route:[$route]\n"
+    } else {
+        ""
+    };
     format!(
-        "SIP/2.0 {status}\nVia:[$via]\nFrom:[$remote]\nTo:[$local]{TAG}\n[last_Call-ID:]\nCSeq:[$invite]\n{CONTACT}{}",
+        "SIP/2.0 {status}\nVia:[$via]\n{route}From:[$remote]\nTo:[$local]{TAG}\n[last_Call-ID:]\nCSeq:[$invite]\n{CONTACT}{}",
         sdp.unwrap_or("Content-Length: 0\n")
     )
 }
@@ -285,9 +353,10 @@ fn answer(status: &str, tag: &str, sdp: Option<&str>) -> String {
 }
 
 /// A request within the call.
-fn request(method: &str, local: &str, more: &str) -> String {
+fn request(method: &str, talk: &Talk<'_>, more: &str) -> String {
+    let (local, routes) = (talk.local, if talk.routed { ROUTES } else { "" });
     format!(
-        "{method} [$target] SIP/2.0\n{VIA}From: {local}\nTo:[$remote]\n[last_Call-ID:]\nCSeq: [cseq] {method}\n{CONTACT}Max-Forwards: 70\n{more}"
+        "{method} [$target] SIP/2.0\n{VIA}{routes}From: {local}\nTo:[$remote]\n[last_Call-ID:]\nCSeq: [cseq] {method}\n{CONTACT}Max-Forwards: 70\n{more}"
     )
 }
 
@@ -307,23 +376,40 @@ fn waits_for_an_answer(after: Option<u64>) -> String {
     )
 }
 
-fn refusal(status: u16) -> String {
-    let mut text = send("", &invite_answer(&format!("{status} Refused"), None), true);
+fn refusal(status: u16, routed: bool) -> String {
+    let mut text = send(
+        "",
+        &invite_answer(&format!("{status} Refused"), routed, None),
+        true,
+    );
     text += "<recv request=\"ACK\" next=\"end\"/>\n";
     text
 }
 
-fn cancelled() -> String {
+fn cancelled(routed: bool) -> String {
     let mut text = "<label id=\"cancelled\"/>\n".to_owned();
     text += &send("", &answer("200 OK", TAG, None), false);
-    text += &send("", &invite_answer("487 Request Terminated", None), true);
+    text += &send(
+        "",
+        &invite_answer("487 Request Terminated", routed, None),
+        true,
+    );
     text += "<recv request=\"ACK\" next=\"end\"/>\n";
     text
+}
+
+/// A call that is answered, as one side of it is.
+struct Talk<'a> {
+    hangs_up_after: Option<u64>,
+    media: u16,
+    /// `From` of its requests.
+    local: &'a str,
+    routed: bool,
 }
 
 /// The part of a call in which both sides talk, and its end.
-fn connected(hangs_up_after: Option<u64>, media: u16, local: &str) -> String {
-    let timeout = timeout(hangs_up_after, "hang_up");
+fn connected(talk: &Talk<'_>) -> String {
+    let timeout = timeout(talk.hangs_up_after, "hang_up");
     let mut text = "<label id=\"connected\"/>\n".to_owned();
     for (method, label) in [
         ("BYE", "bye"),
@@ -357,18 +443,18 @@ fn connected(hangs_up_after: Option<u64>, media: u16, local: &str) -> String {
         ("resume", "sendrecv"),
     ] {
         let _ = writeln!(text, "<label id=\"{label}\"/>");
-        let offer = request("INVITE", local, &sdp(media, direction));
+        let offer = request("INVITE", talk, &sdp(talk.media, direction));
         text += &send("", &offer, true);
         text += "<recv response=\"100\" optional=\"true\"/>\n<recv response=\"200\"/>\n";
         // sipp's `cseq` stays as it was for an ACK.
-        let ack = request("ACK", local, "Content-Length: 0\n");
+        let ack = request("ACK", talk, "Content-Length: 0\n");
         text += &send(" next=\"connected\"", &ack, false);
     }
 
     text += "<label id=\"refer\"/>\n";
     let refer = request(
         "REFER",
-        local,
+        talk,
         "Refer-To: <[$refer]>\nReferred-By: <sip:party@127.0.0.1>\nContent-Length: 0\n",
     );
     text += &send("", &refer, true);
@@ -377,7 +463,7 @@ fn connected(hangs_up_after: Option<u64>, media: u16, local: &str) -> String {
     text += "<label id=\"info\"/>\n";
     let info = request(
         "INFO",
-        local,
+        talk,
         "Content-Type: application/dtmf-relay\nContent-Length: [len]\n\nSignal=[$digit]\nDuration=160",
     );
     text += &send("", &info, true);
@@ -387,7 +473,7 @@ fn connected(hangs_up_after: Option<u64>, media: u16, local: &str) -> String {
     text += &send(" next=\"connected\"", &answer("200 OK", "", None), false);
 
     text += "<label id=\"offered\"/>\n";
-    let sdp = sdp(media, "sendrecv");
+    let sdp = sdp(talk.media, "sendrecv");
     text += &send(
         " next=\"connected\"",
         &answer("200 OK", "", Some(&sdp)),
@@ -395,7 +481,7 @@ fn connected(hangs_up_after: Option<u64>, media: u16, local: &str) -> String {
     );
 
     text += "<label id=\"hang_up\"/>\n";
-    text += &send("", &request("BYE", local, "Content-Length: 0\n"), true);
+    text += &send("", &request("BYE", talk, "Content-Length: 0\n"), true);
     text += "<recv request=\"BYE\" optional=\"true\" next=\"bye\"/>\n<recv response=\"481\" optional=\"true\" next=\"end\"/>\n<recv response=\"200\" next=\"end\"/>\n";
 
     text += "<label id=\"bye\"/>\n";

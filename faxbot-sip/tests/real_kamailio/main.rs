@@ -1,0 +1,9 @@
+//! The Kamailio adapter against real Kamailio 5.6 and 6.1.
+#![cfg(test)]
+#![cfg(all(feature = "asterisk", feature = "kamailio", feature = "tls"))]
+
+#[path = "../../../faxbot-providers/tests/real/mod.rs"]
+mod real;
+mod server;
+
+mod calls;
