@@ -3,3 +3,5 @@
 
 mod calls;
 mod client;
+mod events;
+mod recordings;

@@ -11,7 +11,8 @@ use super::{
     auth::Access,
     builder::Setup,
     evapi::{Evapi, Said},
-    events, methods,
+    events::Told,
+    methods,
     rpc::{Channel, Refusal, Reply, SeenRpc, id_of},
     state::State,
 };
@@ -76,12 +77,19 @@ impl Kamailio {
             let _unheard = methods::run(self, &request, due);
         }
         self.relay(now);
+        for (number, contact) in self.state.expire(now) {
+            self.tell(&Told::Contact {
+                action: "expired",
+                number: &number,
+                contact: &contact,
+            });
+        }
     }
 
     fn relay(&mut self, now: Instant) {
         for (happening, at) in self.state.world.advance(now) {
             let wall = self.state.world.wall(at);
-            for line in events::lines(&happening, wall, self.setup.events) {
+            for line in self.setup.events.lines(&happening, wall) {
                 self.evapi.relay(&line);
             }
         }
@@ -89,12 +97,19 @@ impl Kamailio {
 
     /// A client of evapi did something.
     pub(super) fn said(&self, said: &Said) {
-        let form = self.setup.events;
-        let line = match said {
-            Said::Came(number) => events::hello(form, *number),
-            Said::Message(message) => events::echo(form, message),
-        };
-        self.evapi.relay(&line);
+        self.tell(&match said {
+            Said::Came(number) => Told::Hello {
+                number: *number,
+                version: &self.setup.version,
+            },
+            Said::Message(message) => Told::Echo(message),
+        });
+    }
+
+    pub(super) fn tell(&self, told: &Told<'_>) {
+        if let Some(line) = self.setup.events.told(told) {
+            self.evapi.relay(&line);
+        }
     }
 
     /// The server starts anew: what it kept in memory is gone.
@@ -199,7 +214,8 @@ impl MockVendor for Kamailio {
 
     fn due(&self) -> Option<Instant> {
         let late = self.late.first_key_value().map(|((due, _), _)| *due);
-        [late, self.state.world.due()].into_iter().flatten().min()
+        let others = [self.state.world.due(), self.state.expires()];
+        others.into_iter().chain([late]).flatten().min()
     }
 }
 

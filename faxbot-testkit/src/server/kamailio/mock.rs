@@ -21,6 +21,7 @@ use super::{
     datagrams::{self, Socket},
     engine::Kamailio,
     evapi::{Evapi, Said},
+    events::Told,
     methods::dispatcher::Dispatcher,
     rpc::SeenRpc,
     state::State,
@@ -260,11 +261,56 @@ impl MockKamailio {
             .vendor(|server| server.state.world.setup.phones.push(rule));
     }
 
-    /// A phone registers, for that time; none ends its registration. The number has no domain.
+    /// A phone registers, for that time. The number has no domain.
     pub fn register(&self, number: &str, contact: &str, expires: Duration) {
         self.http.vendor(|server| {
             let now = Instant::now();
-            server.state.register(number, contact, expires, false, now);
+            let action = server.state.register(number, contact, expires, false, now);
+            server.tell(&Told::Contact {
+                action,
+                number,
+                contact,
+            });
+        });
+    }
+
+    /// A phone's registration ends.
+    pub fn unregister(&self, number: &str) {
+        self.http.vendor(|server| {
+            let gone = server.state.unregister(number);
+            for contact in gone {
+                server.tell(&Told::Contact {
+                    action: "removed",
+                    number,
+                    contact: &contact,
+                });
+            }
+        });
+    }
+
+    /// A phone sends the adapter a MESSAGE; the shipped script relays it.
+    pub fn message_in(&self, from: &str, text: &str) {
+        self.http.vendor(|server| {
+            server.state.transactions += 1;
+            let call_id = format!("m{}@127.0.0.1", server.state.transactions);
+            server.tell(&Told::Message {
+                call_id: &call_id,
+                from,
+                to: "sip:faxbot@127.0.0.1:5070",
+                text,
+            });
+        });
+    }
+
+    /// A destination of `dispatcher` stops to answer its probes, or answers again.
+    pub fn destination_is(&self, uri: &str, up: bool) {
+        self.http.vendor(|server| {
+            for one in &mut server.state.dispatcher.all {
+                if one.uri == uri {
+                    (one.state, one.probed) = (if up { 'A' } else { 'I' }, true);
+                }
+            }
+            server.tell(&Told::Destination { up, uri });
         });
     }
 

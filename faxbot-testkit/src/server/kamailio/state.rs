@@ -59,7 +59,7 @@ impl State {
         self.world.wall(self.started)
     }
 
-    /// A phone is registered, or is so again.
+    /// A phone is registered, or is so again; which of them is the word of the script.
     pub(super) fn register(
         &mut self,
         aor: &str,
@@ -67,9 +67,11 @@ impl State {
         expires: Duration,
         by_rpc: bool,
         now: Instant,
-    ) {
+    ) -> &'static str {
+        let before = self.contacts.len();
         self.contacts
             .retain(|contact| contact.aor != aor || contact.address != address);
+        let known = self.contacts.len() < before;
         self.registered += 1;
         let (call_id, agent) = if by_rpc {
             (
@@ -89,5 +91,35 @@ impl State {
             by_rpc,
             number: self.registered,
         });
+        if known { "updated" } else { "inserted" }
+    }
+
+    /// When the next registration expires.
+    pub(super) fn expires(&self) -> Option<Instant> {
+        self.contacts.iter().map(|contact| contact.until).min()
+    }
+
+    /// Registrations that have expired, by number and contact.
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<(String, String)> {
+        let (left, gone) = self
+            .contacts
+            .drain(..)
+            .partition(|contact| contact.until > now);
+        self.contacts = left;
+        let gone: Vec<Contact> = gone;
+        gone.into_iter()
+            .map(|contact| (contact.aor, contact.address))
+            .collect()
+    }
+
+    /// A phone's registrations end. Gives its contacts.
+    pub(super) fn unregister(&mut self, aor: &str) -> Vec<String> {
+        let (gone, left) = self
+            .contacts
+            .drain(..)
+            .partition(|contact| contact.aor == aor);
+        self.contacts = left;
+        let gone: Vec<Contact> = gone;
+        gone.into_iter().map(|contact| contact.address).collect()
     }
 }

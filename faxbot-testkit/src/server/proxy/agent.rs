@@ -29,7 +29,10 @@ pub(in crate::server) struct Leg {
 
 #[derive(Debug, Clone, Copy)]
 pub(in crate::server) enum AgentStep {
+    Rings(u16),
     Answers,
+    /// The leg comes to nothing.
+    Ends(u16),
     Transfers,
     /// The call past the proxy has this status at last.
     Elsewhere(u16),
@@ -55,13 +58,30 @@ impl ProxyWorld {
             told: false,
         };
         self.local(&leg, "INVITE");
-        let ring = leg.phone.ring.unwrap_or(self.setup.timings.ring);
-        if leg.phone.pick_up == PickUp::Answers {
-            let answers = at + self.setup.timings.setup + ring;
-            self.plan(answers, Step::Leg(number, AgentStep::Answers));
-            self.legs.insert(number, leg);
-        }
-        // A phone that does not answer is not heard of again: neither is the CANCEL.
+        let rings = at + self.setup.timings.setup;
+        let ends = rings + leg.phone.ring.unwrap_or(self.setup.timings.ring);
+        let last = match leg.phone.pick_up {
+            // Not heard of again: its INVITE comes to nothing without a reply.
+            PickUp::Silent => return,
+            PickUp::Answers => (ends, AgentStep::Answers),
+            PickUp::Rejects(status) => (ends, AgentStep::Ends(status)),
+            // The CANCEL is answered.
+            PickUp::RingsOn => {
+                let cancelled = rings + self.setup.ring_timeout;
+                (cancelled, AgentStep::Ends(487))
+            }
+        };
+        self.plan(rings, Step::Leg(number, AgentStep::Rings(180)));
+        self.plan(last.0, Step::Leg(number, last.1));
+        self.legs.insert(number, leg);
+    }
+
+    fn reply(&mut self, leg: &Leg, method: &'static str, status: u16) {
+        self.happened.push(Happening::LegReply {
+            method,
+            call_id: leg.call_id.clone(),
+            status,
+        });
     }
 
     fn local(&mut self, leg: &Leg, method: &'static str) {
@@ -79,10 +99,22 @@ impl ProxyWorld {
             return;
         };
         match step {
+            AgentStep::Rings(status) => {
+                self.reply(&leg, "INVITE", status);
+                self.legs.insert(number, leg);
+            }
+            AgentStep::Ends(status) => self.reply(&leg, "INVITE", status),
             AgentStep::Answers => {
+                self.reply(&leg, "INVITE", 200);
                 self.local(&leg, "REFER");
+                let accepts = match leg.phone.on_refer {
+                    OnRefer::Refuses(status) => status,
+                    _ => 202,
+                };
+                self.reply(&leg, "REFER", accepts);
                 // The BYE comes with the answer to REFER, whatever that is.
                 self.local(&leg, "BYE");
+                self.reply(&leg, "BYE", 200);
                 match leg.phone.on_refer {
                     OnRefer::Refuses(_) | OnRefer::Drops => return,
                     OnRefer::Calls | OnRefer::CallsElsewhere => {

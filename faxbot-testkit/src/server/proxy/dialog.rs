@@ -50,6 +50,8 @@ pub struct Dialog {
     pub mark: Option<String>,
     /// `Referred-By` of the INVITE.
     pub referred_by: Option<String>,
+    /// Whether the callee's phone gave any sign of life.
+    pub rang: bool,
     /// Whether the server still has it. A call of which the server forgot its dialog goes on.
     pub listed: bool,
 }

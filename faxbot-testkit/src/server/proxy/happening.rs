@@ -44,6 +44,12 @@ pub(in crate::server) enum Happening {
         from: String,
         to: String,
     },
+    /// A phone replies to such a request.
+    LegReply {
+        method: &'static str,
+        call_id: String,
+        status: u16,
+    },
     /// A phone that was asked to transfer tells how that goes.
     Notify {
         call_id: String,

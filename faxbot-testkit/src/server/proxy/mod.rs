@@ -17,6 +17,7 @@ mod world;
 pub use call::PassingCall;
 pub use dialog::{Dialog, Stage};
 pub(in crate::server) use happening::{By, Happening, reason};
+pub(in crate::server) use phone::PickUp;
 pub use phone::{Phone, Replies};
 pub use tree::Tree;
 pub(in crate::server) use uri::Target;

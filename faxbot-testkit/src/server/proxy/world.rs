@@ -245,6 +245,7 @@ impl ProxyWorld {
             ended_at: None,
             mark: call.mark,
             referred_by: call.referred_by,
+            rang: false,
             listed: true,
         };
         let call_id = dialog.call_id.clone();
@@ -345,6 +346,7 @@ impl ProxyWorld {
             return;
         }
         call.life = Life::Rings;
+        call.dialog.rang = true;
         if call.dialog.stage == Stage::Begun {
             call.dialog.stage = Stage::Early;
         }

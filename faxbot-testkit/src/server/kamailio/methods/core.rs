@@ -91,6 +91,10 @@ pub(super) fn run(
                 (format!("{}.{}", stat.group, stat.name), value)
             }))
         }
+        ("tm", "hash_stats") => {
+            let why = "Hash statistics not supported (tryrecompiling with -DTM_HASH_STATS)";
+            return Some(Err(Refusal::new(500, why)));
+        }
         ("tm", "stats") => {
             let zero = |name| (name, Tree::Int(0));
             Tree::object(

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use crate::server::{
     kamailio::{
         engine::Kamailio,
+        events::EventForm,
         rpc::{Outcome, Refusal, SeenRpc, done},
     },
     pattern::Pattern,
@@ -21,6 +22,7 @@ pub(super) fn run(
     request: &SeenRpc,
     now: Instant,
 ) -> Option<Outcome> {
+    let form = server.setup.events;
     let world = &mut server.state.world;
     let wall = world.wall(now);
     let params = request.values();
@@ -29,7 +31,7 @@ pub(super) fn run(
         "list" | "list_ctx" => {
             let all = world.listed();
             Ok(Tree::List(
-                all.into_iter().map(|one| whole(one, wall)).collect(),
+                all.into_iter().map(|one| whole(one, wall, form)).collect(),
             ))
         }
         "dlg_list" | "dlg_list_ctx" => {
@@ -39,7 +41,7 @@ pub(super) fn run(
                         tag == dialog.from_tag || Some(tag) == dialog.to_tag.as_deref()
                     })
             });
-            found.map_or_else(done, |dialog| Ok(whole(dialog, wall)))
+            found.map_or_else(done, |dialog| Ok(whole(dialog, wall, form)))
         }
         "list_match" | "list_match_ctx" => matching(server, request, wall),
         "briefing" => briefing(&world.listed(), text(0).unwrap_or("ftcFT")),
@@ -81,7 +83,7 @@ pub(super) fn run(
             let all = world.listed();
             let all = profiled(&all, text(0), text(1));
             Ok(Tree::List(
-                all.into_iter().map(|one| whole(one, wall)).collect(),
+                all.into_iter().map(|one| whole(one, wall, form)).collect(),
             ))
         }
         "is_alive" => {
@@ -120,7 +122,7 @@ fn seconds(at: Option<Timestamp>) -> Tree {
 }
 
 /// A dialog as `dlg.list` has it.
-fn whole(dialog: &Dialog, now: Timestamp) -> Tree {
+fn whole(dialog: &Dialog, now: Timestamp, form: EventForm) -> Tree {
     let over = dialog.stage == Stage::Over;
     let answered = dialog.answered_at;
     let timeout = match answered {
@@ -164,7 +166,7 @@ fn whole(dialog: &Dialog, now: Timestamp) -> Tree {
             party(to_tag.as_deref(), &dialog.callee_contact(), "0"),
         ),
         ("profiles", profiles(dialog)),
-        ("variables", variables(dialog)),
+        ("variables", variables(dialog, form)),
     ])
 }
 
@@ -197,11 +199,15 @@ fn profiles(dialog: &Dialog) -> Tree {
     ])
 }
 
-fn variables(dialog: &Dialog) -> Tree {
+fn variables(dialog: &Dialog, form: EventForm) -> Tree {
     if dialog.stage == Stage::Over {
         return Tree::List(Vec::new());
     }
-    let job = dialog.mark.as_deref().map(|mark| ("job", mark));
+    let name = match form {
+        EventForm::Recorded => "job",
+        EventForm::Versioned => "faxbot_job",
+    };
+    let job = dialog.mark.as_deref().map(|mark| (name, mark));
     let all = job.into_iter().chain([("tenant", "acme")]);
     Tree::List(
         all.map(|(name, value)| Tree::object([(name, Tree::from(value))]))
@@ -291,5 +297,9 @@ fn matching(server: &Kamailio, request: &SeenRpc, now: Timestamp) -> Outcome {
         .into_iter()
         .filter(|dialog| of(dialog).is_some_and(|found| fits(&found)))
         .take(limit);
-    Ok(Tree::List(found.map(|one| whole(one, now)).collect()))
+    Ok(Tree::List(
+        found
+            .map(|one| whole(one, now, server.setup.events))
+            .collect(),
+    ))
 }

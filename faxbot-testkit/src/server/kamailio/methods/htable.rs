@@ -148,7 +148,7 @@ fn on_table(state: &mut State, name: &str, request: &SeenRpc, now: Instant) -> O
             }
         },
         ("delete", _) => match table.items.remove(key) {
-            None => Err(Refusal::new(404, "Key name doesn't exist in htable.")),
+            None => Err(Refusal::new(404, "Key not found in htable.")),
             Some(_) => Ok("Ok. Key deleted.".into()),
         },
         ("flush", _) => {

@@ -38,7 +38,6 @@ pub(super) fn run(
     request: &SeenRpc,
     now: Instant,
 ) -> Option<Outcome> {
-    state.contacts.retain(|contact| contact.until > now);
     let text = |place: usize| request.text(place);
     match name {
         "dump" => return Some(Ok(dump(state, text(0) == Some("brief"), now))),

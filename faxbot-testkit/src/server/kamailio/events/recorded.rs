@@ -1,77 +1,36 @@
-//! What the script of a mocked Kamailio relays by evapi.
+//! Events as the recordings have them: texts are pasted in, so that a line break in one, or a value
+//! that is not set, makes no JSON.
 
 use std::fmt::Write as _;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use faxbot_core::Timestamp;
 
-use crate::server::proxy::{By, Dialog, Happening};
-
-/// How the script writes its events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum EventForm {
-    /// As the recordings have them: texts are pasted in, so that a line break in one, or a value
-    /// that is not set, makes no JSON.
-    #[default]
-    Recorded,
-    /// With a version, and what may be any text in base64, in members that end in `64`.
-    Versioned,
-}
+use crate::server::proxy::{By, Dialog, Happening, reason};
 
 /// One event that is being written.
-struct Line {
-    text: String,
-    form: EventForm,
-}
+struct Line(String);
 
 impl Line {
-    fn new(form: EventForm, event: &str) -> Self {
-        let version = match form {
-            EventForm::Recorded => "",
-            EventForm::Versioned => "\"faxbot\":1,",
-        };
-        Self {
-            text: format!("{{{version}\"event\":\"{event}\""),
-            form,
-        }
+    fn new(event: &str) -> Self {
+        Self(format!("{{\"event\":\"{event}\""))
     }
 
     /// A value that the script pastes in between quotes. What is not set is `<null>`.
     fn text(mut self, name: &str, value: Option<&str>) -> Self {
-        let value = match (self.form, value) {
-            (EventForm::Versioned, None) => return self,
-            (EventForm::Recorded, None) => "<null>",
-            (_, Some(value)) => value,
-        };
         // As `{s.escape.common}`: quotes and backslashes, no line breaks.
+        let value = value.unwrap_or("<null>");
         let value = value.replace('\\', "\\\\").replace('"', "\\\"");
-        let _infallible = write!(self.text, ",\"{name}\":\"{value}\"");
+        let _infallible = write!(self.0, ",\"{name}\":\"{value}\"");
         self
     }
 
-    /// Any text.
-    fn free(self, name: &str, value: &str) -> Self {
-        match self.form {
-            EventForm::Recorded => self.text(name, Some(value)),
-            EventForm::Versioned => {
-                let encoded = STANDARD.encode(value);
-                self.text(&format!("{name}64"), Some(&encoded))
-            }
-        }
-    }
-
     fn number(mut self, name: &str, value: impl std::fmt::Display) -> Self {
-        let _infallible = write!(self.text, ",\"{name}\":{value}");
+        let _infallible = write!(self.0, ",\"{name}\":{value}");
         self
     }
 
     fn parties(self, dialog: &Dialog) -> Self {
-        let line = match self.form {
-            EventForm::Recorded => self,
-            EventForm::Versioned => self.text("from_tag", Some(&dialog.from_tag)),
-        };
-        line.text("from", Some(&dialog.from_uri))
+        self.text("from", Some(&dialog.from_uri))
             .text("to", Some(&dialog.to_uri))
     }
 
@@ -81,18 +40,22 @@ impl Line {
     }
 
     fn done(self, at: Timestamp) -> String {
-        let mut text = self.number("ts", at.as_second()).text;
+        self.number("ts", at.as_second()).end()
+    }
+
+    fn end(self) -> String {
+        let mut text = self.0;
         text.push('}');
         text
     }
 }
 
 /// What the script relays of it, in its order.
-pub(super) fn lines(happening: &Happening, at: Timestamp, form: EventForm) -> Vec<String> {
-    let line = |event: &str| Line::new(form, event);
+pub(super) fn lines(happening: &Happening, at: Timestamp) -> Vec<String> {
+    let line = Line::new;
     match happening {
         // A transaction that the server forgot makes no event any more.
-        Happening::Acknowledged(_) => Vec::new(),
+        Happening::Acknowledged(_) | Happening::LegReply { .. } => Vec::new(),
         Happening::Progress { dialog, .. }
         | Happening::Confirmed(dialog)
         | Happening::Cancelled(dialog)
@@ -117,7 +80,7 @@ pub(super) fn lines(happening: &Happening, at: Timestamp, form: EventForm) -> Ve
             let progress = line("call:progress")
                 .text("callid", Some(&dialog.call_id))
                 .number("status", status)
-                .free("reason", reason(*status));
+                .text("reason", Some(reason(*status)));
             vec![progress.done(at)]
         }
         Happening::Confirmed(dialog) => {
@@ -144,17 +107,14 @@ pub(super) fn lines(happening: &Happening, at: Timestamp, form: EventForm) -> Ve
             let failed = line("call:failed")
                 .text("callid", Some(&dialog.call_id))
                 .text("status", Some(&status.to_string()))
-                .free("reason", reason(*status));
+                .text("reason", Some(reason(*status)));
             // A 503 is passed on as a 500 of Kamailio's own (recording `end_rejected_503`).
             let own = *timed_out || *status == 503;
             let rs = (!own).then(|| status.to_string());
-            vec![
-                failed.done(at),
-                dialog_failed(form, dialog, rs.as_deref(), at),
-            ]
+            vec![failed.done(at), dialog_failed(dialog, rs.as_deref(), at)]
         }
-        Happening::Forgotten(dialog) => vec![dialog_failed(form, dialog, None, at)],
-        Happening::Ended { dialog, by } => ended(form, dialog, *by, at),
+        Happening::Forgotten(dialog) => vec![dialog_failed(dialog, None, at)],
+        Happening::Ended { dialog, by } => ended(dialog, *by, at),
         Happening::Local {
             method,
             call_id,
@@ -162,10 +122,6 @@ pub(super) fn lines(happening: &Happening, at: Timestamp, form: EventForm) -> Ve
             from,
             to,
         } => {
-            let leg = matches!(method.as_ref(), "INVITE" | "REFER" | "BYE");
-            if form == EventForm::Versioned && !leg {
-                return Vec::new();
-            }
             let local = line("local:request")
                 .text("method", Some(method))
                 .text("callid", Some(call_id))
@@ -181,24 +137,20 @@ pub(super) fn lines(happening: &Happening, at: Timestamp, form: EventForm) -> Ve
         } => {
             let notify = line("bridge:notify")
                 .text("callid", Some(call_id))
-                .free("state", state)
-                .free(
+                .text("state", Some(state))
+                .text(
                     "sipfrag",
-                    &format!("SIP/2.0 {status} {}\r\n", reason(*status)),
+                    Some(&format!("SIP/2.0 {status} {}\r\n", reason(*status))),
                 );
             vec![notify.done(at)]
         }
     }
 }
 
-fn reason(status: u16) -> &'static str {
-    crate::server::proxy::reason(status)
-}
-
-fn dialog_failed(form: EventForm, dialog: &Dialog, rs: Option<&str>, at: Timestamp) -> String {
+fn dialog_failed(dialog: &Dialog, rs: Option<&str>, at: Timestamp) -> String {
     // A message that Kamailio makes up has another method.
     let method = if rs.is_some() { "INVITE" } else { "OPTIONS" };
-    Line::new(form, "dialog:failed")
+    Line::new("dialog:failed")
         .text("callid", Some(&dialog.call_id))
         .parties(dialog)
         .handle(dialog)
@@ -209,7 +161,7 @@ fn dialog_failed(form: EventForm, dialog: &Dialog, rs: Option<&str>, at: Timesta
         .done(at)
 }
 
-fn ended(form: EventForm, dialog: &Dialog, by: By, at: Timestamp) -> Vec<String> {
+fn ended(dialog: &Dialog, by: By, at: Timestamp) -> Vec<String> {
     let (method, who, direction) = match by {
         By::Caller => ("BYE", dialog.from_uri.as_str(), Some("downstream")),
         By::Callee => ("BYE", dialog.to_uri.as_str(), Some("upstream")),
@@ -217,13 +169,12 @@ fn ended(form: EventForm, dialog: &Dialog, by: By, at: Timestamp) -> Vec<String>
     };
     let mut all = Vec::new();
     if dialog.listed && dialog.answered_at.is_some() {
-        let end = Line::new(form, "dialog:end")
+        let end = Line::new("dialog:end")
             .text("callid", Some(&dialog.call_id))
             .parties(dialog)
             .handle(dialog);
-        let end = match (by, form) {
-            (By::Server, EventForm::Versioned) => end,
-            (By::Server, EventForm::Recorded) => end.number("lifetime", "<null>"),
+        let end = match by {
+            By::Server => end.number("lifetime", "<null>"),
             _ => end.number("lifetime", dialog.duration(at)),
         };
         let end = end
@@ -233,28 +184,24 @@ fn ended(form: EventForm, dialog: &Dialog, by: By, at: Timestamp) -> Vec<String>
         all.push(end.done(at));
     }
     if let Some(direction) = direction {
-        let bye = Line::new(form, "call:bye")
+        let bye = Line::new("call:bye")
             .text("callid", Some(&dialog.call_id))
             .text("by", Some(who))
             .text("direction", Some(direction))
-            .free("reason", "");
+            .text("reason", Some(""));
         all.push(bye.done(at));
     }
     all
 }
 
-pub(super) fn hello(form: EventForm, number: usize) -> String {
-    let mut text = Line::new(form, "hello")
+pub(super) fn hello(number: usize) -> String {
+    Line::new("hello")
         .text("addr", Some("127.0.0.1"))
         .number("conidx", number)
-        .text;
-    text.push('}');
-    text
+        .end()
 }
 
-pub(super) fn echo(form: EventForm, message: &[u8]) -> String {
+pub(super) fn echo(message: &[u8]) -> String {
     let message = String::from_utf8_lossy(message);
-    let mut text = Line::new(form, "echo").free("msg", &message).text;
-    text.push('}');
-    text
+    Line::new("echo").text("msg", Some(&message)).end()
 }
