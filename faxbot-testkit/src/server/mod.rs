@@ -5,6 +5,7 @@
 //! a reply fails, [`Timings`] how long things take. Vendors that speak HTTP are apart: [`http`].
 
 pub mod asterisk;
+pub mod flexisip;
 pub mod freeswitch;
 pub mod http;
 pub mod kamailio;
