@@ -8,7 +8,7 @@ use std::{
 use std::{
     fs,
     os::unix::{
-        fs::{MetadataExt as _, PermissionsExt as _},
+        fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
         net::UnixDatagram as StdUnix,
     },
     path::{Path, PathBuf},
@@ -220,6 +220,10 @@ fn unix(path: &Path) -> io::Result<Kind> {
 
 #[cfg(unix)]
 fn is_left_over(path: &Path) -> bool {
+    // What is no socket refuses a connection just the same.
+    if !fs::symlink_metadata(path).is_ok_and(|it| it.file_type().is_socket()) {
+        return false;
+    }
     let probe = StdUnix::unbound().and_then(|probe| probe.connect(path));
     probe.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
