@@ -9,6 +9,7 @@ pub mod flexisip;
 pub mod freeswitch;
 pub mod http;
 pub mod kamailio;
+pub mod opensips;
 pub mod phaxio;
 pub mod proxy;
 pub mod sinch_fax;

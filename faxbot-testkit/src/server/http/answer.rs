@@ -8,6 +8,7 @@ use http::{
     header::{CONTENT_TYPE, IntoHeaderName},
 };
 use serde_json::Value;
+use tokio::sync::watch;
 
 /// How an answer goes over the wire.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -46,6 +47,23 @@ pub struct HttpAnswer {
     pub then: Then,
     /// How long it takes, counted from the effect.
     pub after: Duration,
+    promised: Option<watch::Receiver<Option<HttpAnswer>>>,
+}
+
+/// An answer that a vendor gives later, when it comes to the request.
+pub struct Promise(watch::Sender<Option<HttpAnswer>>);
+
+impl Promise {
+    /// Gives it. A client that is gone does not get it.
+    pub fn keep(self, answer: HttpAnswer) {
+        self.0.send_replace(Some(answer));
+    }
+}
+
+impl fmt::Debug for Promise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Promise").finish_non_exhaustive()
+    }
 }
 
 impl HttpAnswer {
@@ -58,6 +76,26 @@ impl HttpAnswer {
             body: Bytes::new(),
             then: Then::Whole,
             after: Duration::ZERO,
+            promised: None,
+        }
+    }
+
+    /// An answer that comes when the promise is kept. When it never is, the link ends.
+    pub fn promised() -> (Self, Promise) {
+        let sender = watch::Sender::new(None);
+        let mut answer = Self::new(200).then(Then::Cut);
+        answer.promised = Some(sender.subscribe());
+        (answer, Promise(sender))
+    }
+
+    /// The answer that was promised, once it is there.
+    pub(super) async fn kept(self) -> Self {
+        let Some(mut promised) = self.promised.clone() else {
+            return self;
+        };
+        match promised.wait_for(Option::is_some).await {
+            Ok(answer) => answer.clone().unwrap_or(self),
+            Err(_) => self,
         }
     }
 

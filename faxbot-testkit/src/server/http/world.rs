@@ -91,20 +91,21 @@ impl<V: MockVendor> World<V> {
             tokio::time::sleep(*time).await;
         }
         request.fault.clone_from(&fault);
-        self.change(|state, now| {
+        let answer = self.change(|state, now| {
             if state.requests.len() == KEPT_REQUESTS {
                 state.requests.pop_front();
             }
             state.requests.push_back(request.clone());
             if let Some(answer) = fault.as_ref().and_then(FaultKind::instead) {
-                return answer;
+                return Err(answer);
             }
-            let answer = state.vendor.handle(&request, now);
-            match fault {
-                Some(fault) => fault.spoil(answer),
-                None => answer,
-            }
-        })
+            Ok(state.vendor.handle(&request, now))
+        });
+        match (answer, fault) {
+            (Ok(answer), Some(fault)) => fault.spoil(answer.kept().await),
+            (Ok(answer), None) => answer.kept().await,
+            (Err(instead), _) => instead,
+        }
     }
 
     /// Ages the vendor whenever it has something to do.
