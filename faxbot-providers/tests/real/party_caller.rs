@@ -17,6 +17,7 @@ pub(crate) struct CallerBuilder {
     calling: Calling,
     port: u16,
     sound: Sound,
+    calls: u32,
 }
 
 impl CallerBuilder {
@@ -46,6 +47,12 @@ impl CallerBuilder {
         self
     }
 
+    /// Calls so many times, a hundred calls a second; then no tone is sent.
+    pub(crate) fn calls(mut self, calls: u32) -> Self {
+        self.calls = calls;
+        self
+    }
+
     /// Says something. Without it the caller is silent and sends no audio.
     pub(crate) fn says(mut self, sound: Sound) -> Self {
         self.sound = sound;
@@ -57,8 +64,10 @@ impl CallerBuilder {
         let media = Media::new(self.sound).await;
         self.calling.media = media.port();
         let scenario = party_scenario::calling(&self.calling);
-        let sipp = Sipp::start(&scenario, 0, self.port, &["-m", "1"]).await;
-        Caller(Line::new(sipp, media, true))
+        let calls = self.calls.to_string();
+        let more = ["-m", &calls, "-l", &calls, "-r", "100"];
+        let sipp = Sipp::start(&scenario, 0, self.port, &more).await;
+        Caller(Line::new(sipp, media, self.calls == 1))
     }
 }
 
@@ -86,6 +95,7 @@ impl Caller {
             },
             port: server.sip_port(),
             sound: Sound::Nothing,
+            calls: 1,
         }
     }
 

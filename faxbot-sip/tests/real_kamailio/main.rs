@@ -4,6 +4,13 @@
 
 #[path = "../../../faxbot-providers/tests/real/mod.rs"]
 mod real;
-mod server;
 
+mod agent;
+mod server;
+mod watch;
+
+mod bridge;
 mod calls;
+mod directory;
+mod messages;
+mod outcomes;

@@ -164,9 +164,14 @@ impl Kamailio {
         self.config(&json!({ "events": null }))
     }
 
+    /// A configuration with events.
+    pub(crate) fn config_with_events(&self) -> KamailioConfig {
+        self.config(&json!({}))
+    }
+
     /// An adapter with events that is connected.
     pub(crate) async fn adapter(&self) -> KamailioAdapter {
-        connected(self.config(&json!({}))).await
+        connected(self.config_with_events()).await
     }
 
     fn fact(&self, name: &str) -> &str {
