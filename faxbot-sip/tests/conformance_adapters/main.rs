@@ -5,6 +5,8 @@ mod asterisk;
 mod env;
 mod freeswitch;
 mod fusionpbx;
+#[cfg(feature = "kamailio")]
+mod kamailio;
 mod yate;
 
 use std::process::ExitCode;
@@ -16,5 +18,7 @@ fn main() -> ExitCode {
     cases.extend(freeswitch::cases());
     cases.extend(fusionpbx::cases());
     cases.extend(yate::cases());
+    #[cfg(feature = "kamailio")]
+    cases.extend(kamailio::cases());
     conformance::run(cases)
 }

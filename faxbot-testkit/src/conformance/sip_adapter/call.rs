@@ -16,49 +16,55 @@ pub(super) fn entries() -> Vec<Entry> {
         entry!(
             "an answered call ends as answered, with times and ids",
             [],
-            [Dial, Hangup],
+            [Calls, Hangup],
             answered
         ),
         entry!(
             "a far end that hangs up ends the call",
             [Need::Fate(Fate::AnswersFor(Duration::from_millis(100)))],
-            [Dial],
+            [Calls],
             far_end
         ),
         entry!(
             "a busy call ends as busy",
-            [Need::Fate(Fate::Busy)],
-            [Dial],
+            [Need::Fate(Fate::Busy), Need::Causes],
+            [Calls],
             busy
         ),
         entry!(
             "a call that nobody answers ends as not answered after its ring time-out",
-            [Need::Fate(Fate::NoAnswer)],
-            [Dial],
+            [Need::Fate(Fate::NoAnswer), Need::Causes],
+            [Calls],
             no_answer
         ),
         entry!(
             "a rejected call ends with the cause of the rejection",
-            [Need::Fate(Fate::Rejects(404))],
-            [Dial],
+            [Need::Fate(Fate::Rejects(404)), Need::Causes],
+            [Calls],
             rejected
         ),
         entry!(
             "congestion ends as congestion",
-            [Need::Fate(Fate::Congested)],
-            [Dial],
+            [Need::Fate(Fate::Congested), Need::Causes],
+            [Calls],
             congested
+        ),
+        entry!(
+            "a call that comes to nothing is never called answered",
+            [Need::Fate(Fate::Busy)],
+            [Calls],
+            came_to_nothing
         ),
         entry!(
             "a request that the server refuses is an error without effect",
             [Need::Fate(Fate::Refused)],
-            [Dial],
+            [Calls],
             refused
         ),
         entry!(
             "a ringing call can be hung up",
             [Need::Fate(Fate::NoAnswer)],
-            [Dial, Hangup],
+            [Calls, Hangup],
             hang_up_ringing
         ),
         entry!(
@@ -70,13 +76,13 @@ pub(super) fn entries() -> Vec<Entry> {
         entry!(
             "hanging up an ended call asks for nothing",
             [],
-            [Dial, Hangup],
+            [Calls, Hangup],
             hang_up_ended
         ),
         entry!(
             "the status of a call follows it",
             [],
-            [Dial, Hangup],
+            [Calls, Hangup],
             status
         ),
         entry!(
@@ -88,16 +94,16 @@ pub(super) fn entries() -> Vec<Entry> {
         entry!(
             "the id of a live call is refused a second time and nothing is dialled",
             [Need::Requests],
-            [Dial],
+            [Calls],
             same_id
         ),
         entry!(
             "dropping the handle of a call hangs up nothing",
             [],
-            [Dial],
+            [Calls],
             dropped_handle
         ),
-        entry!("a call has the id of its request", [], [Dial], chosen_id),
+        entry!("a call has the id of its request", [], [Calls], chosen_id),
     ]
 }
 
@@ -254,6 +260,19 @@ async fn congested(world: World) -> Verdict {
     has_cause(&record)
 }
 
+async fn came_to_nothing(world: World) -> Verdict {
+    let record = unanswered(&world, Fate::Busy).await?;
+    // Who does not know the cause may not make one up.
+    let honest = [Disposition::Busy, Disposition::Unknown];
+    ensure!(
+        honest.contains(&record.disposition),
+        "{:?} {:?}",
+        record.disposition,
+        record.causes
+    );
+    Ok(())
+}
+
 async fn refused(world: World) -> Verdict {
     world.connect().await?;
     let request = world.request(Fate::Refused).await?;
@@ -283,6 +302,12 @@ async fn hang_up_ringing(world: World) -> Verdict {
     eventually("ringing", SOON, || call.state() == CallState::Ringing).await?;
     let outcome = within("hangup", SOON, world.adapter.hangup(&call.call_ref())).await??;
     if outcome == HangupOutcome::CannotCancelRinging {
+        // It says that it did nothing: the phone rings on.
+        ensure!(
+            call.state() == CallState::Ringing,
+            "it cannot be taken back, and is {}",
+            call.state()
+        );
         return Ok(());
     }
     let record = ended(&call).await?;

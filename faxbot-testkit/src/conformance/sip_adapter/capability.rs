@@ -62,13 +62,13 @@ pub(super) fn entries() -> Vec<Entry> {
         entry!(
             "busy lines do not harm the health",
             [Need::Fate(Fate::Busy)],
-            [Dial],
+            [Calls],
             busy_health
         ),
         entry!(
             "refusals of the server make the health critical",
             [Need::Fate(Fate::Refused)],
-            [Dial],
+            [Calls],
             refused_health
         ),
     ]
@@ -189,21 +189,22 @@ async fn ask(world: &World, capability: Capability) -> Result<Asked, Failure> {
             );
         }
         C::RecordOnAnswer => {
-            let mut request = CallRequest::dial(target().await?);
+            let mut request = world.call_to(target().await?).await?;
             request.options.record = true;
             ask!("make_call", call(world, request));
         }
         C::MaxDuration => {
-            let mut request = CallRequest::dial(target().await?);
+            let mut request = world.call_to(target().await?).await?;
             request.options.max_duration = Some(Duration::from_secs(60));
             ask!("make_call", call(world, request));
         }
         C::Variables => {
-            let request = CallRequest::dial(target().await?).with_variable("COLOUR", "blue");
+            let request = world.call_to(target().await?).await?;
+            let request = request.with_variable("COLOUR", "blue");
             ask!("make_call", call(world, request));
         }
         C::Headers => {
-            let mut request = CallRequest::dial(target().await?);
+            let mut request = world.call_to(target().await?).await?;
             request
                 .options
                 .headers

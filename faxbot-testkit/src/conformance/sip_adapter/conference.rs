@@ -17,31 +17,31 @@ pub(super) fn entries() -> Vec<Entry> {
         entry!(
             "a conference has the calls that joined it",
             [],
-            [Dial, Hangup, Conference],
+            [Calls, Hangup, Conference],
             members
         ),
         entry!(
             "a member is muted, and a stranger is not found",
             [],
-            [Dial, Conference],
+            [Calls, Conference],
             muted
         ),
         entry!(
             "a locked conference takes nobody until it is unlocked",
             [Need::ConferenceLock],
-            [Dial, Conference],
+            [Calls, Conference],
             locked
         ),
         entry!(
             "a member that is kicked leaves",
             [],
-            [Dial, Conference],
+            [Calls, Conference],
             kicked
         ),
         entry!(
             "a conference that is ended has nobody left",
             [],
-            [Dial, Conference],
+            [Calls, Conference],
             over
         ),
         entry!(
@@ -53,7 +53,7 @@ pub(super) fn entries() -> Vec<Entry> {
         entry!(
             "a name that a server could misread is refused",
             [],
-            [Dial, Conference],
+            [Calls, Conference],
             bad_name
         ),
     ]

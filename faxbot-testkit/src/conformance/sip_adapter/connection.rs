@@ -16,10 +16,10 @@ pub(super) fn entries() -> Vec<Entry> {
         entry!(
             "a second connect is an invalid state and harms nothing",
             [],
-            [Dial],
+            [Calls],
             twice
         ),
-        entry!("connect after disconnect works", [], [Dial], again),
+        entry!("connect after disconnect works", [], [Calls], again),
         entry!(
             "a second disconnect answers an empty result",
             [],
@@ -29,7 +29,7 @@ pub(super) fn entries() -> Vec<Entry> {
         entry!(
             "before connect a call is refused as not connected",
             [],
-            [Dial],
+            [Calls],
             before
         ),
         entry!(
@@ -54,16 +54,16 @@ pub(super) fn entries() -> Vec<Entry> {
         entry!(
             "a dropped connect leaves the adapter disconnected",
             [],
-            [Dial],
+            [Calls],
             dropped_connect
         ),
         entry!(
             "disconnect ends what waits as closed with an unknown effect",
             [Need::Fate(Fate::NoReply)],
-            [Dial],
+            [Calls],
             pending
         ),
-        entry!("disconnect hangs up nothing", [], [Dial], calls_left),
+        entry!("disconnect hangs up nothing", [], [Calls], calls_left),
     ]
 }
 

@@ -15,7 +15,7 @@ pub(super) fn entries() -> Vec<Entry> {
         entry!(
             "a call is held and taken back",
             [],
-            [Dial, Hangup, Hold],
+            [Calls, Hangup, Hold],
             held
         ),
         entry!(
@@ -27,19 +27,19 @@ pub(super) fn entries() -> Vec<Entry> {
         entry!(
             "a call cannot be held twice, nor taken back when it is not held",
             [],
-            [Dial, Hold],
+            [Calls, Hold],
             held_twice
         ),
         entry!(
             "a call that rings cannot be held",
             [Need::Fate(Fate::NoAnswer)],
-            [Dial, Hold],
+            [Calls, Hold],
             held_ringing
         ),
         entry!(
             "a held call whose far end hangs up ends",
             [Need::FarEnd],
-            [Dial, Hold],
+            [Calls, Hold],
             held_and_left
         ),
         entry!(
@@ -51,25 +51,25 @@ pub(super) fn entries() -> Vec<Entry> {
         entry!(
             "a blind transfer ends with the new party's answer",
             [],
-            [Dial, Hangup, TransferBlind],
+            [Calls, Hangup, TransferBlind],
             blind
         ),
         entry!(
             "a blind transfer to a busy party is refused and the call stays up",
             [Need::Fate(Fate::Busy)],
-            [Dial, Hangup, TransferBlind],
+            [Calls, Hangup, TransferBlind],
             blind_to_busy
         ),
         entry!(
             "an attended transfer joins two calls",
             [],
-            [Dial, Hangup, TransferAttended],
+            [Calls, Hangup, TransferAttended],
             attended
         ),
         entry!(
             "an attended transfer needs two calls that are answered",
             [Need::Fate(Fate::NoAnswer)],
-            [Dial, TransferAttended],
+            [Calls, TransferAttended],
             attended_ringing
         ),
     ]

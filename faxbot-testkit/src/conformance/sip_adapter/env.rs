@@ -65,6 +65,10 @@ pub enum Disturbance {
     Relieved,
     /// Bytes that the protocol does not know, on every link.
     Garbage,
+    /// The link of the events is lost, and no new one succeeds until `EventsBack`; all else stays.
+    EventsLost,
+    /// Ends `EventsLost`.
+    EventsBack,
 }
 
 /// Something that a case cannot do without.
@@ -94,6 +98,17 @@ pub enum Need {
     Caller,
     /// Messages that come in.
     MessageIn,
+    /// A server that tells why a call of ours ended, when we did not hang it up. A proxy that is
+    /// only polled does not.
+    Causes,
+    /// A server that tells why the first of two parties was not reached.
+    FirstPartyCauses,
+    /// A server that tells which digits a far end presses.
+    DigitsIn,
+    /// Calls of others, that pass through the server and are seen.
+    Passing,
+    /// Events that come by a link of their own, which can be lost while the server is there.
+    EventLink,
 }
 
 /// A request as the server received it.
@@ -158,6 +173,11 @@ pub trait SipAdapterEnv: Send + Sync + 'static {
         None
     }
 
+    /// Whether events come as they happen, and not by polling.
+    fn pushes(&self) -> bool {
+        true
+    }
+
     /// A configuration without a mistake.
     fn good_config(&self) -> Value;
 
@@ -218,6 +238,42 @@ pub trait SipAdapterSetup: Send + Sync {
     /// # Cancel safety
     /// Nothing is left behind.
     async fn target(&self, fate: Fate) -> Result<Address, Failure>;
+
+    /// A party that answers at once, and is the first of a call between two. Many calls at once
+    /// may have the same.
+    ///
+    /// # Errors
+    /// When it cannot be staged.
+    ///
+    /// # Cancel safety
+    /// Nothing is left behind.
+    async fn first_party(&self) -> Result<Address, Failure> {
+        self.target(Fate::Answers).await
+    }
+
+    /// Lets two others call each other through the server; the callee has this fate. Gives the
+    /// server's name of the call.
+    ///
+    /// # Errors
+    /// When it cannot be staged.
+    ///
+    /// # Cancel safety
+    /// The call may have begun.
+    async fn passing(&self, fate: Fate) -> Result<String, Failure> {
+        Err(Failure::new(format!("no call of others that {fate:?}")))
+    }
+
+    /// Lets the callee of such a call hang up.
+    ///
+    /// # Errors
+    /// When it cannot be staged.
+    ///
+    /// # Cancel safety
+    /// It may have hung up.
+    async fn passing_ends(&self, name: &str) -> Result<(), Failure> {
+        let _ = name;
+        Err(Failure::new("no calls of others"))
+    }
 
     /// Lets the far end of a call act.
     ///

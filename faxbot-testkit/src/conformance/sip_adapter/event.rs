@@ -19,31 +19,31 @@ pub(super) fn entries() -> Vec<Entry> {
         entry!(
             "calls go along legal edges and events have rising numbers",
             [Need::Fate(Fate::Busy)],
-            [Dial, Hangup],
+            [Calls, Hangup],
             edges
         ),
         entry!(
             "the end of a call comes with its record, once",
             [],
-            [Dial, Hangup],
+            [Calls, Hangup],
             one_end
         ),
         entry!(
             "events and a snapshot join without a race",
             [Need::Fate(Fate::Busy)],
-            [Dial],
+            [Calls],
             join
         ),
         entry!(
             "a slow subscriber sees what it lost and others are unharmed",
             [Need::Fate(Fate::Busy)],
-            [Dial],
+            [Calls],
             lagging
         ),
         entry!(
             "a subscriber that leaves harms nobody",
             [],
-            [Dial, Hangup],
+            [Calls, Hangup],
             leaving
         ),
     ]
@@ -173,7 +173,7 @@ async fn join(world: World) -> Verdict {
             .filter_map(|call| Some((call.id?, call.state)))
             .collect();
         for call in &calls {
-            let _ = world.adapter.hangup(&call.call_ref()).await;
+            world.end(&call.call_ref()).await?;
             ended(call).await?;
         }
         while !states.values().all(|state| state.is_terminated()) {
@@ -213,9 +213,12 @@ async fn lagging(world: World) -> Verdict {
     let mut placed = 0;
     // The bus keeps 1,024 by default; an adapter may keep more.
     while world.adapter.snapshot().seq < first + 1100 {
+        let mut calls = Vec::new();
         for _ in 0..10 {
-            let call = world.dial(Fate::Busy).await?;
-            ended(&call).await?;
+            calls.push(world.dial(Fate::Busy).await?);
+        }
+        for call in &calls {
+            ended(call).await?;
             follower.read(&mut fast)?;
         }
         placed += 10;

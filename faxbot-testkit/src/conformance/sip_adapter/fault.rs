@@ -4,8 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use faxbot_core::{
     Effect, Error, ErrorKind,
+    event::EventStream,
     id::CallRef,
-    sip::{CallState, ConnectionState, Disposition, Lookup, SipEvent},
+    sip::{Call, CallState, ConnectionState, Disposition, Lookup, SipEvent},
 };
 
 use super::{Disturbance, Entry, Fate, Need, SOON, World, ended, entry, error_of, kind_is};
@@ -16,32 +17,38 @@ pub(super) fn entries() -> Vec<Entry> {
         entry!(
             "a link that drops before the reply leaves the outcome unknown, and nothing is repeated",
             [Need::Fate(Fate::ReplyLost), Need::Requests],
-            [Dial],
+            [Calls],
             reply_lost
         ),
         entry!(
             "a link that drops after the reply leaves a call that is followed again",
             [Need::Fate(Fate::CutAfterReply)],
-            [Dial, Hangup],
+            [Calls, Hangup],
             cut_after_reply
         ),
         entry!(
             "a request without a reply is unknown at its time-out, and others go on",
             [Need::Fate(Fate::NoReply), Need::ShortTimeouts],
-            [Dial, Hangup],
+            [Calls, Hangup],
             no_reply
         ),
         entry!(
             "a request without a connection has no effect",
             [Need::Disturb(Disturbance::Unreachable), Need::Requests],
-            [Dial],
+            [Calls],
             unreachable
         ),
         entry!(
             "after a cut the calls are reconciled and the gap is told",
             [Need::Disturb(Disturbance::CutLinks)],
-            [Dial, Hangup],
+            [Calls, Hangup],
             reconnect
+        ),
+        entry!(
+            "after a time without the server the calls are reconciled and the gap is told",
+            [Need::Disturb(Disturbance::Unreachable)],
+            [Calls, Hangup],
+            gap
         ),
         entry!(
             "a call that ends while nobody listens is told after the reconnect",
@@ -49,31 +56,31 @@ pub(super) fn entries() -> Vec<Entry> {
                 Need::Disturb(Disturbance::Unreachable),
                 Need::Fate(Fate::AnswersFor(Duration::from_millis(400)))
             ],
-            [Dial, LookupEnded],
+            [Calls, LookupEnded],
             ended_in_gap
         ),
         entry!(
             "a server that died ends no call as something it was not",
             [Need::Disturb(Disturbance::Crash)],
-            [Dial, Hangup],
+            [Calls, Hangup],
             crash
         ),
         entry!(
             "garbage from the server ends in an answer or a reconnect",
             [Need::Disturb(Disturbance::Garbage)],
-            [Dial, Hangup],
+            [Calls, Hangup],
             garbage
         ),
         entry!(
             "garbage in place of a reply leaves the outcome unknown",
             [Need::Fate(Fate::GarbledReply), Need::ShortTimeouts],
-            [Dial, Hangup],
+            [Calls, Hangup],
             garbled
         ),
         entry!(
             "a dropped make_call leaves nothing behind",
             [],
-            [Dial, Hangup],
+            [Calls, Hangup],
             dropped
         ),
     ]
@@ -206,6 +213,25 @@ async fn reconnect(world: World) -> Verdict {
     let call = world.answered().await?;
     let mut events = world.adapter.subscribe();
     world.setup.disturb(Disturbance::CutLinks).await?;
+    back_after_a_gap(&world, &mut events).await?;
+    still_up(&world, &call).await
+}
+
+async fn gap(world: World) -> Verdict {
+    world.connect().await?;
+    let call = world.answered().await?;
+    let mut events = world.adapter.subscribe();
+    world.setup.disturb(Disturbance::Unreachable).await?;
+    let adapter = &world.adapter;
+    let lost = || adapter.connection().state != ConnectionState::Connected;
+    eventually("the loss is noticed", SOON, lost).await?;
+    world.setup.disturb(Disturbance::Reachable).await?;
+    back_after_a_gap(&world, &mut events).await?;
+    still_up(&world, &call).await
+}
+
+/// The loss and the gap are told.
+async fn back_after_a_gap(world: &World, events: &mut EventStream<SipEvent>) -> Verdict {
     let (mut lost, mut gap) = (false, None);
     let mut told = || {
         while let Some(Ok(stamped)) = events.try_recv() {
@@ -222,6 +248,11 @@ async fn reconnect(world: World) -> Verdict {
     if let Some(gap) = gap {
         ensure!(gap.from <= gap.to, "{gap:?}");
     }
+    world.is_in(ConnectionState::Connected)
+}
+
+/// The call went on meanwhile, and can be hung up.
+async fn still_up(world: &World, call: &Call) -> Verdict {
     ensure!(
         call.state() == CallState::Connected,
         "the call is {}",
@@ -229,7 +260,7 @@ async fn reconnect(world: World) -> Verdict {
     );
     let up = world.adapter.snapshot().calls;
     ensure!(up.len() == 1, "the snapshot has {up:?}");
-    let record = world.hang_up(&call).await?;
+    let record = world.hang_up(call).await?;
     ensure!(
         record.disposition == Disposition::Answered,
         "{:?}",
@@ -342,10 +373,7 @@ async fn dropped(world: World) -> Verdict {
     // Whatever was written happens: after that every call can be found and ended.
     tokio::time::sleep(Duration::from_millis(500)).await;
     for call in &requests {
-        match within("hangup", SOON, world.adapter.hangup(call)).await? {
-            Ok(_) => {}
-            Err(error) => kind_is("hangup", &error, &[ErrorKind::NotFound])?,
-        }
+        world.end(call).await?;
     }
     let adapter = &world.adapter;
     eventually("no call is left in the books", SOON, || {

@@ -13,14 +13,14 @@ pub(super) fn entries() -> Vec<Entry> {
     vec![
         entry!(
             "the history has the calls that ended, newest first",
-            [Need::Fate(Fate::Busy)],
-            [Dial, Hangup, CallHistory],
+            [Need::Fate(Fate::Busy), Need::Causes],
+            [Calls, Hangup, CallHistory],
             newest_first
         ),
         entry!(
             "the pages of the history have every call once, also while calls end",
             [Need::Fate(Fate::Busy)],
-            [Dial, CallHistory],
+            [Calls, CallHistory],
             pages
         ),
         entry!(
@@ -32,7 +32,7 @@ pub(super) fn entries() -> Vec<Entry> {
         entry!(
             "the server's own record of a call is found, and of nobody's not",
             [],
-            [Dial, Hangup, Cdr],
+            [Calls, Hangup, Cdr],
             cdr
         ),
     ]

@@ -19,19 +19,19 @@ pub(super) fn entries() -> Vec<Entry> {
         entry!(
             "line breaks in any text make no second request and no second field",
             [Need::Requests],
-            [Dial],
+            [Calls],
             line_breaks
         ),
         entry!(
             "a variable arrives as one value, whatever is in it",
             [Need::Requests],
-            [Dial, Variables],
+            [Calls, Variables],
             variable
         ),
         entry!(
             "control characters in an address are refused",
             [],
-            [Dial],
+            [Calls],
             addresses
         ),
     ]
@@ -54,10 +54,20 @@ fn texts() -> Vec<String> {
 }
 
 /// The same call with the text in each place that a caller can fill.
-fn requests(world: &World, target: &Address, text: &str) -> Vec<(&'static str, CallRequest)> {
+async fn requests(
+    world: &World,
+    target: &Address,
+    text: &str,
+) -> Result<Vec<(&'static str, CallRequest)>, Failure> {
     let declared = world.adapter.capabilities();
-    let plain = || CallRequest::dial(target.clone()).with_timeout(Duration::from_secs(5));
-    let mut all = vec![("native address", CallRequest::dial(Address::native(text)))];
+    let to_target = world.call_to(target.clone()).await?;
+    let plain = || to_target.clone().with_timeout(Duration::from_secs(5));
+    let native = world.call_to(Address::native(text)).await?;
+    let mut all = vec![("native address", native)];
+    if declared.has(Capability::Connect) {
+        let first = CallRequest::connect(Address::native(text), target.clone());
+        all.push(("native address of the first party", first));
+    }
     let mut name = plain();
     name.options.caller_id_name = Some(text.to_owned());
     all.push(("caller id name", name));
@@ -102,14 +112,14 @@ fn requests(world: &World, target: &Address, text: &str) -> Vec<(&'static str, C
         all.push(("name of an application", plain().on_answer(name)));
         all.push(("data of an application", plain().on_answer(data)));
     }
-    all
+    Ok(all)
 }
 
 async fn line_breaks(world: World) -> Verdict {
     world.connect().await?;
     let target = world.setup.target(Fate::Answers).await?;
     for text in texts() {
-        for (place, request) in requests(&world, &target, &text) {
+        for (place, request) in requests(&world, &target, &text).await? {
             let result = within("make_call", SOON, world.adapter.make_call(request)).await?;
             match result {
                 Ok(call) => drop(world.adapter.hangup(&call.call_ref()).await),
@@ -175,7 +185,7 @@ async fn addresses(world: World) -> Verdict {
     world.connect().await?;
     for text in ["+4930123456\r\n", "600\n", "sip:a@b\r\nX: y", "6\u{0}0"] {
         ensure!(text.parse::<Address>().is_err(), "{text:?} is an address");
-        let request = CallRequest::dial(Address::native(text));
+        let request = world.call_to(Address::native(text)).await?;
         let Err(error) = within("make_call", SOON, world.adapter.make_call(request)).await? else {
             return Err(Failure::new(format!("{text:?} was dialled")));
         };

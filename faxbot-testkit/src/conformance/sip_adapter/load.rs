@@ -12,26 +12,30 @@ use super::{Disturbance, Entry, Fate, Need, SOON, World, ended, entry, kind_is};
 use crate::conformance::{Failure, Verdict, ensure, eventually, within};
 
 pub(super) fn entries() -> Vec<Entry> {
-    const MIXED: &[Need] = &[Need::Fate(Fate::Busy), Need::Fate(Fate::Rejects(404))];
+    const MIXED: &[Need] = &[
+        Need::Fate(Fate::Busy),
+        Need::Fate(Fate::Rejects(404)),
+        Need::Causes,
+    ];
     let mut entries = vec![
-        entry!("10 calls at once do not mix", [], [Dial, Hangup], ten),
-        entry!("100 calls at once do not mix", [], [Dial, Hangup], hundred),
+        entry!("10 calls at once do not mix", [], [Calls, Hangup], ten),
+        entry!("100 calls at once do not mix", [], [Calls, Hangup], hundred),
         entry!(
             "a server that is overloaded refuses without effect, and recovers",
             [Need::Disturb(Disturbance::Overloaded)],
-            [Dial, Hangup],
+            [Calls, Hangup],
             overload
         ),
         entry!(
             "large values are carried or refused, and the connection lives",
             [],
-            [Dial, Hangup, Variables],
+            [Calls, Hangup, Variables],
             large
         ),
         entry!(
             "many variables are carried or refused, and the connection lives",
             [],
-            [Dial, Hangup, Variables],
+            [Calls, Hangup, Variables],
             many
         ),
     ];

@@ -16,32 +16,32 @@ pub(super) fn entries() -> Vec<Entry> {
         entry!(
             "a lookup finds a live and an ended call",
             [],
-            [Dial, Hangup],
+            [Calls, Hangup],
             own
         ),
         entry!("a lookup of an unknown call finds no call", [], [], unknown),
         entry!(
             "another process finds a live call",
             [],
-            [Dial],
+            [Calls],
             live_elsewhere
         ),
         entry!(
             "another process finds how a call ended",
             [Need::Fate(Fate::Busy)],
-            [Dial, Hangup, LookupEnded],
+            [Calls, Hangup, LookupEnded],
             ended_elsewhere
         ),
         entry!(
             "a released outcome is gone, and a release can be repeated",
             [],
-            [Dial, Hangup],
+            [Calls, Hangup],
             release
         ),
         entry!(
             "a lookup without a connection is an error or from the books",
             [],
-            [Dial, Hangup],
+            [Calls, Hangup],
             offline
         ),
     ]

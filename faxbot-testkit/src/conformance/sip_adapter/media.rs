@@ -17,43 +17,43 @@ pub(super) fn entries() -> Vec<Entry> {
         entry!(
             "a recording is started and stopped, and the record names it",
             [],
-            [Dial, Hangup, Record],
+            [Calls, Hangup, Record],
             recorded
         ),
         entry!(
             "a recording ends with its call",
             [],
-            [Dial, Hangup, Record],
+            [Calls, Hangup, Record],
             ends_with_call
         ),
         entry!(
             "the far end hears the digits that are sent",
             [Need::Hearing],
-            [Dial, SendDtmf],
+            [Calls, SendDtmf],
             digits_out
         ),
         entry!(
             "what is no digit is refused before it is sent",
             [],
-            [Dial, SendDtmf],
+            [Calls, SendDtmf],
             no_digits
         ),
         entry!(
             "digits do not hold up other requests",
             [],
-            [Dial, SendDtmf],
+            [Calls, SendDtmf],
             not_blocked
         ),
         entry!(
             "each digit of the far end comes once and in order",
-            [Need::FarEnd],
-            [Dial],
+            [Need::FarEnd, Need::DigitsIn],
+            [Calls],
             digits_in
         ),
         entry!(
             "a far end that holds the call and takes it back is told of",
             [Need::FarEnd, Need::RemoteHold],
-            [Dial],
+            [Calls],
             remote_hold
         ),
     ]

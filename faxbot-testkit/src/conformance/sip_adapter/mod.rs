@@ -4,6 +4,9 @@
 //! the cases look through the trait alone. A case that needs a capability which the adapter does
 //! not declare is listed as skipped: `an undeclared capability is unsupported and nothing is sent`
 //! asserts the refusal.
+//!
+//! Calls are placed by `Dial`. An adapter that has only `Connect`, as those of proxies, places them
+//! from a party that answers ([`SipAdapterSetup::first_party`]) to the one of the case.
 
 mod call;
 mod capability;
@@ -22,17 +25,20 @@ mod lookup;
 mod media;
 mod message;
 mod party;
+mod passing;
 mod plan;
 mod receive;
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use faxbot_core::{
+    ErrorKind,
+    address::Address,
     event::EventStream,
     id::CallRef,
     sip::{
-        Call, CallRecord, CallRequest, CallState, CallStatus, Capability, ConnectionState,
-        SipAdapter, SipEvent,
+        Call, CallRecord, CallRequest, CallState, CallStatus, Capabilities, Capability,
+        ConnectionState, HangupOutcome, SipAdapter, SipEvent,
     },
 };
 
@@ -50,21 +56,58 @@ const SOON: Duration = Duration::from_secs(10);
 
 type Body = fn(World) -> Pin<Box<dyn Future<Output = Verdict> + Send>>;
 
+/// Something that the adapter must declare.
+#[derive(Debug, Clone, Copy)]
+enum Wants {
+    /// It can place calls, in one way or the other.
+    Calls,
+    /// This capability.
+    Declared(Capability),
+}
+
+impl Wants {
+    /// Why the adapter does not declare it, if it does not.
+    fn lacks(self, declared: &Capabilities) -> Option<String> {
+        match self {
+            Self::Calls => {
+                let places = [Capability::Dial, Capability::Connect];
+                let any = places.into_iter().any(|way| declared.has(way));
+                (!any).then(|| "neither Dial nor Connect is declared".to_owned())
+            }
+            Self::Declared(capability) => {
+                let has = declared.has(capability);
+                (!has).then(|| format!("{capability:?} is not declared"))
+            }
+        }
+    }
+}
+
 /// A case, what it needs of the environment, and what the adapter must declare for it.
 struct Entry {
     name: &'static str,
     needs: &'static [Need],
-    declared: &'static [Capability],
+    wants: &'static [Wants],
     body: Body,
 }
 
-/// `entry!("name", [needs], [capabilities], function)`.
+/// `Calls`, or a capability.
+macro_rules! wants {
+    (Calls) => {
+        $crate::conformance::sip_adapter::Wants::Calls
+    };
+    ($capability:ident) => {
+        $crate::conformance::sip_adapter::Wants::Declared(faxbot_core::sip::Capability::$capability)
+    };
+}
+use wants;
+
+/// `entry!("name", [needs], [Calls or capabilities], function)`.
 macro_rules! entry {
-    ($name:literal, [$($need:expr),*], [$($capability:ident),*], $body:path) => {
+    ($name:literal, [$($need:expr),*], [$($wanted:ident),*], $body:path) => {
         $crate::conformance::sip_adapter::Entry {
             name: $name,
             needs: const { &[$($need),*] },
-            declared: const { &[$(faxbot_core::sip::Capability::$capability),*] },
+            wants: const { &[$($crate::conformance::sip_adapter::wants!($wanted)),*] },
             body: |world| Box::pin($body(world)),
         }
     };
@@ -93,14 +136,11 @@ pub fn cases(env: Arc<dyn SipAdapterEnv>) -> Vec<Case> {
         media::entries(),
         message::entries(),
         history::entries(),
+        passing::entries(),
     ];
     let case = |entry: Entry| {
-        let missing = entry
-            .declared
-            .iter()
-            .find(|capability| !declared.has(**capability));
-        if let Some(capability) = missing {
-            return Case::skipped(entry.name, format!("{capability:?} is not declared"));
+        if let Some(reason) = entry.wants.iter().find_map(|want| want.lacks(&declared)) {
+            return Case::skipped(entry.name, reason);
         }
         if let Some(reason) = entry.needs.iter().find_map(|need| env.lacks(need)) {
             return Case::skipped(entry.name, reason);
@@ -151,8 +191,35 @@ impl World {
         .await
     }
 
+    /// A call to this party, in the way that the adapter has.
+    async fn call_to(&self, to: Address) -> Result<CallRequest, Failure> {
+        if self.env.capabilities().has(Capability::Dial) {
+            return Ok(CallRequest::dial(to));
+        }
+        Ok(CallRequest::connect(self.setup.first_party().await?, to))
+    }
+
     async fn request(&self, fate: Fate) -> Result<CallRequest, Failure> {
-        Ok(CallRequest::dial(self.setup.target(fate).await?).with_timeout(Duration::from_secs(30)))
+        let request = self.call_to(self.setup.target(fate).await?).await?;
+        Ok(request.with_timeout(Duration::from_secs(30)))
+    }
+
+    /// Hangs up a call of whatever state. One that cannot be taken back while it rings is hung up
+    /// when it is answered.
+    async fn end(&self, call: &CallRef) -> Result<(), Failure> {
+        let end = async {
+            loop {
+                match self.adapter.hangup(call).await {
+                    Ok(HangupOutcome::CannotCancelRinging) => {
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                    }
+                    Ok(_) => return Ok(()),
+                    Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        };
+        within("hangup", SOON, end).await?
     }
 
     async fn dial(&self, fate: Fate) -> Result<Call, Failure> {

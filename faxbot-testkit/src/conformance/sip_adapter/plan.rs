@@ -20,38 +20,44 @@ pub(super) fn entries() -> Vec<Entry> {
         ),
         entry!(
             "a call between two parties ends as busy when the second one is",
-            [Need::Fate(Fate::Busy)],
+            [Need::Fate(Fate::Busy), Need::Causes],
             [Connect],
             second_is_busy
         ),
         entry!(
             "a call between two parties ends as busy when the first one is",
-            [Need::Fate(Fate::Busy)],
+            [Need::Fate(Fate::Busy), Need::FirstPartyCauses],
             [Connect],
             first_is_busy
         ),
         entry!(
+            "a first party that nobody reaches ends the call soon after the ring time-out",
+            [Need::Fate(Fate::NoAnswer), Need::Requests],
+            [Connect],
+            first_unreached
+        ),
+        entry!(
             "a party that is bridged on answer joins the call",
             [],
-            [Dial, OnAnswerBridge, Hangup],
+            [Calls, OnAnswerBridge, Hangup],
             bridged
         ),
         entry!(
             "a call ends at its maximum duration",
             [],
-            [Dial, MaxDuration],
+            [Calls, MaxDuration],
             too_long
         ),
         entry!(
             "a call that is to be recorded is recorded from its answer on",
             [],
-            [Dial, Hangup, RecordOnAnswer],
+            [Calls, Hangup, RecordOnAnswer],
             recorded
         ),
         entry!(
             "a header that cannot be carried is refused before it is sent",
             [Need::Requests],
-            [Dial, Headers],
+            [Calls, Headers],
             bad_header
         ),
     ]
@@ -110,6 +116,25 @@ async fn first_is_busy(world: World) -> Verdict {
     world.connect().await?;
     let call = connect(&world, Fate::Busy, Fate::Answers).await?;
     busy(&world, call).await
+}
+
+async fn first_unreached(world: World) -> Verdict {
+    world.connect().await?;
+    let (from, to) = (
+        world.setup.target(Fate::NoAnswer).await?,
+        world.setup.target(Fate::Answers).await?,
+    );
+    let request = CallRequest::connect(from, to).with_timeout(Duration::from_secs(1));
+    let call = within("make_call", SOON, world.adapter.make_call(request)).await??;
+    let record = ended(&call).await?;
+    // A server that tells nothing of the first party leaves it open why.
+    let honest = [Disposition::NoAnswer, Disposition::Unknown];
+    ensure!(
+        honest.contains(&record.disposition) && record.answer.is_none(),
+        "{record:?}"
+    );
+    world.asked_for(1)?;
+    world.works().await
 }
 
 async fn bridged(world: World) -> Verdict {

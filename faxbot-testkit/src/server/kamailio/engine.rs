@@ -38,6 +38,8 @@ pub struct Kamailio {
     late: BTreeMap<(Instant, u64), SeenRpc>,
     serial: u64,
     access: Access,
+    /// Requests of who may not ask.
+    pub(super) refused: usize,
     /// It is stopped.
     pub(super) down: bool,
 }
@@ -61,6 +63,7 @@ impl Kamailio {
             next_late: Vec::new(),
             late: BTreeMap::new(),
             serial: 0,
+            refused: 0,
             down: false,
         }
     }
@@ -149,6 +152,11 @@ impl Kamailio {
             return Answered::Nothing;
         }
         let fault = take(&mut self.next_replies, method);
+        // What goes wrong with the reply is in the script of who is called, as for every mock.
+        let fault = fault.or_else(|| match method {
+            "dlg.bridge_dlg" => self.state.world.reply_fault(seen.text(1)?),
+            _ => None,
+        });
         let (outcome, after) = match &fault {
             Some(ReplyFault::Refuse(why)) => (Err(Refusal::new(500, why.clone())), Duration::ZERO),
             _ => methods::run(self, &seen, now),
@@ -199,6 +207,7 @@ impl MockVendor for Kamailio {
             };
         }
         if let Some(challenge) = self.access.refuses(request, now) {
+            self.refused += 1;
             return named(challenge);
         }
         match self.rpc(&request.body, Channel::Http, now) {

@@ -181,6 +181,11 @@ impl MockKamailio {
         requests
     }
 
+    /// Requests so far of who may not ask.
+    pub fn refused(&self) -> usize {
+        self.http.vendor(|server| server.refused)
+    }
+
     /// What evapi relayed so far, whoever was there.
     pub fn relayed(&self) -> Vec<String> {
         self.evapi.sent()

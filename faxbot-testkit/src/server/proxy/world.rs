@@ -18,7 +18,7 @@ use super::{
 };
 use crate::server::{
     base::matches,
-    script::{CallScript, Ending, Timings},
+    script::{CallScript, Ending, ReplyFault, Timings},
 };
 
 /// From the answer to the ACK.
@@ -210,12 +210,24 @@ impl ProxyWorld {
         }
         let user = Target::parse(uri).map(|target| target.user);
         let user = user.unwrap_or_default();
-        self.setup
-            .rules
-            .iter()
-            .rev()
-            .find(|(pattern, _)| matches(pattern, &user) || matches(pattern, uri))
-            .map_or_else(CallScript::answer, |(_, script)| script.clone())
+        let rule = self.rule(&user, uri).cloned();
+        rule.unwrap_or_else(CallScript::answer)
+    }
+
+    /// What goes wrong with the reply to a request for a call to this address.
+    pub(in crate::server) fn reply_fault(&self, to: &str) -> Option<ReplyFault> {
+        if let Some(next) = self.next_calls.front() {
+            return next.reply.clone();
+        }
+        let target = Target::parse(to)?;
+        let rule = self.rule(&target.user, &target.uri)?;
+        rule.reply.clone()
+    }
+
+    fn rule(&self, user: &str, uri: &str) -> Option<&CallScript> {
+        let mut rules = self.setup.rules.iter().rev();
+        let found = rules.find(|(pattern, _)| matches(pattern, user) || matches(pattern, uri));
+        found.map(|(_, script)| script)
     }
 
     pub(super) fn next_serial(&mut self) -> u64 {
