@@ -18,7 +18,7 @@ use faxbot_core::{
         HealthRecorder, Severity, SipEvent, Snapshot,
     },
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, futures::Notified};
 
 use super::calls::{Calls, Now};
 use crate::{
@@ -324,6 +324,11 @@ impl<S: Session, B: Book> Hub<S, B> {
             () = self.wake.notified() => {}
             () = until => {}
         }
+    }
+
+    /// The next change of the books.
+    pub(crate) fn next_change(&self) -> Notified<'_> {
+        self.changed.notified()
     }
 
     /// A connection is set up: opens it to everybody. `false` if it is lost already.

@@ -218,6 +218,10 @@ impl<C: Polled> Worker<C> {
     async fn serve(&self, work: &TaskSet, up: bool) -> Infallible {
         let places = Arc::new(Semaphore::new(AT_ONCE));
         loop {
+            // Before the turn: what the books want next may be due sooner after a change.
+            let changed = self.hub().next_change();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
             let place = Arc::clone(&places).try_acquire_owned().ok();
             let asks = up && place.is_some();
             // No await until what was taken runs: it must not be lost when this is dropped.
@@ -239,7 +243,10 @@ impl<C: Polled> Worker<C> {
                 Turn::SetUp(_) => {}
                 Turn::Rest(until) => {
                     drop(place);
-                    self.hub().rest(until).await;
+                    tokio::select! {
+                        () = self.hub().rest(until) => {}
+                        () = changed => {}
+                    }
                 }
             }
         }
