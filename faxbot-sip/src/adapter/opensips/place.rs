@@ -1,0 +1,228 @@
+//! Placing calls, and hanging them up.
+//!
+//! `b2b_trigger_scenario` answers `OK` and no key: our id is its `scenario_id`, and the call is found by
+//! that in `b2b_list`. It is never sent twice.
+
+use faxbot_core::{
+    Effect, Error, ErrorKind, Result,
+    id::{CallId, CallRef},
+    sip::{Call, CallPlan, CallRequest, HangupOutcome},
+};
+use serde_json::{Value, json};
+
+use super::{
+    OpenSipsAdapter,
+    core::Core,
+    server::{Refusal, Server, named},
+    target::{entity, uri},
+    wire::b2b::mark,
+};
+use crate::adapter::{
+    dialogs::NewOurs,
+    placing::{Placing, parties},
+};
+
+const MAKE_CALL: &str = "make_call";
+const HANGUP: &str = "hangup";
+
+impl OpenSipsAdapter {
+    pub(super) async fn place_call(&self, request: CallRequest) -> Result<Call> {
+        let core = &self.core;
+        core.hub.require(&request.capabilities(), MAKE_CALL)?;
+        let CallPlan::Connect { from, to } = &request.plan else {
+            return Err(Error::unsupported(MAKE_CALL));
+        };
+        let id = request.id;
+        let name = request.options.caller_id_name.as_deref();
+        let first = entity(
+            "from",
+            &uri(&core.config, from, MAKE_CALL)?,
+            None,
+            MAKE_CALL,
+        )?;
+        // The display name of a party is who it sees calling.
+        let second = entity("to", &uri(&core.config, to, MAKE_CALL)?, name, MAKE_CALL)?;
+        let values = [
+            ("scenario_id", json!(mark(id))),
+            ("entity1", json!(first)),
+            ("entity2", json!(second)),
+        ];
+        let order = named("b2b_trigger_scenario", values, MAKE_CALL)?;
+        let server = self.server(MAKE_CALL)?;
+        let (from, to) = parties(&request, MAKE_CALL)?;
+        let ring_timeout = request.options.timeout;
+        let updates = core.hub.change(|state, now| {
+            let new = NewOurs {
+                id,
+                from,
+                to,
+                ring_timeout,
+            };
+            let opened = state.books.dialogs.open_ours(new, now);
+            if opened.is_ok() {
+                state.books.rings_for(id, ring_timeout);
+            }
+            (opened, Vec::new())
+        })?;
+        let mut placing = Placing::new(&core.hub, id);
+        placing.requested()?;
+        match server.act::<Value>(order, MAKE_CALL).await {
+            Ok(_) => placing.taken(),
+            Err(refusal) => {
+                let error = why(&server, id, refusal).await;
+                return Err(placing.failed(error));
+            }
+        }
+        self.life.poll_soon();
+        Ok(Call::new(id, updates))
+    }
+}
+
+/// Why a call could not be begun: a server without `server_address` leaves a dead call behind
+/// (recording `05_click_to_dial_server_address_not_set`).
+async fn why(server: &Server, id: CallId, refusal: Refusal) -> Error {
+    if refusal.code != Some(500) {
+        return refusal.into();
+    }
+    let tuples = server.tuples(MAKE_CALL).await.unwrap_or_default();
+    let dead = tuples
+        .iter()
+        .any(|tuple| tuple.mark() == Some(id) && tuple.is_dead());
+    if dead {
+        let message = "the server cannot begin calls: set server_address of its module b2b_logic";
+        return refusal.means(ErrorKind::Config, message);
+    }
+    refusal.means(ErrorKind::Rejected, "the server could not begin the call")
+}
+
+/// Hangs a call up, whoever placed it.
+pub(super) async fn hang_up(core: &Core, server: &Server, call: &CallRef) -> Result<HangupOutcome> {
+    let (known, over) = {
+        let state = core.hub.state();
+        (
+            state.books.find(call),
+            state.books.dialogs.record(call).is_some(),
+        )
+    };
+    let Some(id) = known else {
+        if over {
+            return Ok(HangupOutcome::Ended);
+        }
+        return hang_up_stranger(server, call).await;
+    };
+    // Before the order: the end that follows is ours even if its event overtakes the answer.
+    core.hub.state().books.dialogs.hung_up_by_us(id, true);
+    match end(core, server, id, HANGUP).await {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let over = core.hub.change(|state, _| {
+                let there = state.books.dialogs.seen(id).is_some();
+                if !there {
+                    // Its request is on its way.
+                    state.books.dialogs.hang_up_when_there(id);
+                }
+                (there, Vec::new())
+            });
+            if over {
+                // The server has ended it already, and tells so soon.
+                core.hub.note(|state, _| state.books.want_look());
+                return Ok(HangupOutcome::Ended);
+            }
+        }
+        Err(error) => {
+            if error.effect() == Effect::NoEffect {
+                core.hub.state().books.dialogs.hung_up_by_us(id, false);
+            }
+            return Err(error.with_call_id(id));
+        }
+    }
+    core.hub.events(|state, now| {
+        state.books.want_look();
+        state.books.dialogs.hanging_up(id, now)
+    });
+    Ok(HangupOutcome::Requested)
+}
+
+/// Ends a call of the books.
+///
+/// # Errors
+/// `NotFound` when the server has no such call: it is over, or not there yet.
+pub(super) async fn end(
+    core: &Core,
+    server: &Server,
+    id: CallId,
+    operation: &'static str,
+) -> Result<()> {
+    let (pair, handle, ours) = {
+        let state = core.hub.state();
+        let books = &state.books;
+        let pair = books.pair(id).map(|pair| pair.key.clone());
+        let handle = books.dialogs.handle(id).or_else(|| {
+            let seen = books.dialogs.seen(id)?;
+            Some(seen.call_id.clone())
+        });
+        (pair, handle, books.dialogs.is_ours(id))
+    };
+    if let Some(key) = pair {
+        return Ok(server.end_tuple(&key, operation).await?);
+    }
+    if ours {
+        // It was not listed yet.
+        let tuples = server.tuples(operation).await?;
+        let tuple = tuples.iter().find(|tuple| tuple.mark() == Some(id));
+        return match tuple {
+            Some(tuple) => Ok(server.end_tuple(&tuple.key, operation).await?),
+            None => Err(no_such_call(operation)),
+        };
+    }
+    match handle {
+        Some(handle) => Ok(server.end_dialog(&handle, operation).await?),
+        None => Err(no_such_call(operation)),
+    }
+}
+
+/// Hangs up what the books do not have: a call of an earlier process by our id, a dialog by its Call-ID
+/// or its number, a call of two legs by its key.
+async fn hang_up_stranger(server: &Server, call: &CallRef) -> Result<HangupOutcome> {
+    let Some(id) = call.id else {
+        let native = call.native.as_deref().unwrap_or_default();
+        if native.is_empty() {
+            return Err(no_such_call(HANGUP));
+        }
+        return match server.end_dialog(native, HANGUP).await {
+            Ok(()) => Ok(HangupOutcome::Requested),
+            Err(refusal) if is_absent(&refusal) => match server.end_tuple(native, HANGUP).await {
+                Ok(()) => Ok(HangupOutcome::Requested),
+                Err(refusal) if is_absent(&refusal) => Err(no_such_call(HANGUP)),
+                Err(refusal) => Err(refusal.into()),
+            },
+            Err(refusal) => Err(refusal.into()),
+        };
+    };
+    let tuples = server
+        .tuples(HANGUP)
+        .await
+        .or_else(|error| match error.kind() {
+            ErrorKind::Unsupported => Ok(Vec::new()),
+            _ => Err(error),
+        })?;
+    match tuples.iter().find(|tuple| tuple.mark() == Some(id)) {
+        Some(tuple) => {
+            server
+                .end_tuple(&tuple.key, HANGUP)
+                .await
+                .map_err(Error::from)?;
+            Ok(HangupOutcome::Requested)
+        }
+        None => Err(no_such_call(HANGUP).with_call_id(id)),
+    }
+}
+
+/// Whether a refusal says that there is no such thing, or no such command.
+fn is_absent(refusal: &Refusal) -> bool {
+    matches!(refusal.code, Some(404 | 481 | -32601 | -32000))
+}
+
+fn no_such_call(operation: &'static str) -> Error {
+    Error::new(ErrorKind::NotFound, operation, "no such call")
+}

@@ -1,0 +1,360 @@
+//! Setting up, looking, and the work of the books.
+
+use std::{sync::Arc, time::Duration};
+
+use faxbot_core::{
+    Error, ErrorKind, Result, Timestamp,
+    id::CallId,
+    sip::{CallState, Severity},
+    task::TaskSet,
+};
+
+use super::{
+    abilities::Abilities,
+    core::Core,
+    place,
+    server::Server,
+    state::{Desk, Job, Look},
+    subscribe,
+    wire::{
+        b2b::RawTuple,
+        dialog::RawDialog,
+        server::{ServerVersion, UptimeAnswer},
+    },
+};
+use crate::adapter::{
+    dialogs::Todo,
+    hub::{Book as _, Hub},
+    polled::{NoLink, Polled, Timing, Work},
+};
+
+/// How often the run of the server is asked for: a restart forgets subscriptions without a word.
+const CHECK: Duration = Duration::from_secs(10);
+
+/// The smallest page that is asked for.
+const SMALLEST_PAGE: usize = 10;
+
+/// Calls that are asked for one by one, after a list of several pages: each page shows another moment.
+const ONE_BY_ONE: usize = 50;
+
+/// Pages of one look: above that it is no look at one moment.
+const MAX_PAGES: usize = 1_000;
+
+const CONNECT: &str = "connect";
+const POLL: &str = "poll";
+
+impl Polled for Core {
+    type Books = Desk;
+
+    fn hub(&self) -> &Hub<NoLink, Desk> {
+        &self.hub
+    }
+
+    fn timing(&self) -> Timing {
+        Timing {
+            connect_timeout: self.config.connect_timeout,
+            poll: self.poll_every(),
+            wait_for_server: self.config.wait_for_server,
+        }
+    }
+
+    async fn set_up(self: &Arc<Self>, tasks: &TaskSet) -> Result<()> {
+        let server = self.make_server(tasks)?;
+        let server = self.learn(server).await?;
+        self.uses(&server);
+        let events = self.hub.state().books.abilities.events;
+        if self.config.events.is_some() && !events {
+            let message = "the server has no event_subscribe: calls are seen by polling alone";
+            let error = Error::new(ErrorKind::Config, CONNECT, message);
+            self.hub.trouble(Severity::Warning, error);
+        }
+        let subscriptions = if events {
+            subscribe::subscribe(self, &server, tasks).await?
+        } else {
+            None
+        };
+        let records = subscriptions.as_ref().is_some_and(|it| it.has_records());
+        self.subscribed(subscriptions);
+        self.hub.events(|state, _| {
+            state.books.abilities.records = records;
+            let now_can = state.books.abilities.capabilities(&self.config);
+            state.set_capabilities(now_can)
+        });
+        self.look(&server, true).await
+    }
+
+    async fn poll(self: &Arc<Self>) -> Result<()> {
+        if self.is_slowed() {
+            return Ok(());
+        }
+        let server = self.server(POLL)?;
+        self.look(&server, false).await
+    }
+
+    fn work(todo: &Job) -> Work {
+        todo.work()
+    }
+
+    async fn carry_out(self: &Arc<Self>, job: Job) {
+        match job {
+            Job::Of(Todo::HangUp(id)) => self.hang_up_late(id).await,
+            Job::Of(Todo::Look(id)) => self.look_for(id, false).await,
+            Job::Of(Todo::Unreached(id)) => self.look_for(id, true).await,
+            Job::Of(Todo::Settle(id)) => {
+                self.hub
+                    .events(|state, now| state.books.dialogs.settle(id, now));
+            }
+            Job::Of(Todo::Poll) => {}
+            Job::RingOver(id) => self.ring_over(id).await,
+        }
+    }
+
+    async fn close(&self) {
+        if let (Ok(server), Some(subscriptions)) = (self.server("disconnect"), self.subscriptions())
+        {
+            subscriptions.end(&server).await;
+        }
+        self.closed();
+    }
+
+    fn hangs_up_on_close(&self) -> bool {
+        self.config.hangup_on_close
+    }
+
+    async fn hang_up_on_close(&self, id: CallId, limit: Duration) -> Result<()> {
+        let server = self.server("disconnect")?.within(limit);
+        place::end(self, &server, id, "disconnect").await
+    }
+}
+
+impl Core {
+    /// Which server this is, which run of it, and what it can do.
+    async fn learn(&self, server: Server) -> Result<Server> {
+        let version = server.version(CONNECT).await?;
+        if version < ServerVersion::OLDEST {
+            let message = format!("opensips {version} is older than {}", ServerVersion::OLDEST);
+            let error = Error::new(ErrorKind::Config, CONNECT, message);
+            self.hub.trouble(Severity::Warning, error);
+        }
+        let uptime = server.uptime(CONNECT).await?;
+        let commands = server.commands(CONNECT).await?;
+        self.checked();
+        self.hub.events(|state, now| {
+            let mut out = Vec::new();
+            let known = state.books.run.as_ref();
+            if known.is_some_and(|run| *run != uptime.since) {
+                tracing::info!(adapter = self.hub.name, "the server was restarted");
+                out.extend(state.books.restarted(now));
+            }
+            state.books.up_since = up_since(&uptime, now.wall);
+            state.books.run = Some(uptime.since);
+            let records = state.books.abilities.records;
+            state.books.abilities = Abilities::of(&commands);
+            state.books.abilities.records = records;
+            out
+        });
+        Ok(server.of(version))
+    }
+
+    /// One look at everything that is up.
+    async fn look(&self, server: &Server, first: bool) -> Result<()> {
+        if !first && self.is_check_due(CHECK) {
+            self.same_run(server).await?;
+        }
+        let (abilities, pairs, taken) = {
+            let state = self.hub.state();
+            let books = &state.books;
+            (books.abilities, books.has_pairs(), books.taken_so_far())
+        };
+        // First: their legs may be among the dialogs.
+        let tuples = if abilities.connect && (first || pairs) {
+            Some(server.tuples(POLL).await?)
+        } else {
+            None
+        };
+        let (dialogs, mut whole) = if abilities.dialogs {
+            self.dialogs(server).await?
+        } else {
+            (Vec::new(), true)
+        };
+        if self.lacks(&dialogs, tuples.as_deref(), &taken) && !first {
+            // Before it is concluded that they ended: a restart forgets them too.
+            self.same_run(server).await?;
+        }
+        let dialogs = if whole {
+            dialogs
+        } else {
+            let (all, found_all) = self.with_missing(server, dialogs).await?;
+            whole = found_all;
+            all
+        };
+        self.hub.events(|state, now| {
+            let look = Look {
+                dialogs: &dialogs,
+                whole,
+                tuples: tuples.as_deref(),
+                taken: &taken,
+            };
+            state.books.looked(look, now)
+        });
+        Ok(())
+    }
+
+    /// Whether a call that is known is not there any more.
+    fn lacks(&self, dialogs: &[RawDialog], tuples: Option<&[RawTuple]>, taken: &[CallId]) -> bool {
+        let state = self.hub.state();
+        let books = &state.books;
+        let lacks_pair = tuples.is_some_and(|tuples| {
+            let listed = |id: &CallId| tuples.iter().any(|tuple| tuple.mark() == Some(*id));
+            let mut known = books.pairs().chain(taken.iter().copied());
+            known.any(|id| !listed(&id))
+        });
+        lacks_pair || (books.abilities.dialogs && books.misses(dialogs))
+    }
+
+    async fn dialogs(&self, server: &Server) -> Result<(Vec<RawDialog>, bool)> {
+        self.all_dialogs(server, POLL).await
+    }
+
+    /// All dialogs: one page as a rule. Answers whether all were shown at one moment.
+    pub(super) async fn all_dialogs(
+        &self,
+        server: &Server,
+        operation: &'static str,
+    ) -> Result<(Vec<RawDialog>, bool)> {
+        let mut all = Vec::new();
+        let mut parts = 0;
+        for _ in 0..MAX_PAGES {
+            let page = self.page();
+            let list = match server.dialogs(all.len(), page, operation).await {
+                Ok(list) => list,
+                // The answer is larger than the server can build (`buf_size` of httpd).
+                Err(refusal) if refusal.http == Some(500) && page > SMALLEST_PAGE => {
+                    self.set_page((page / 2).max(SMALLEST_PAGE));
+                    continue;
+                }
+                Err(refusal) => return Err(refusal.into()),
+            };
+            let count = list.count.and_then(|count| usize::try_from(count).ok());
+            let part = list.into_dialogs();
+            let end = part.is_empty();
+            all.extend(part);
+            parts += 1;
+            if end || count.is_none_or(|count| all.len() >= count) {
+                return Ok((all, parts == 1));
+            }
+        }
+        Ok((all, false))
+    }
+
+    /// Adds the known dialogs that several pages did not show: one that ended in between moves the
+    /// others. Answers whether all were asked for.
+    async fn with_missing(
+        &self,
+        server: &Server,
+        mut dialogs: Vec<RawDialog>,
+    ) -> Result<(Vec<RawDialog>, bool)> {
+        let missing: Vec<_> = self.hub.state().books.missing(&dialogs).collect();
+        let all = missing.len() <= ONE_BY_ONE;
+        let mut gone = Vec::new();
+        for (id, call_id) in missing.into_iter().take(ONE_BY_ONE) {
+            match server.dialog(&call_id, POLL).await? {
+                Some(dialog) => dialogs.push(dialog),
+                None => gone.push(id),
+            }
+        }
+        if !all {
+            self.hub.events(|state, now| {
+                let books = &mut state.books.dialogs;
+                gone.iter().flat_map(|id| books.over(*id, now)).collect()
+            });
+        }
+        Ok((dialogs, all))
+    }
+
+    /// # Errors
+    /// `NotConnected` when the server was restarted: everything is set up again.
+    async fn same_run(&self, server: &Server) -> Result<()> {
+        let uptime = server.uptime(POLL).await?;
+        self.checked();
+        let known = self.hub.state().books.run.clone();
+        if known.is_none_or(|run| run == uptime.since) {
+            return Ok(());
+        }
+        let message = "the server was restarted";
+        Err(Error::new(ErrorKind::NotConnected, POLL, message))
+    }
+
+    /// A call of ours of which the server said nothing yet; `last` when it is not waited for any longer.
+    async fn look_for(&self, id: CallId, last: bool) {
+        const OPERATION: &str = "make_call";
+        let Ok(server) = self.server(OPERATION) else {
+            return;
+        };
+        let Ok(tuples) = server.tuples(OPERATION).await else {
+            return;
+        };
+        let found = tuples.iter().any(|tuple| tuple.mark() == Some(id));
+        self.hub.events(|state, now| {
+            if !last || found {
+                let look = Look {
+                    dialogs: &[],
+                    whole: false,
+                    tuples: Some(&tuples),
+                    taken: &[],
+                };
+                return state.books.looked(look, now);
+            }
+            if state.books.was_taken(id) {
+                return state.books.dialogs.over(id, now);
+            }
+            let message = "the server gave no answer and shows no such call";
+            let error = Error::new(ErrorKind::OutcomeUnknown, OPERATION, message);
+            state.books.lose(id, error.with_call_id(id))
+        });
+    }
+
+    /// A call that was hung up before it was there.
+    async fn hang_up_late(&self, id: CallId) {
+        const OPERATION: &str = "hangup";
+        let Ok(server) = self.server(OPERATION) else {
+            return;
+        };
+        match place::end(self, &server, id, OPERATION).await {
+            Ok(()) => self.hub.events(|state, now| {
+                state.books.dialogs.hung_up(id);
+                state.books.dialogs.hanging_up(id, now)
+            }),
+            Err(error) => {
+                // It is tried again with the next list that shows it.
+                tracing::warn!(%error, call_id = %id, adapter = self.hub.name, "a call could not be hung up");
+            }
+        }
+    }
+
+    /// A call of ours rang for as long as it may.
+    async fn ring_over(&self, id: CallId) {
+        const OPERATION: &str = "make_call";
+        let Ok(server) = self.server(OPERATION) else {
+            return;
+        };
+        let rings = !matches!(
+            self.hub.state().books.calls().state(id),
+            None | Some(CallState::Connected | CallState::HangingUp)
+        );
+        if !rings {
+            return;
+        }
+        self.hub.events(|state, now| state.books.rang_out(id, now));
+        if let Err(error) = place::end(self, &server, id, OPERATION).await {
+            tracing::warn!(%error, call_id = %id, adapter = self.hub.name, "a call rings on: it could not be ended");
+        }
+        self.hub
+            .events(|state, now| state.books.dialogs.hanging_up(id, now));
+    }
+}
+
+/// When the server began, by our clock.
+fn up_since(uptime: &UptimeAnswer, now: Timestamp) -> Option<Timestamp> {
+    Some(now - Duration::from_secs(uptime.seconds()?))
+}
