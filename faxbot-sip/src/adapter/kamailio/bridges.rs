@@ -233,6 +233,9 @@ impl Bridge {
         if words == REFER {
             // Its status is not that of a call.
             report.disposition = Some(Disposition::Failed);
+        } else if words == FIRST && report.causes.sip_status == Some(487) {
+            // The server gave up: nobody else cancels it.
+            report.disposition = Some(Disposition::NoAnswer);
         }
         Some(News::Over(self.id, report))
     }

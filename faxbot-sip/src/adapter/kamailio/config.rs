@@ -42,7 +42,8 @@ pub const FIELDS: FieldTable = FieldTable::new(
         http_settings::CONNECTION_WAIT,
         http_settings::MAX_ANSWER_BYTES,
         http_settings::PLAIN_CREDENTIALS,
-        Field::new("options.rpc_socket", Kind::Text, "datagrams instead of HTTP: the path of a unix socket, or `udp:HOST:PORT`; then host, port, path and credentials are not used").server_name("dgram_socket"),
+        Field::new("options.rpc_socket", Kind::Text, "datagrams instead of HTTP: the path of a unix socket, or `udp:ADDRESS:PORT`; then host, port, path and credentials are not used").server_name("dgram_socket"),
+        Field::new("options.rpc_reply_socket", Kind::Text, "our own socket of these, where the server finds it under the same name; without it a free port, or a new file in the directory for temporary files"),
         Field::new("options.events", Kind::Text, "where `evapi` listens, `HOST:PORT`; without it changes are seen by polling alone").server_name("bind_addr"),
         Field::new("options.dial", Kind::Text, "where a number or an extension is called: a SIP URI with one `{number}`").default_note("`sip:{number}@` and `realm`").aliases(&["dial_template"]),
         settings::NUMBER_FORMAT,
@@ -90,6 +91,8 @@ pub struct KamailioConfig {
     pub realm: String,
     /// Datagrams instead of HTTP.
     pub rpc_socket: Option<RpcSocket>,
+    /// Our own socket of these.
+    pub rpc_reply_socket: Option<RpcSocket>,
     /// Where `evapi` listens: host and port.
     pub events: Option<(String, u16)>,
     /// Where a number or an extension is called.
@@ -136,6 +139,7 @@ struct RawOptions {
     #[serde(flatten)]
     http: RawHttp,
     rpc_socket: Option<String>,
+    rpc_reply_socket: Option<String>,
     events: Option<String>,
     dial: Option<DialTemplate>,
     #[serde(default)]
@@ -230,6 +234,7 @@ impl Raw {
             port: self.port,
             realm,
             rpc_socket: options.rpc_socket.as_deref().and_then(rpc_socket),
+            rpc_reply_socket: options.rpc_reply_socket.as_deref().and_then(rpc_socket),
             events: options.events.as_deref().and_then(host_and_port),
             dial,
             number_format: options.number_format,
@@ -279,12 +284,14 @@ fn rules(value: &Value) -> Vec<ConfigError> {
     {
         rules.refuse("events", "not a host with a port", "HOST:PORT");
     }
-    if rules
-        .text("rpc_socket")
-        .is_some_and(|socket| rpc_socket(socket).is_none())
-    {
-        let expected = "an absolute path, or udp:ADDRESS:PORT";
-        rules.refuse("rpc_socket", "not a socket", expected);
+    for name in ["rpc_socket", "rpc_reply_socket"] {
+        if rules
+            .text(name)
+            .is_some_and(|socket| rpc_socket(socket).is_none())
+        {
+            let expected = "an absolute path, or udp:ADDRESS:PORT";
+            rules.refuse(name, "not a socket", expected);
+        }
     }
     let mut problems = rules.problems();
     problems.extend(http_settings::rules(value));

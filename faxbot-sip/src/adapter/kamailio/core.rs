@@ -17,7 +17,7 @@ use faxbot_core::{
 
 use super::{
     abilities::Abilities,
-    config::KamailioConfig,
+    config::{KamailioConfig, RpcSocket},
     desk::{Desk, MARKS},
     event, links,
     server::Server,
@@ -30,7 +30,7 @@ use crate::{
         polled::{NoLink, Polled, Timing, Work},
         settings::RawEvents,
     },
-    driver::{Connect, Rpc},
+    driver::{Connect, DatagramOptions, DatagramPeer, Rpc},
 };
 
 /// While events come, the list is only there for what they missed.
@@ -118,8 +118,14 @@ impl Core {
         let random = Arc::clone(&self.random);
         let rpc = match &self.config.rpc_socket {
             Some(socket) => {
-                let _ = (socket, tasks);
-                return Err(Error::unsupported("connect"));
+                let mut options = DatagramOptions::new();
+                options.own = self
+                    .config
+                    .rpc_reply_socket
+                    .as_ref()
+                    .map(peer)
+                    .transpose()?;
+                Rpc::datagram(peer(socket)?, options, clock, random, tasks)?
             }
             None => {
                 // Kept: its connections and its place in a digest.
@@ -257,6 +263,25 @@ impl Core {
     /// When the server that answers was started, by our clock.
     pub(super) fn up_since(&self) -> Option<Timestamp> {
         self.hub.state().books.up_since
+    }
+}
+
+#[cfg(unix)]
+fn peer(socket: &RpcSocket) -> Result<DatagramPeer> {
+    Ok(match socket {
+        RpcSocket::Unix(path) => DatagramPeer::Unix(path.clone()),
+        RpcSocket::Udp(address) => DatagramPeer::Udp(*address),
+    })
+}
+
+#[cfg(not(unix))]
+fn peer(socket: &RpcSocket) -> Result<DatagramPeer> {
+    match socket {
+        RpcSocket::Unix(_) => {
+            let message = "this system has no unix sockets";
+            Err(Error::new(ErrorKind::Config, "connect", message))
+        }
+        RpcSocket::Udp(address) => Ok(DatagramPeer::Udp(*address)),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use faxbot_core::{
@@ -29,6 +29,10 @@ use crate::adapter::{
 /// Names of `$dlg_var` that hold our id: that of the events' configuration first.
 pub(super) const MARKS: &[&str] = &["faxbot_job", "job"];
 
+/// How long the dialog of a call may take that is answered by what its phone tells. It is seen before
+/// that, or never: then it goes past this server.
+const DIALOG_WAIT: Duration = Duration::from_secs(5);
+
 /// The books.
 pub(super) struct Desk {
     pub(super) dialogs: Dialogs,
@@ -47,8 +51,11 @@ pub(super) struct Desk {
     forgot: bool,
     /// The dialogs that were up in the last list, but for those whose end was told.
     up: HashSet<DialogHandle>,
+    /// Calls that are answered by what a phone told, and have no dialog: when they are given up.
+    passing: Vec<(Instant, CallId)>,
     /// A poll is wanted.
     poll: bool,
+    todo: Vec<Todo>,
 }
 
 impl Desk {
@@ -63,7 +70,9 @@ impl Desk {
             up_since: None,
             forgot: false,
             up: HashSet::new(),
+            passing: Vec::new(),
             poll: false,
+            todo: Vec::new(),
         }
     }
 
@@ -174,6 +183,8 @@ impl Desk {
         let mut out = Vec::new();
         match self.bridges.told(event) {
             Some(News::Through(id)) if self.dialogs.seen(id).is_none() => {
+                self.passing.push((now.instant + DIALOG_WAIT, id));
+                self.poll = true;
                 out.extend(self.dialogs.reached(id, Stage::Answered, now));
             }
             Some(News::Over(id, report)) if self.dialogs.seen(id).is_none() => {
@@ -231,8 +242,9 @@ impl Desk {
         let Some(call_id) = &event.call_id else {
             return Vec::new();
         };
-        self.dialogs
-            .told(call_id, event.from_tag.as_deref(), told, now)
+        let handle = event.handle.map(DialogHandle::to_text);
+        let (tag, handle) = (event.from_tag.as_deref(), handle.unwrap_or_default());
+        self.dialogs.told_of(call_id, tag, &handle, told, now)
     }
 
     /// The ring time of a call of ours is over, and no dialog came.
@@ -257,8 +269,10 @@ impl Desk {
         let dialogs = &self.dialogs;
         self.bridges
             .keep(|id| dialogs.calls().state(id).is_some() && dialogs.seen(id).is_none());
-        self.expected
-            .retain(|_, id| dialogs.calls().state(*id).is_some());
+        let lives = |id: CallId| dialogs.calls().state(id).is_some();
+        self.expected.retain(|_, id| lives(*id));
+        self.passing
+            .retain(|(_, id)| lives(*id) && dialogs.seen(*id).is_none());
     }
 }
 
@@ -317,6 +331,7 @@ impl Book for Desk {
 
     fn take_todo(&mut self) -> Vec<Todo> {
         let mut todo = self.dialogs.take_todo();
+        todo.append(&mut self.todo);
         if std::mem::take(&mut self.poll) && !todo.contains(&Todo::Poll) {
             todo.push(Todo::Poll);
         }
@@ -328,11 +343,23 @@ impl Book for Desk {
     }
 
     fn next_timeout(&self) -> Option<Instant> {
-        self.dialogs.next_timeout()
+        let passing = self.passing.iter().map(|(at, _)| *at).min();
+        [self.dialogs.next_timeout(), passing]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn timeout(&mut self, now: Now) {
         self.dialogs.timeout(now);
+        let todo = &mut self.todo;
+        self.passing.retain(|(at, id)| {
+            let due = *at <= now.instant;
+            if due {
+                todo.push(Todo::Unreached(*id));
+            }
+            !due
+        });
     }
 
     fn requested(&mut self, id: CallId, now: Now) -> bool {
@@ -364,6 +391,8 @@ impl Book for Desk {
         self.up.clear();
         self.bridges.clear();
         self.expected.clear();
+        self.passing.clear();
+        self.todo.clear();
         self.poll = false;
         self.dialogs.forget_connection();
     }

@@ -16,8 +16,9 @@ use super::{
 
 const OPERATION: &str = "send_message";
 
-/// Bytes of a text: a request that no transport carries is refused by the server without a word.
-const MAX_TEXT: usize = 32 * 1024;
+/// Bytes of a text: the whole request has to fit into what the server reads at once (16 KiB,
+/// `tcp_rd_buf_size`).
+const MAX_TEXT: usize = 8 * 1024;
 
 /// Sends a text; see [`SipAdapter::send_message`](faxbot_core::sip::SipAdapter::send_message).
 pub(super) async fn send(core: &Core, message: SipMessage) -> Result<MessageResult> {
@@ -27,7 +28,7 @@ pub(super) async fn send(core: &Core, message: SipMessage) -> Result<MessageResu
         return refused("a sip message carries text, no media");
     }
     if content.text.is_empty() || content.text.len() > MAX_TEXT {
-        return refused("a sip message has 1 byte to 32 KiB of text");
+        return refused("a sip message has 1 byte to 8 KiB of text");
     }
     let to = uri(&core.config, &message.to, OPERATION)?;
     let from = match &message.from {
