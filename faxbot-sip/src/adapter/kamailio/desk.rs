@@ -242,9 +242,8 @@ impl Desk {
         let Some(call_id) = &event.call_id else {
             return Vec::new();
         };
-        let handle = event.handle.map(DialogHandle::to_text);
-        let (tag, handle) = (event.from_tag.as_deref(), handle.unwrap_or_default());
-        self.dialogs.told_of(call_id, tag, &handle, told, now)
+        self.dialogs
+            .told(call_id, event.from_tag.as_deref(), told, now)
     }
 
     /// The ring time of a call of ours is over, and no dialog came.
