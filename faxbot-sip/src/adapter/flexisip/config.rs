@@ -182,19 +182,19 @@ impl Raw {
     fn into_config(self) -> FlexisipConfig {
         let options = self.options;
         let timeout = options.connect_timeout;
-        let http = options
+        let mut http = options
             .http
             .into_settings(self.host, self.port, self.auth, timeout);
         let realm = self.realm.filter(|realm| realm != "n/a");
         let realm = realm.unwrap_or_else(|| http.host.clone());
-        let login = match &http.credentials {
+        let login = match std::mem::take(&mut http.credentials) {
             Credentials::None => FlexiLogin::None,
-            Credentials::Token(token) => FlexiLogin::Bearer(token.clone()),
-            Credentials::ApiKey(key) => FlexiLogin::ApiKey(key.clone()),
+            Credentials::Token(token) => FlexiLogin::Bearer(token),
+            Credentials::ApiKey(key) => FlexiLogin::ApiKey(key),
             Credentials::Basic(user, password) | Credentials::Digest(user, password) => {
                 FlexiLogin::Digest {
-                    account: Private::new(with_domain(user, &realm)),
-                    password: password.clone(),
+                    account: Private::new(with_domain(&user, &realm)),
+                    password,
                 }
             }
         };
