@@ -70,6 +70,9 @@ pub mod fusionpbx;
 #[cfg(feature = "kamailio")]
 pub mod kamailio;
 
+#[cfg(feature = "opensips")]
+pub mod opensips;
+
 #[cfg(feature = "yate")]
 pub mod yate;
 
