@@ -80,7 +80,8 @@ pub(crate) fn called(it: &Called) -> String {
     let (routes, route) = if it.routed {
         (
             RRS,
-            r#"<ereg regexp=".*" search_in="hdr" header="Record-Route:" assign_to="route"/>"#,
+            r#"<ereg regexp=".*" search_in="hdr" header="Record-Route:" assign_to="route"/>
+<ereg regexp=".*" search_in="hdr" header="Via:" occurrence="2" assign_to="caller_via"/>"#,
         )
     } else {
         ("", "")
@@ -334,7 +335,7 @@ fn sdp(media: u16, direction: &str) -> String {
 /// An answer to the INVITE, whatever came since.
 fn invite_answer(status: &str, routed: bool, sdp: Option<&str>) -> String {
     let route = if routed {
-        "Record-Route:[$route]\n"
+        "Via:[$caller_via]\nRecord-Route:[$route]\n"
     } else {
         ""
     };

@@ -407,10 +407,14 @@ impl Phone {
 
     /// Answers a request; `tag` is for one that opens a call.
     async fn reply(&self, request: &Message, status: &str, tag: &str, body: &str) {
-        let vias: String = request
-            .all("Via")
-            .map(|via| format!("Via: {via}\r\n"))
-            .collect();
+        let way = ["Via", "Record-Route"];
+        let way = way.map(|name| {
+            let values = request.all(name);
+            values.fold(String::new(), |text, it| {
+                text + &format!("{name}: {it}\r\n")
+            })
+        });
+        let way = way.concat();
         let tag = if tag.is_empty() {
             String::new()
         } else {
@@ -422,7 +426,7 @@ impl Phone {
             "Content-Type: application/sdp\r\n"
         };
         let reply = format!(
-            "SIP/2.0 {status}\r\n{vias}From: {}\r\nTo: {}{tag}\r\nCall-ID: {}\r\nCSeq: {}\r\n\
+            "SIP/2.0 {status}\r\n{way}From: {}\r\nTo: {}{tag}\r\nCall-ID: {}\r\nCSeq: {}\r\n\
              Contact: <sip:agent@127.0.0.1:{}>\r\n{kind}Content-Length: {}\r\n\r\n{body}",
             request.header("From"),
             request.header("To"),

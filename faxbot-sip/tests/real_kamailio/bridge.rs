@@ -302,10 +302,11 @@ async fn calls_to_one_phone_at_one_time_are_told_apart(version: Version) {
     let agent = Agent::start(&kamailio, Manner::Transfers).await;
     let customer = Party::answers().many().start(&kamailio).await;
     let busy = Party::refuses(486).start(&kamailio).await;
+    let (customers, refuses) = (customer.uri(), busy.uri());
     let (one, two, three) = tokio::join!(
-        place(&adapter, &agent, &customer.uri()),
-        place(&adapter, &agent, &busy.uri()),
-        place(&adapter, &agent, &customer.uri()),
+        place(&adapter, &agent, &customers),
+        place(&adapter, &agent, &refuses),
+        place(&adapter, &agent, &customers),
     );
     answered(&one).await;
     answered(&three).await;

@@ -48,8 +48,9 @@ impl fmt::Debug for SipReply {
     }
 }
 
-/// An array of the status, its text, two URIs, the route set and the message; as an object (that of
-/// `tm.t_uac_wait_block`) the status and its text alone.
+/// An array of the status, its text, two URIs, the route set and the message, or of the status, its text
+/// and the message for what was received and is no yes; as an object (that of `tm.t_uac_wait_block`) the
+/// status and its text alone.
 impl<'de> Deserialize<'de> for SipReply {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
@@ -69,8 +70,8 @@ impl<'de> Deserialize<'de> for SipReply {
                 let mut list = list.into_iter();
                 let status = list.next().unwrap_or_default().0;
                 let status = status.and_then(|status| status.parse().ok());
-                // URIs and route set lie between.
-                let (reason, message) = (list.next(), list.nth(3));
+                // URIs and the route set lie between where it is a yes; else nothing does.
+                let (reason, message) = (list.next(), list.last());
                 (status, reason, message)
             }
             Form::Named(named) => {
@@ -106,6 +107,13 @@ mod tests {
         let reply: SipReply = serde_json::from_str(json).unwrap();
         assert_eq!(reply.status, 408);
         assert!(!reply.is_success() && !reply.was_received());
+
+        // Observed with 5.6.3 and 6.1.5.
+        let json = r#"[488, "Refused", "Via: SIP/2.0/UDP 127.0.0.1:7120;branch=z9hG4bK8168\r\nX-Foo: bar\r\n\r\n"]"#;
+        let reply: SipReply = serde_json::from_str(json).unwrap();
+        assert_eq!((reply.status, reply.reason.as_str()), (488, "Refused"));
+        assert!(!reply.is_success() && reply.was_received());
+        assert_eq!(reply.header("x-foo"), Some("bar"));
 
         let reply: SipReply = serde_json::from_str(r#"{"code":200,"text":"OK"}"#).unwrap();
         assert!(reply.is_success());
