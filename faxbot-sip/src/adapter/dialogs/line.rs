@@ -37,18 +37,13 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Takes over what the server shows now; `again` for the second of two that it shows at once.
-    pub(super) fn show(&mut self, now: &Seen, again: bool) {
+    /// Takes over what the server shows now.
+    pub(super) fn show(&mut self, now: &Seen) {
+        let other = self.is_other(&now.handle);
         let Some(seen) = self.seen.as_mut() else {
             self.seen = Some(Box::new(now.clone()));
             return;
         };
-        let other = !seen.handle.is_empty() && !now.handle.is_empty() && seen.handle != now.handle;
-        if other && again && now.stage <= seen.stage {
-            // Of two that live the one that is further counts.
-            remember(&mut self.handles, &now.handle);
-            return;
-        }
         if other {
             remember(&mut self.handles, &seen.handle);
         }
@@ -72,20 +67,26 @@ impl Line {
     /// The stage that it has reached.
     pub(super) fn rise(&mut self, stage: Stage) {
         self.reached = true;
+        self.unreached_at = None;
         if let Some(seen) = self.seen.as_mut() {
             seen.stage = seen.stage.max(stage);
         }
     }
 
-    /// Whether a dialog of this handle is one of its own; one without a handle may be.
-    pub(super) fn has_handle(&self, handle: &str) -> bool {
-        let Some(seen) = &self.seen else {
-            return false;
-        };
-        handle.is_empty()
-            || seen.handle.is_empty()
-            || seen.handle == handle
-            || self.handles.iter().any(|known| known == handle)
+    /// Whether this is the handle of another dialog than the one that it has.
+    pub(super) fn is_other(&self, handle: &str) -> bool {
+        let known = self.seen.as_ref().map(|seen| seen.handle.as_str());
+        known.is_some_and(|known| !known.is_empty() && !handle.is_empty() && known != handle)
+    }
+
+    /// Whether it had a dialog of this handle, or has one beside.
+    pub(super) fn had(&self, handle: &str) -> bool {
+        self.handles.iter().any(|known| known == handle)
+    }
+
+    /// A dialog of its name has this handle, too.
+    pub(super) fn remember(&mut self, handle: &str) {
+        remember(&mut self.handles, handle);
     }
 
     /// Every handle that it had.

@@ -9,15 +9,19 @@ use super::{
 use crate::adapter::calls::Now;
 
 impl Dialogs {
-    /// Enters one look at the server; `whole` if it shows every dialog. One look at a time: the next is
-    /// asked for after this.
+    /// Enters one look at the server; `whole` if it shows every dialog. The next whole one is asked for
+    /// after this; what is looked at beside the polls is not whole, whatever it shows.
     pub(crate) fn listed(&mut self, seen: &[Seen], whole: bool, now: Now) -> Vec<SipEvent> {
         self.round = self.round.wrapping_add(1);
         self.past.sweep(now.instant);
         let mut out = Vec::new();
         // Those that live first: of a request that passed the server twice one dialog may be over.
         for one in seen.iter().filter(|one| one.stage != Stage::Over) {
-            out.extend(self.lives(one, now));
+            out.extend(self.lives(one, seen, whole, now));
+            if !whole {
+                // A poll that is under way may be older.
+                self.is_fresh(one);
+            }
         }
         for one in seen.iter().filter(|one| one.stage == Stage::Over) {
             out.extend(self.is_over(one, now));
@@ -28,28 +32,30 @@ impl Dialogs {
         out
     }
 
-    fn lives(&mut self, one: &Seen, now: Now) -> Vec<SipEvent> {
+    fn is_fresh(&mut self, one: &Seen) {
+        let id = self.find_dialog(&one.call_id, &one.from_tag);
+        if let Some(line) = id.and_then(|id| self.lines.get_mut(&id)) {
+            line.fresh = true;
+        }
+    }
+
+    fn lives(&mut self, one: &Seen, list: &[Seen], whole: bool, now: Now) -> Vec<SipEvent> {
         let Some(id) = self.find_dialog(&one.call_id, &one.from_tag) else {
-            if self.past.knows(one, now.instant) {
-                return Vec::new();
-            }
-            let stray = self.past.take_stray(one);
-            let Some(id) = self.enter(one, now) else {
-                return Vec::new();
-            };
-            let mut out = self.raise(id, one.stage, one.answered, now);
-            if let Some(report) = stray {
-                // The list is older than the event of its end.
-                out.extend(self.over_for(id, report, now));
-            }
-            return out;
+            return self.lives_anew(one, now);
         };
         let round = self.round;
+        let answered = self.calls.is_answered(id);
+        let ended = self.past.has_handle(one);
         let Some(line) = self.lines.get_mut(&id) else {
             return Vec::new();
         };
+        let other = line.is_other(&one.handle);
+        if other && ended {
+            // The list is older than its end.
+            return Vec::new();
+        }
         if line.settle_at.is_some() {
-            if line.has_handle(&one.handle) {
+            if !other || line.had(&one.handle) {
                 // The list is older than the event of its end.
                 line.round = round;
                 return Vec::new();
@@ -57,13 +63,53 @@ impl Dialogs {
             // The request came again, with credentials.
             line.settle_at = None;
             line.cause = None;
+        } else if other {
+            let its = |it: &&Seen| it.stage != Stage::Over && !line.is_other(&it.handle);
+            let mut namesakes = list.iter().filter(|it| same_name(it, one));
+            if namesakes.any(|it| its(&it)) {
+                // The request passed the server twice: two dialogs, one call.
+                line.remember(&one.handle);
+                return self.raise(id, one.stage, one.answered, now);
+            }
+            if line.fresh && line.had(&one.handle) {
+                // The list is older than the dialog that took the place of this one.
+                return Vec::new();
+            }
+            if answered && one.stage < Stage::Answered {
+                if !whole {
+                    self.want(Todo::Poll);
+                    return Vec::new();
+                }
+                // The name is used again, for another call.
+                let report = line.cause.take().unwrap_or_default();
+                let mut out = self.end(id, report, now);
+                out.extend(self.lives_anew(one, now));
+                return out;
+            }
         }
-        line.show(one, line.round == round);
+        line.show(one);
         line.round = round;
         if line.cancel {
             self.want(Todo::HangUp(id));
         }
         self.raise(id, one.stage, one.answered, now)
+    }
+
+    /// No call of the books has this dialog.
+    fn lives_anew(&mut self, one: &Seen, now: Now) -> Vec<SipEvent> {
+        if self.past.knows(one, now.instant) {
+            return Vec::new();
+        }
+        let stray = self.past.take_stray(one);
+        let Some(id) = self.enter(one, now) else {
+            return Vec::new();
+        };
+        let mut out = self.raise(id, one.stage, one.answered, now);
+        if let Some(report) = stray {
+            // The list is older than the event of its end.
+            out.extend(self.over_for(id, report, now));
+        }
+        out
     }
 
     fn is_over(&mut self, one: &Seen, now: Now) -> Vec<SipEvent> {
@@ -88,9 +134,8 @@ impl Dialogs {
         let Some(line) = self.lines.get_mut(&id) else {
             return Vec::new();
         };
-        let earlier = self.past.has_handle(one) || !line.has_handle(&one.handle);
-        if line.round == round || earlier {
-            // Another dialog of the same name lives.
+        if line.round == round || line.is_other(&one.handle) || self.past.has_handle(one) {
+            // Another dialog of the same name lives, or did when it was last told of.
             return Vec::new();
         }
         line.round = round;
@@ -106,7 +151,7 @@ impl Dialogs {
             out.extend(self.raise(id, Stage::Answered, one.answered, now));
         }
         if let Some(line) = self.lines.get_mut(&id) {
-            line.show(one, false);
+            line.show(one);
         }
         out.extend(self.over(id, now));
         out
@@ -134,4 +179,8 @@ impl Dialogs {
         }
         gone.into_iter().flat_map(|id| self.over(id, now)).collect()
     }
+}
+
+fn same_name(one: &Seen, other: &Seen) -> bool {
+    one.call_id == other.call_id && one.from_tag == other.from_tag
 }

@@ -191,6 +191,10 @@ impl Dialogs {
             out.extend(self.lose_call(other, error));
         }
         self.take_dialog(id, &shown);
+        if let Some(line) = self.lines.get_mut(&id) {
+            // A poll that is under way may be older.
+            line.fresh = true;
+        }
         out.extend(self.raise(id, shown.stage, shown.answered, now));
         out
     }
@@ -444,7 +448,7 @@ impl Dialogs {
         let Some(line) = self.lines.get_mut(&id) else {
             return;
         };
-        line.show(seen, false);
+        line.show(seen);
         line.reached = true;
         line.unreached_at = None;
         line.look_at = None;

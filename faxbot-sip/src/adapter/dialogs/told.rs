@@ -21,6 +21,19 @@ impl Dialogs {
         told: Told,
         now: Now,
     ) -> Vec<SipEvent> {
+        self.told_of(call_id, from_tag, "", told, now)
+    }
+
+    /// As [`told`](Self::told), of the dialog with this handle: an event of an earlier one of the same
+    /// name may come late.
+    pub(crate) fn told_of(
+        &mut self,
+        call_id: &str,
+        from_tag: Option<&str>,
+        handle: &str,
+        told: Told,
+        now: Now,
+    ) -> Vec<SipEvent> {
         self.past.sweep(now.instant);
         if let Told::Begun(seen) = told {
             return self.begins(&seen, now);
@@ -32,6 +45,9 @@ impl Dialogs {
         let Some(line) = self.lines.get_mut(&id) else {
             return Vec::new();
         };
+        if line.is_other(handle) {
+            return Vec::new();
+        }
         line.fresh = true;
         if line.settle_at.is_some() && !matches!(told, Told::Cause(_) | Told::Over(_)) {
             return Vec::new();
@@ -80,21 +96,34 @@ impl Dialogs {
             }
             return out;
         };
+        let answered = self.calls.is_answered(id);
+        if self.past.has_handle(seen) {
+            return Vec::new();
+        }
         let Some(line) = self.lines.get_mut(&id) else {
             return Vec::new();
         };
+        if answered && line.is_other(&seen.handle) {
+            // The name is used again, or the request passed twice and this is late: a list shows which.
+            self.want(Todo::Poll);
+            return Vec::new();
+        }
+        if line.had(&seen.handle) && line.is_other(&seen.handle) {
+            // Late: another dialog took its place.
+            return Vec::new();
+        }
         line.fresh = true;
         if line.settle_at.is_some() {
             let challenged = line.cause.as_ref().is_some_and(Report::is_challenge);
-            let other = !line.has_handle(&seen.handle);
-            if !challenged && !other {
+            let again = line.is_other(&seen.handle) && !line.had(&seen.handle);
+            if !again && !(challenged && seen.handle.is_empty()) {
                 return Vec::new();
             }
             // The request came again, with credentials.
             line.settle_at = None;
             line.cause = None;
         }
-        line.show(seen, false);
+        line.show(seen);
         self.raise(id, seen.stage, seen.answered, now)
     }
 

@@ -1,0 +1,195 @@
+use super::*;
+
+use CallState as S;
+
+#[test]
+fn a_dialog_with_our_mark_is_our_call() {
+    for by_event in [true, false] {
+        let mut bench = Bench::new(by_event);
+        let id = CallId::new();
+        bench.open(id, "sip:2000@pbx");
+        let mut one = seen("a@pbx", Stage::Begun);
+        one.mark = Some(id);
+        if by_event {
+            bench.begun(&one);
+        } else {
+            bench.listed(&[one.clone()]);
+        }
+        assert_eq!(bench.books.handle(id).as_deref(), Some("handle of a@pbx"));
+        bench.listed(&[at(one.clone(), Stage::Early)]);
+        bench.listed(&[at(one.clone(), Stage::Up)]);
+        assert_eq!(
+            bench.steps(),
+            [
+                (S::Created, S::Dialing),
+                (S::Dialing, S::Ringing),
+                (S::Ringing, S::Connected)
+            ]
+        );
+        assert!(bench.books.is_ours(id));
+        assert_eq!(bench.books.ours(), [id]);
+        assert_eq!(bench.books.find(&CallRef::native("a@pbx")), Some(id));
+        let by_handle = CallRef::native("handle of a@pbx");
+        assert_eq!(bench.books.find(&by_handle), Some(id));
+        bench.listed(&[]);
+        assert_eq!(bench.only_record().id, Some(id));
+    }
+}
+
+#[test]
+fn a_dialog_that_was_taken_for_anothers_becomes_ours() {
+    let mut bench = Bench::new(true);
+    let id = CallId::new();
+    bench.open(id, "sip:2000@pbx");
+    let one = seen("a@pbx", Stage::Early);
+    bench.begun(&one);
+    assert_eq!(bench.books.calls().len(), 2);
+    let _ = bench.steps();
+    let key = DialogKey {
+        call_id: "a@pbx".to_owned(),
+        from_tag: "from-tag".to_owned(),
+    };
+    let events = bench.books.attach(id, &key, bench.now);
+    bench.keep(events);
+    assert_eq!(bench.books.calls().len(), 1);
+    assert_eq!(bench.state(&one), Some(S::Ringing));
+    // A poll that is older, and a second word.
+    bench.listed(&[]);
+    assert!(bench.books.attach(id, &key, bench.now).is_empty());
+    bench.told(&one, Told::Answered);
+    bench.told(&one, Told::OverWithoutCause);
+    let record = bench.only_record();
+    assert_eq!(
+        (record.id, record.disposition),
+        (Some(id), Disposition::Answered)
+    );
+}
+
+#[test]
+fn a_dialog_with_the_mark_of_an_earlier_process_keeps_its_id() {
+    let mut bench = Bench::new(false);
+    let id = CallId::new();
+    let mut one = seen("a@pbx", Stage::Up);
+    one.mark = Some(id);
+    bench.listed(&[one.clone()]);
+    assert!(matches!(
+        bench.books.lookup(&id.into()),
+        Some(Lookup::Live(_))
+    ));
+    assert!(!bench.books.is_ours(id), "it is not hung up with ours");
+    // Another dialog with it is another call.
+    let mut two = seen("b@pbx", Stage::Up);
+    two.mark = Some(id);
+    bench.listed(&[one, two]);
+    assert_eq!(bench.books.calls().len(), 2);
+}
+
+#[test]
+fn a_call_that_waits_for_its_dialog_is_found_by_whom_it_calls_if_it_is_the_only_one() {
+    let mut bench = Bench::new(true);
+    let (one, two, three) = (CallId::new(), CallId::new(), CallId::new());
+    bench.open(one, "sip:2000@pbx");
+    bench.open(two, "sip:3000@pbx");
+    assert_eq!(bench.books.find_ours("sip:2000@pbx"), Some(one));
+    bench.open(three, "sip:2000@pbx");
+    assert_eq!(bench.books.find_ours("sip:2000@pbx"), None);
+    assert_eq!(bench.books.find_ours("sip:4000@pbx"), None);
+}
+
+#[test]
+fn a_call_whose_dialog_does_not_come_is_told_of_after_its_ring_time_and_again() {
+    let mut bench = Bench::new(true);
+    let (silent, reached, followed) = (CallId::new(), CallId::new(), CallId::new());
+    for id in [silent, reached, followed] {
+        bench.open(id, "sip:2000@pbx");
+    }
+    let mut one = seen("a@pbx", Stage::Begun);
+    one.mark = Some(reached);
+    bench.begun(&one);
+    bench.books.reached(followed, Stage::Begun, bench.now);
+    let mut unreached = Vec::new();
+    for _ in 0..72 {
+        bench.now.instant += SECOND;
+        bench.books.timeout(bench.now);
+        unreached.extend(bench.books.take_todo());
+    }
+    // After 65 s and 70 s.
+    assert_eq!(unreached, [Todo::Unreached(silent); 2]);
+    let report = Report {
+        causes: Causes::new().with_native("agent not reached"),
+        disposition: Some(Disposition::NoAnswer),
+        at: None,
+    };
+    bench.books.end(silent, report, bench.now);
+    let record = bench.only_record();
+    assert_eq!(record.disposition, Disposition::NoAnswer);
+    bench.now.instant += 60 * SECOND;
+    bench.books.timeout(bench.now);
+    assert!(bench.books.take_todo().is_empty());
+}
+
+#[test]
+fn a_call_that_is_no_dialog_is_followed_by_its_id() {
+    let mut bench = Bench::new(true);
+    let id = CallId::new();
+    bench.open(id, "sip:2000@pbx");
+    let _ = bench.steps();
+    for stage in [Stage::Begun, Stage::Up, Stage::Begun] {
+        let events = bench.books.reached(id, stage, bench.now);
+        bench.keep(events);
+        // Lists of dialogs do not have it.
+        bench.listed(&[]);
+    }
+    assert_eq!(bench.steps(), [(S::Dialing, S::Connected)]);
+    let events = bench.books.over(id, bench.now);
+    bench.keep(events);
+    assert_eq!(bench.only_record().disposition, Disposition::Answered);
+}
+
+#[test]
+fn a_call_that_is_hung_up_before_its_dialog_is_there_is_hung_up_when_it_comes() {
+    let mut bench = Bench::new(true);
+    let id = CallId::new();
+    bench.open(id, "sip:2000@pbx");
+    bench.books.hang_up_when_there(id);
+    assert!(bench.books.take_todo().is_empty());
+    let mut one = seen("a@pbx", Stage::Begun);
+    one.mark = Some(id);
+    bench.books.listed(&[one.clone()], true, bench.now);
+    assert_eq!(bench.books.take_todo(), [Todo::HangUp(id)]);
+    // It failed: with the next list again.
+    bench.books.listed(&[one.clone()], true, bench.now);
+    assert_eq!(bench.books.take_todo(), [Todo::HangUp(id)]);
+    bench.books.hung_up(id);
+    bench.books.listed(&[one], true, bench.now);
+    assert!(bench.books.take_todo().is_empty());
+}
+
+#[test]
+fn a_call_that_is_hung_up_before_its_request_is_written_is_not_sent() {
+    let mut bench = Bench::new(true);
+    let id = CallId::new();
+    let new = NewOurs {
+        id,
+        from: None,
+        to: Private::new("sip:2000@pbx".to_owned()),
+        ring_timeout: SECOND,
+    };
+    bench.books.open_ours(new, bench.now).unwrap();
+    bench.books.hang_up_when_there(id);
+    assert!(!bench.books.requested(id, bench.now));
+}
+
+#[test]
+fn a_request_whose_answer_is_lost_is_asked_about() {
+    let mut bench = Bench::new(true);
+    let id = CallId::new();
+    bench.open(id, "sip:2000@pbx");
+    bench.books.unsure(id, bench.now);
+    bench.now.instant += SECOND;
+    assert!(bench.books.next_timeout().unwrap() <= bench.now.instant);
+    bench.books.timeout(bench.now);
+    assert_eq!(bench.books.take_todo(), [Todo::Look(id)]);
+    bench.books.timeout(bench.now);
+    assert!(bench.books.take_todo().is_empty());
+}
