@@ -1,15 +1,16 @@
 //! SIP servers, driven: protocol codecs, one driver for all of them, and
-//! `SipAdapter` implementations for Asterisk (AMI), FreeSWITCH and FusionPBX (ESL) and Yate (external
-//! modules).
+//! `SipAdapter` implementations for Asterisk (AMI), FreeSWITCH and FusionPBX (ESL), Yate (external
+//! modules), Kamailio and OpenSIPS (JSON-RPC) and Flexisip (FlexiAPI).
 //!
 //! Three layers, each usable without those above it:
 //!
 //! - [`protocol`]: bytes to frames to meaning, sans-IO. No tokio, no task, no clock.
 //! - `driver` (feature `driver`): sockets, tasks, deadlines and reconnects, the same for every
 //!   protocol.
-//! - `adapter` (features `asterisk`, `freeswitch`, `yate`): what the rest of the SDK calls a
-//!   `SipAdapter`. To place calls and send faxes begin at `adapter::asterisk`, `adapter::freeswitch`,
-//!   `adapter::fusionpbx` or `adapter::yate`.
+//! - `adapter` (a feature for each server): what the rest of the SDK calls a `SipAdapter`. To place
+//!   calls and send faxes begin at `adapter::asterisk`, `adapter::freeswitch`, `adapter::fusionpbx` or
+//!   `adapter::yate`; to watch and end the calls that pass a proxy, at `adapter::kamailio` or
+//!   `adapter::opensips`; for the accounts of Flexisip, at `adapter::flexisip`.
 //!
 //! Beside the adapters stands `outbound` (feature `driver`): the calls that FreeSWITCH brings by its
 //! application `socket`, for programs that want them without an adapter.
@@ -50,6 +51,10 @@
 //! | `asterisk` | yes | the Asterisk adapter; turns `driver` on |
 //! | `freeswitch` | yes | the FreeSWITCH and FusionPBX adapters; turns `driver` on |
 //! | `yate` | yes | the Yate adapter; turns `driver` on |
+//! | `kamailio` | | the Kamailio adapter; turns `rpc` and an HTTP client on |
+//! | `opensips` | | the OpenSIPS adapter; the same |
+//! | `flexisip` | | the Flexisip adapter; the same |
+//! | `rpc` | by the three | `driver::Rpc`: JSON-RPC over HTTP and datagrams; turns `driver` on |
 //! | `tls` | yes | TLS by rustls with the ring provider, given explicitly; turns `driver` on |
 //! | `driver` | by the others | the driver, `outbound` (calls that FreeSWITCH brings), and the codecs as `tokio_util::codec::{Decoder, Encoder}` |
 
