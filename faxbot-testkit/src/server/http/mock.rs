@@ -142,6 +142,12 @@ impl<V: MockVendor> MockHttp<V> {
         self.world.change(|state, _| with(&mut state.vendor))
     }
 
+    /// Looks at the vendor as it is. Unlike [`vendor`](Self::vendor) it wakes nobody, so that
+    /// [`wait_until`](Self::wait_until) can look on a clock that stands still.
+    pub fn look<T>(&self, with: impl FnOnce(&V) -> T) -> T {
+        with(&self.world.lock().vendor)
+    }
+
     /// How its callbacks are delivered.
     pub fn webhooks(&self) -> &WebhookSender {
         &self.world.webhooks

@@ -171,7 +171,7 @@ impl MockKamailio {
 
     /// The requests so far, by all channels.
     pub fn requests(&self) -> Vec<SeenRpc> {
-        self.http.vendor(|server| server.requests.clone())
+        self.http.look(|server| server.requests.clone())
     }
 
     /// The requests of that method so far.
@@ -208,17 +208,17 @@ impl MockKamailio {
 
     /// The dialogs that the server lists.
     pub fn dialogs(&self) -> Vec<Dialog> {
-        let listed = |server: &mut Kamailio| {
+        let listed = |server: &Kamailio| {
             let all = server.state.world.listed();
             all.into_iter().cloned().collect()
         };
-        self.http.vendor(listed)
+        self.http.look(listed)
     }
 
     /// A call by its Call-ID, also one that the server forgot.
     pub fn dialog(&self, call_id: &str) -> Option<Dialog> {
         self.http
-            .vendor(|server| server.state.world.call(call_id).cloned())
+            .look(|server| server.state.world.call(call_id).cloned())
     }
 
     /// The callee hangs up, or declines a call that rings. False when there is no such call.

@@ -133,7 +133,7 @@ impl MockOpenSips {
 
     /// The requests so far, by all channels.
     pub fn requests(&self) -> Vec<SeenMi> {
-        self.http.vendor(|server| server.requests.clone())
+        self.http.look(|server| server.requests.clone())
     }
 
     /// The requests of that method so far.
@@ -145,7 +145,7 @@ impl MockOpenSips {
 
     /// Who is subscribed: the event and the socket.
     pub fn subscriptions(&self) -> Vec<(String, String)> {
-        self.http.vendor(|server| {
+        self.http.look(|server| {
             let second = server.second(Instant::now());
             server.state.subscriptions.listed(second)
         })
@@ -168,7 +168,7 @@ impl MockOpenSips {
 
     /// The messages that it was asked to send, in their order.
     pub fn messages_sent(&self) -> Vec<SentMessage> {
-        self.http.vendor(|server| server.state.sent.clone())
+        self.http.look(|server| server.state.sent.clone())
     }
 
     /// A call of others passes through. Gives its Call-ID.
@@ -188,17 +188,17 @@ impl MockOpenSips {
 
     /// The dialogs that the server lists.
     pub fn dialogs(&self) -> Vec<Dialog> {
-        let listed = |server: &mut OpenSips| {
+        let listed = |server: &OpenSips| {
             let all = server.state.world.listed();
             all.into_iter().cloned().collect()
         };
-        self.http.vendor(listed)
+        self.http.look(listed)
     }
 
     /// A call by its Call-ID, also one that the server forgot.
     pub fn dialog(&self, call_id: &str) -> Option<Dialog> {
         self.http
-            .vendor(|server| server.state.world.call(call_id).cloned())
+            .look(|server| server.state.world.call(call_id).cloned())
     }
 
     /// The callee hangs up, or declines a call that rings. False when there is no such call.
@@ -213,7 +213,7 @@ impl MockOpenSips {
 
     /// The calls that the server made itself.
     pub fn b2b_calls(&self) -> Vec<B2bCall> {
-        self.http.vendor(|server| server.b2b_calls())
+        self.http.look(|server| server.b2b_calls())
     }
 
     /// The call of a scenario.

@@ -117,11 +117,11 @@ impl Subscriptions {
     }
 
     /// What is subscribed to: the event and the socket.
-    pub(super) fn listed(&mut self, second: i64) -> Vec<(String, String)> {
-        self.drop_old(second);
+    pub(super) fn listed(&self, second: i64) -> Vec<(String, String)> {
         let events = self.0.iter().flat_map(|(&number, all)| {
             let name = EVENTS.get(number).map_or("", |(name, _)| name);
-            all.iter().map(move |one| (name.to_owned(), one.to.text()))
+            let there = all.iter().filter(move |one| one.left(second) >= 0);
+            there.map(move |one| (name.to_owned(), one.to.text()))
         });
         events.collect()
     }
