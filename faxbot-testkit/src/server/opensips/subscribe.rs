@@ -1,6 +1,6 @@
 //! Subscriptions to events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     sockets::Destination,
@@ -114,6 +114,12 @@ impl Subscriptions {
         let members = [("Subscriber", found.tree(second))];
         let event = Tree::object(head(number).into_iter().chain(members));
         Some(Tree::object([("Event", event)]))
+    }
+
+    /// The sockets of all subscriptions, each once.
+    pub(super) fn sockets(&self) -> BTreeSet<Destination> {
+        let all = self.0.values().flatten();
+        all.map(|subscription| subscription.to.clone()).collect()
     }
 
     /// What is subscribed to: the event and the socket.
