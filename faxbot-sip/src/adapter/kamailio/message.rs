@@ -24,6 +24,9 @@ const MAX_TEXT: usize = 8 * 1024;
 pub(super) async fn send(core: &Core, message: SipMessage) -> Result<MessageResult> {
     let content = &message.content;
     let refused = |text| Err(Error::new(ErrorKind::InvalidRequest, OPERATION, text));
+    if content.kind != MessageKind::Sip {
+        return refused("a message over sip is of the kind sip");
+    }
     if !content.media.is_empty() {
         return refused("a sip message carries text, no media");
     }

@@ -1,11 +1,15 @@
 //! Placing calls, and hanging them up.
 
+use std::sync::Arc;
+
 use faxbot_core::{
     Effect, Error, ErrorKind, Result,
     address::{Address, SipUri},
     id::{CallId, CallRef},
     sip::{Call, CallPlan, CallRequest, CallState, HangupOutcome},
 };
+
+use tracing::{Instrument as _, Span};
 
 use super::{
     KamailioAdapter,
@@ -44,26 +48,39 @@ impl KamailioAdapter {
             let opened = state.books.open(new, &first, &second, now);
             (opened, Vec::new())
         })?;
-        let mut placing = Placing::new(&core.hub, id);
-        // The worker watches the ring time from here on.
-        placing.requested()?;
-        core.hub.wake();
-        let server = match core.server(OPERATION) {
-            Ok(server) => server,
-            Err(error) => return Err(placing.failed(error)),
-        };
-        let proxy = core.config.outbound_proxy.as_ref().map(SipUri::expose);
-        let body = core.body();
-        let done = server
-            .bridge(&first, &second, proxy, body.as_deref(), OPERATION)
-            .await;
-        match done {
-            Ok(()) => {
-                placing.taken();
-                Ok(Call::new(id, updates))
-            }
-            Err(error) => Err(placing.failed(error)),
+        let core = Arc::clone(core);
+        let order = async move { request_call(&core, id, &first, &second).await };
+        // Who gives up waiting leaves no call that was never asked for in the books.
+        let order = order.instrument(Span::current());
+        match self.life.carry_out(OPERATION, order).await {
+            Ok(()) => Ok(Call::new(id, updates)),
+            Err(error) => Err(error.with_call_id(id)),
         }
+    }
+}
+
+/// Asks for a call that is in the books.
+async fn request_call(core: &Core, id: CallId, first: &str, second: &str) -> Result<()> {
+    const OPERATION: &str = "make_call";
+    let mut placing = Placing::new(&core.hub, id);
+    // The worker watches the ring time from here on.
+    placing.requested()?;
+    core.hub.wake();
+    let server = match core.server(OPERATION) {
+        Ok(server) => server,
+        Err(error) => return Err(placing.failed(error)),
+    };
+    let proxy = core.config.outbound_proxy.as_ref().map(SipUri::expose);
+    let body = core.body();
+    let done = server
+        .bridge(first, second, proxy, body.as_deref(), OPERATION)
+        .await;
+    match done {
+        Ok(()) => {
+            placing.taken();
+            Ok(())
+        }
+        Err(error) => Err(placing.failed(error)),
     }
 }
 
