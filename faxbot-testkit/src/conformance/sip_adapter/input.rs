@@ -5,6 +5,7 @@ use std::time::Duration;
 use faxbot_core::{
     ErrorKind,
     address::Address,
+    id::CallId,
     sip::{CallRequest, Capability, OnAnswer},
 };
 
@@ -61,7 +62,10 @@ async fn requests(
 ) -> Result<Vec<(&'static str, CallRequest)>, Failure> {
     let declared = world.adapter.capabilities();
     let to_target = world.call_to(target.clone()).await?;
-    let plain = || to_target.clone().with_timeout(Duration::from_secs(5));
+    let plain = || {
+        let request = to_target.clone().with_id(CallId::new());
+        request.with_timeout(Duration::from_secs(5))
+    };
     let native = world.call_to(Address::native(text)).await?;
     let mut all = vec![("native address", native)];
     if declared.has(Capability::Connect) {
