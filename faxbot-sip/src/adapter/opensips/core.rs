@@ -6,7 +6,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use faxbot_core::{
@@ -31,7 +31,8 @@ use crate::{
     protocol::jsonrpc::Notification,
 };
 
-/// With events the list is asked for this many times less often: it only finds what they missed.
+/// With events the list is asked for by one poll of so many: it only finds what they missed. The others
+/// look for a restart.
 const RARER: u32 = 5;
 
 /// How often a call is looked at that is on its way: no event tells of calls of two legs.
@@ -59,7 +60,9 @@ struct Link {
     /// Dialogs that are asked for at once: less than configured where the server cannot build them.
     page: Option<usize>,
     /// When the run of the server was last asked for.
-    checked: Option<std::time::Instant>,
+    checked: Option<Instant>,
+    /// When everything that is up was last asked for.
+    looked: Option<Instant>,
 }
 
 impl Core {
@@ -207,10 +210,28 @@ impl Core {
         if self.hub.state().books.is_placing() {
             return poll.min(PLACING);
         }
-        if self.link().subscriptions.is_none() || self.hub.state().books.has_pairs() {
-            return poll;
-        }
-        poll.saturating_mul(RARER)
+        poll
+    }
+
+    /// Whether a poll asks for everything that is up.
+    pub(super) fn is_look_due(&self) -> bool {
+        let (told, looked) = {
+            let link = self.link();
+            (link.subscriptions.is_some(), link.looked)
+        };
+        let wanted = {
+            let mut state = self.hub.state();
+            state.books.take_wanted() || state.books.has_pairs()
+        };
+        let rest = self.config.poll.saturating_mul(RARER);
+        let now = self.hub.clock.now();
+        let old = looked.is_none_or(|at| now.saturating_duration_since(at) >= rest);
+        !told || wanted || old
+    }
+
+    pub(super) fn looked(&self) {
+        let now = self.hub.clock.now();
+        self.link().looked = Some(now);
     }
 
     /// How events come.

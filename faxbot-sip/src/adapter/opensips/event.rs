@@ -62,7 +62,11 @@ pub(super) enum Meaning {
         stage: Stage,
     },
     /// A call, or one try of it, was not answered. The script may still call somebody else.
-    Missed { call: Named, why: Why },
+    Missed {
+        call: Named,
+        why: Why,
+        parties: Parties,
+    },
     /// The server's record of a call that was answered.
     Cdr { call: Named, cdr: Cdr },
     /// A leg is held, or no longer.
@@ -85,6 +89,13 @@ pub(super) enum Meaning {
     Presence { aor: Private, there: bool },
     /// Something else.
     Other,
+}
+
+/// Who calls whom, where the script adds it to accounting (`extra_fields` of `acc`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Parties {
+    pub(super) from: Option<Private>,
+    pub(super) to: Option<Private>,
 }
 
 /// Why a call was not answered.
@@ -162,6 +173,10 @@ fn read(event: &Notification) -> Option<Meaning> {
                     .and_then(|code| u16::try_from(code).ok())
                     .filter(|code| (300..700).contains(code)),
                 words: text("sip_reason").unwrap_or_default(),
+            },
+            parties: Parties {
+                from: some("from_uri").map(Private::new),
+                to: some("to_uri").map(Private::new),
             },
         },
         CDR => {
@@ -270,7 +285,7 @@ mod tests {
     fn accounting_tells_why_a_call_was_not_answered_and_how_long_one_was() {
         let params = r#"{"method":"INVITE","from_tag":"ee39756ca1","to_tag":"434c33ef1e","callid":"busy@rig",
             "sip_code":"486","sip_reason":"Busy Here","time":1795245219,"setuptime":0,"created":1795245219}"#;
-        let Meaning::Missed { call, why } = told(MISSED, params) else {
+        let Meaning::Missed { call, why, .. } = told(MISSED, params) else {
             panic!("not missed")
         };
         assert_eq!(call, named("busy@rig", "ee39756ca1"));

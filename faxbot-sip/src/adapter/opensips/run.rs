@@ -1,6 +1,6 @@
 //! Setting up, looking, and the work of the books.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use faxbot_core::{
     Error, ErrorKind, Result, Timestamp,
@@ -88,7 +88,11 @@ impl Polled for Core {
             return Ok(());
         }
         let server = self.server(POLL)?;
-        self.look(&server, false).await
+        if self.is_look_due() {
+            self.look(&server, false).await
+        } else {
+            self.same_run(&server).await
+        }
     }
 
     fn work(todo: &Job) -> Work {
@@ -139,25 +143,35 @@ impl Core {
         let uptime = server.uptime(CONNECT).await?;
         let commands = server.commands(CONNECT).await?;
         self.checked();
+        let abilities = Abilities::of(&commands);
+        let known = self.hub.state().books.run.clone();
+        let restarted = known.is_some_and(|run| run != uptime.since);
+        let server = server.of(version);
+        let mut newer = HashSet::new();
+        if restarted && abilities.connect && self.hub.state().books.has_pairs() {
+            // Calls that were placed since, before anybody knew.
+            let tuples = server.tuples(CONNECT).await?;
+            newer.extend(tuples.iter().filter_map(RawTuple::mark));
+        }
         self.hub.events(|state, now| {
             let mut out = Vec::new();
-            let known = state.books.run.as_ref();
-            if known.is_some_and(|run| *run != uptime.since) {
+            if restarted {
                 tracing::info!(adapter = self.hub.name, "the server was restarted");
-                out.extend(state.books.restarted(now));
+                out.extend(state.books.restarted(&newer, now));
             }
             state.books.up_since = up_since(&uptime, now.wall);
             state.books.run = Some(uptime.since);
             let records = state.books.abilities.records;
-            state.books.abilities = Abilities::of(&commands);
+            state.books.abilities = abilities;
             state.books.abilities.records = records;
             out
         });
-        Ok(server.of(version))
+        Ok(server)
     }
 
     /// One look at everything that is up.
     async fn look(&self, server: &Server, first: bool) -> Result<()> {
+        self.looked();
         if !first && self.is_check_due(CHECK) {
             self.same_run(server).await?;
         }

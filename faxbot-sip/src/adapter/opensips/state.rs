@@ -6,14 +6,14 @@ use std::{
 };
 
 use faxbot_core::{
-    Error, Timestamp,
+    Error, ErrorKind, Private, Timestamp,
     id::{CallId, CallRef},
     sip::{AdapterKind, CallState, Causes, Disposition, SipEvent, Snapshot},
 };
 
 use super::{
     abilities::Abilities,
-    event::{LegState, Meaning, Named, TransferState, Why},
+    event::{LegState, Meaning, Named, Parties, TransferState, Why},
     wire::{
         b2b::{RawTuple, TupleState},
         dialog::RawDialog,
@@ -119,6 +119,8 @@ pub(super) struct Desk {
     /// Calls that an order of ours is carried out for.
     orders: HashSet<CallId>,
     todo: Vec<Job>,
+    /// The next poll is to ask for everything.
+    wanted: bool,
 }
 
 impl Desk {
@@ -136,7 +138,13 @@ impl Desk {
             transfers: HashMap::new(),
             orders: HashSet::new(),
             todo: Vec::new(),
+            wanted: false,
         }
+    }
+
+    /// Whether the next poll is to ask for everything; no longer after this.
+    pub(super) fn take_wanted(&mut self) -> bool {
+        std::mem::take(&mut self.wanted)
     }
 
     /// The live call that a reference names; also by the Call-ID of one of its legs.
@@ -236,6 +244,11 @@ impl Desk {
                     dead.push(id);
                     continue;
                 }
+                // One of an earlier process that is over is listed for some seconds more.
+                let known = self.dialogs.calls().state(id).is_some();
+                if !known && tuple.state() == TupleState::Ending {
+                    continue;
+                }
                 there.insert(id);
                 seen.push(self.shows(id, tuple, now));
             }
@@ -327,7 +340,7 @@ impl Desk {
                 to_tag,
                 stage,
             } => self.moved(call, to_tag, stage, handle, now),
-            Meaning::Missed { call, why } => self.missed(call, &why, now),
+            Meaning::Missed { call, why, parties } => self.missed(call, &why, parties, now),
             Meaning::Cdr { call, cdr } => {
                 match self.leg(&call.call_id) {
                     Some((_, scenario)) => self.dialogs.measured(&scenario, "", cdr),
@@ -414,7 +427,7 @@ impl Desk {
     }
 
     /// A try was not answered: if the call ends now, that is why. The script may call somebody else.
-    fn missed(&mut self, call: Named, why: &Why, now: Now) -> Vec<SipEvent> {
+    fn missed(&mut self, call: Named, why: &Why, parties: Parties, now: Now) -> Vec<SipEvent> {
         let mut report = Report::new(why.causes());
         report.disposition = why.disposition();
         if let Some((_, scenario)) = self.leg(&call.call_id) {
@@ -429,8 +442,8 @@ impl Desk {
             from_tag: call.from_tag.clone(),
             to_tag: None,
             stage: Stage::Begun,
-            from: None,
-            to: None,
+            from: parties.from.map(Private::into_inner),
+            to: parties.to.map(Private::into_inner),
             handle: String::new(),
             mark: None,
             begun: None,
@@ -515,10 +528,23 @@ impl Desk {
         self.dialogs.told(&scenario, None, Told::Cause(report), now)
     }
 
-    /// The server was restarted: it forgot everything.
-    pub(super) fn restarted(&mut self, now: Now) -> Vec<SipEvent> {
-        self.pairs.clear();
-        let out = self.dialogs.restarted(now);
+    /// The server was restarted: it forgot everything but these calls, which came after that.
+    pub(super) fn restarted(&mut self, newer: &HashSet<CallId>, now: Now) -> Vec<SipEvent> {
+        self.pairs.retain(|id, _| newer.contains(id));
+        let mut out = Vec::new();
+        if newer.is_empty() {
+            out = self.dialogs.restarted(now);
+        } else {
+            let all: Vec<_> = self.dialogs.calls().live().collect();
+            for id in all.into_iter().filter(|id| !newer.contains(id)) {
+                if self.dialogs.calls().state(id) == Some(CallState::Created) {
+                    continue;
+                }
+                let message = "the server was restarted and forgot the call";
+                let error = Error::new(ErrorKind::OutcomeUnknown, "call", message);
+                out.extend(self.dialogs.lose(id, error.with_call_id(id)));
+            }
+        }
         self.forget_ended();
         out
     }
@@ -573,7 +599,8 @@ fn shown(dialog: &RawDialog) -> Option<Seen> {
         to: some(&dialog.to_uri),
         handle: dialog.id.clone(),
         mark: None,
-        begun: None,
+        // The list does not tell when it began; it was answered then, so not after that.
+        begun: dialog.answered(),
         answered: dialog.answered(),
     })
 }
@@ -588,6 +615,7 @@ impl Book for Desk {
     fn take_todo(&mut self) -> Vec<Job> {
         let mut todo = std::mem::take(&mut self.todo);
         todo.extend(self.dialogs.take_todo().into_iter().map(Job::Of));
+        self.wanted |= todo.contains(&Job::Of(Todo::Poll));
         todo
     }
 
