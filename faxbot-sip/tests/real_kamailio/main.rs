@@ -11,6 +11,9 @@ mod watch;
 
 mod bridge;
 mod calls;
+mod connection;
+mod datagrams;
 mod directory;
 mod messages;
 mod outcomes;
+mod through_asterisk;

@@ -132,6 +132,12 @@ impl Kamailio {
         }
     }
 
+    /// A path for our own socket that the server, in its chroot, finds under the same name.
+    pub(crate) fn reply_socket(&self) -> Option<String> {
+        let socket = self.fact("FAXBOT_KAMAILIO_DGRAM");
+        (!socket.is_empty()).then(|| format!("{socket}-own"))
+    }
+
     /// A SIP URI of a user at this server.
     pub(crate) fn uri_of(&self, user: &str) -> String {
         format!("sip:{user}@127.0.0.1:{}", self.sip_port())

@@ -61,8 +61,8 @@ pub const FIELDS: FieldTable = FieldTable::new(
     ],
 );
 
-/// The URL forms: `kamailio+http://user:secret@host:5060/RPC?events=127.0.0.1:8448`, and
-/// `kamailio+https` for TLS.
+/// The URL forms: `kamailio+http://user:secret@host:5060/RPC?events=127.0.0.1:8448`, or with a bearer
+/// token instead of `user:secret`, and `kamailio+https` for TLS.
 pub const SCHEMES: &[UrlScheme] = &[
     UrlScheme::new("kamailio+http", "kamailio"),
     UrlScheme::new("kamailio+https", "kamailio").with_options(&[("tls", "true")]),
@@ -176,7 +176,14 @@ impl KamailioConfig {
     /// # Errors
     /// [`Config`](faxbot_core::ErrorKind::Config) with every problem at once.
     pub fn from_url(url: &str) -> Result<Self> {
-        Self::from_value(&from_url_text(url, SCHEMES)?)
+        let mut value = from_url_text(url, SCHEMES)?;
+        if let Some(Value::Object(auth)) = value.get_mut("auth")
+            && !auth.contains_key("password")
+            && let Some(token) = auth.remove("username")
+        {
+            auth.insert("token".to_owned(), token);
+        }
+        Self::from_value(&value)
     }
 
     /// Checks a configuration without keeping it.
@@ -361,6 +368,15 @@ mod tests {
             Some(RpcSocket::Udp("127.0.0.1:8447".parse().unwrap()))
         );
         assert_eq!(config.job_header, "X-Job");
+        assert!(!format!("{config:?}").contains("t0ken"));
+    }
+
+    #[test]
+    fn what_stands_alone_before_the_host_is_a_bearer_token() {
+        let config = KamailioConfig::from_url("kamailio+http://t0ken@127.0.0.1:7101/RPC").unwrap();
+        let value = json!({ "port": 7101, "auth": { "token": "t0ken" } });
+        let same = KamailioConfig::from_value(&value).unwrap();
+        assert_eq!(format!("{:?}", config.http), format!("{:?}", same.http));
         assert!(!format!("{config:?}").contains("t0ken"));
     }
 
