@@ -125,6 +125,8 @@ impl Core {
                     .as_ref()
                     .map(peer)
                     .transpose()?;
+                // The one before has our socket, and no task that listens at it.
+                self.line().rpc = None;
                 Rpc::datagram(peer(socket)?, options, clock, random, tasks)?
             }
             None => {
@@ -312,7 +314,9 @@ impl Polled for Core {
             let message = "the server has no dlg.list: load its module dialog";
             return Err(Error::new(ErrorKind::Config, OPERATION, message));
         }
-        let abilities = Abilities::of(&methods);
+        let mut abilities = Abilities::of(&methods);
+        // Datagrams have no answer that comes later: `failed to create context`, of both versions.
+        abilities.sends &= self.config.rpc_socket.is_none();
         self.hub.events(|state, _| {
             state.books.abilities = abilities;
             state.set_capabilities(abilities.capabilities())
