@@ -88,7 +88,13 @@ async fn ask(
             }
         }
     }
-    Err(last.unwrap_or_else(|| Error::new(ErrorKind::NotFound, operation, "no such call")))
+    let pair = order.core.hub.state().books.pair(order.id).is_some();
+    let last = last.filter(|error| !pair || error.kind() != ErrorKind::NotFound);
+    Err(last.unwrap_or_else(|| {
+        let message =
+            "the legs of this call are no dialogs of the server: its script does not see them";
+        Error::new(ErrorKind::InvalidState, operation, message)
+    }))
 }
 
 fn why(refusal: Refusal, hold: bool) -> Error {

@@ -17,7 +17,7 @@ use super::{
         config::Leg,
         core::Core,
         server::{Refusal, Server, named},
-        state::TransferEnd,
+        state::{TransferEnd, TransferWatch},
         target::uri,
         wire::b2b::TupleState,
     },
@@ -65,12 +65,9 @@ async fn blind(core: &Core, server: &Server, order: &Order<'_>, to: &str) -> Res
         ("destination", json!(to)),
     ];
     let request = named("call_transfer", values, OPERATION)?;
-    let follow = Follow::begin(core, order, call_id);
-    server
-        .act::<Value>(request, OPERATION)
-        .await
-        .map_err(why)
-        .map(drop)?;
+    let mut follow = Follow::begin(core, order, call_id);
+    server.act::<Value>(request, OPERATION).await.map_err(why)?;
+    follow.taken();
     follow.outcome().await
 }
 
@@ -103,12 +100,9 @@ async fn attended(
         ("transfer_leg", json!(legs.1.word())),
     ];
     let request = named("call_transfer", values, OPERATION)?;
-    let follow = Follow::begin(core, order, call_id);
-    server
-        .act::<Value>(request, OPERATION)
-        .await
-        .map_err(why)
-        .map(drop)?;
+    let mut follow = Follow::begin(core, order, call_id);
+    server.act::<Value>(request, OPERATION).await.map_err(why)?;
+    follow.taken();
     follow.outcome().await
 }
 
@@ -153,28 +147,34 @@ struct Follow<'a> {
     core: &'a Core,
     order: &'a Order<'a>,
     call_id: String,
+    /// The server took the order.
+    begun: bool,
     done: bool,
 }
 
 impl<'a> Follow<'a> {
     /// Before the order: events overtake its answer.
     fn begin(core: &'a Core, order: &'a Order<'a>, call_id: String) -> Self {
-        core.hub.events(|state, now| {
-            state
-                .books
-                .transfers
-                .insert(call_id.clone(), Default::default());
-            state
-                .books
-                .dialogs
-                .told(&call_id, None, Told::Transferring, now)
-        });
+        let watch = TransferWatch::default();
+        let mut state = core.hub.state();
+        state.books.transfers.insert(call_id.clone(), watch);
+        drop(state);
         Self {
             core,
             order,
             call_id,
+            begun: false,
             done: false,
         }
+    }
+
+    /// The server took the order.
+    fn taken(&mut self) {
+        self.begun = true;
+        self.core.hub.events(|state, now| {
+            let books = &mut state.books.dialogs;
+            books.told(&self.call_id, None, Told::Transferring, now)
+        });
     }
 
     async fn outcome(mut self) -> Result<()> {
@@ -217,8 +217,8 @@ impl Drop for Follow<'_> {
     fn drop(&mut self) {
         self.core.hub.events(|state, now| {
             state.books.transfers.remove(&self.call_id);
-            if self.done {
-                // Its end follows: the party that was sent on leaves it.
+            if self.done || !self.begun {
+                // Done: its end follows, the party that was sent on leaves it.
                 return Vec::new();
             }
             let mut out = state
