@@ -57,12 +57,17 @@ fn every_recording_and_test_in_the_tables_exists() {
     let mut tests = HashSet::new();
     tests_in(&root().join("faxbot-sip/src"), &mut tests);
     tests_in(&root().join("faxbot-sip/tests"), &mut tests);
+    // What HTTP owes to JSON-RPC.
+    tests_in(&root().join("faxbot-core/src/http"), &mut tests);
+    tests_in(&root().join("faxbot-core/tests/http_reqwest"), &mut tests);
     let recordings: HashSet<String> = fixtures::names().unwrap().into_iter().collect();
 
     for (file, folder) in [
-        ("ami.md", "asterisk"),
-        ("esl.md", "freeswitch"),
-        ("yate.md", "yate"),
+        ("ami.md", "asterisk/"),
+        ("esl.md", "freeswitch/"),
+        ("yate.md", "yate/"),
+        // Two servers, named with each recording.
+        ("mi.md", ""),
     ] {
         let text = fs::read_to_string(docs.join(file)).unwrap();
         check(&text, folder, &tests, &recordings);
@@ -82,7 +87,7 @@ fn check(text: &str, folder: &str, tests: &HashSet<String>, recordings: &HashSet
         rows += 1;
         assert!(quoted(recording).count() > 0, "no recording: {line}");
         for name in quoted(recording) {
-            if !recordings.contains(&format!("{folder}/{name}")) {
+            if !recordings.contains(&format!("{folder}{name}")) {
                 wrong.push(format!("recording {name}"));
             }
         }
