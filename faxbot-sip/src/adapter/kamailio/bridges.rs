@@ -64,19 +64,30 @@ pub(super) enum Silence {
 
 /// Those that are open, the oldest first.
 #[derive(Default)]
-pub(super) struct Bridges(Vec<Bridge>);
+pub(super) struct Bridges {
+    open: Vec<Bridge>,
+    /// Who sends the legs, as far as the configuration knows.
+    controller: String,
+}
 
 impl Bridges {
+    pub(super) fn new(controller: &str) -> Self {
+        Self {
+            open: Vec::new(),
+            controller: bare(controller).to_owned(),
+        }
+    }
+
     pub(super) fn open(&mut self, id: CallId, first: &str, second: &str) {
         let first = bare(first);
         let mut shared = false;
-        for other in &mut self.0 {
+        for other in &mut self.open {
             if other.leg.is_none() && other.first == first {
                 other.shared = true;
                 shared = true;
             }
         }
-        self.0.push(Bridge {
+        self.open.push(Bridge {
             id,
             first: first.to_owned(),
             second: bare(second).to_owned(),
@@ -89,15 +100,15 @@ impl Bridges {
 
     /// The call has its dialog, or is over.
     pub(super) fn close(&mut self, id: CallId) {
-        self.0.retain(|bridge| bridge.id != id);
+        self.open.retain(|bridge| bridge.id != id);
     }
 
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.open.clear();
     }
 
     pub(super) fn keep(&mut self, wanted: impl Fn(CallId) -> bool) {
-        self.0.retain(|bridge| wanted(bridge.id));
+        self.open.retain(|bridge| wanted(bridge.id));
     }
 
     /// Reads what an event means for the calls here.
@@ -124,7 +135,7 @@ impl Bridges {
     /// Why nothing came of it by the end of its ring time. `events` is whether they were on all the
     /// time.
     pub(super) fn silence(&self, id: CallId, events: bool) -> Silence {
-        let step = self.0.iter().find(|bridge| bridge.id == id);
+        let step = self.open.iter().find(|bridge| bridge.id == id);
         let step = step.map_or(Step::Asked, |bridge| bridge.step);
         let (disposition, words) = match step {
             Step::Through => return Silence::Lost,
@@ -148,7 +159,7 @@ impl Bridges {
 
     fn leg(&mut self, event: &Event) -> Option<&mut Bridge> {
         let call_id = event.call_id.as_deref()?;
-        let mut all = self.0.iter_mut();
+        let mut all = self.open.iter_mut();
         all.find(|bridge| bridge.leg.as_deref() == Some(call_id))
     }
 
@@ -158,7 +169,7 @@ impl Bridges {
             return None;
         }
         let to = event.to.as_deref().or(event.ruri.as_deref()).map(bare)?;
-        let mut waiting = self.0.iter_mut().filter(|bridge| bridge.leg.is_none());
+        let mut waiting = self.open.iter_mut().filter(|bridge| bridge.leg.is_none());
         let bridge = waiting.find(|bridge| bridge.first == to)?;
         bridge.leg.clone_from(&event.call_id);
         bridge.controller = event.from.as_deref().map(|from| bare(from).to_owned());
@@ -197,15 +208,24 @@ impl Bridges {
     /// A call began that has no mark: it is one of ours if the phone says that our leg referred it.
     fn began(&mut self, referred_by: Option<&str>, event: &Event) -> Option<News> {
         if let Some(mark) = event.mark {
-            let ours = self.0.iter().any(|bridge| bridge.id == mark);
+            let ours = self.open.iter().any(|bridge| bridge.id == mark);
             return ours.then_some(News::Dialog(mark));
         }
         let (by, to) = (bare(referred_by?), event.to.as_deref().map(bare)?);
-        let bridge = self.0.iter().find(|bridge| {
-            bridge.step >= Step::Called
-                && bridge.controller.as_deref() == Some(by)
-                && bridge.second == to
-        })?;
+        let refers = |bridge: &&Bridge| {
+            // Without events of legs the configuration says who sends them.
+            let controller = bridge.controller.as_deref();
+            controller.unwrap_or(&self.controller) == by && bridge.second == to
+        };
+        let mut found: Vec<_> = self.open.iter().filter(refers).collect();
+        if found.len() > 1 {
+            let from = event.from.as_deref().map(bare)?;
+            found.retain(|bridge| bridge.first == from);
+        }
+        // Of several nobody can say which: only a mark could.
+        let [bridge] = found[..] else {
+            return None;
+        };
         Some(News::Dialog(bridge.id))
     }
 }
@@ -333,7 +353,7 @@ mod tests {
         assert!(matches!(marked, Some(News::Dialog(call)) if call == id(2)));
         let foreign = id(9).as_uuid().to_string();
         assert!(told(&mut bridges, &new(&foreign, "sip:one@h", "sip:ctd@h")).is_none());
-        // Nothing is known of the leg yet, so nobody referred it for us.
+        // Nothing is known of the leg yet, and this is not whom the configuration names.
         assert!(told(&mut bridges, &new("<null>", "sip:one@h", "sip:ctd@h")).is_none());
         leg(&mut bridges, "INVITE", "a");
         leg(&mut bridges, "INVITE", "b");

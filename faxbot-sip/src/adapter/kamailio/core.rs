@@ -68,8 +68,9 @@ struct Line {
 impl Core {
     pub(super) fn new(config: KamailioConfig, clock: SharedClock) -> Self {
         let capabilities = Abilities::hoped_for().capabilities();
+        let desk = Desk::new(config.controller.expose());
         Self {
-            hub: Hub::new("kamailio", clock, Desk::new(), capabilities),
+            hub: Hub::new("kamailio", clock, desk, capabilities),
             http: OnceLock::new(),
             connector: OnceLock::new(),
             random: SystemRandom::shared(),

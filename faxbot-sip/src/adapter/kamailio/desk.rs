@@ -59,10 +59,11 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new() -> Self {
+    /// `controller` is the URI of `bridge_controller`, as the configuration has it.
+    pub(super) fn new(controller: &str) -> Self {
         Self {
             dialogs: Dialogs::new(AdapterKind::KAMAILIO),
-            bridges: Bridges::default(),
+            bridges: Bridges::new(controller),
             expected: HashMap::new(),
             abilities: Abilities::hoped_for(),
             events: false,
@@ -242,8 +243,16 @@ impl Desk {
         let Some(call_id) = &event.call_id else {
             return Vec::new();
         };
-        self.dialogs
-            .told(call_id, event.from_tag.as_deref(), told, now)
+        let handle = event.handle.map(DialogHandle::to_text);
+        let (tag, handle) = (event.from_tag.as_deref(), handle.unwrap_or_default());
+        let mut out = Vec::new();
+        if event.meaning == Meaning::End {
+            // Only what was answered ends so; its beginning may have been missed.
+            let answered = Told::Answered;
+            out.extend(self.dialogs.told_of(call_id, tag, &handle, answered, now));
+        }
+        out.extend(self.dialogs.told_of(call_id, tag, &handle, told, now));
+        out
     }
 
     /// The ring time of a call of ours is over, and no dialog came.
