@@ -4,4 +4,5 @@
 mod calls;
 mod client;
 mod events;
+mod faults;
 mod recordings;
