@@ -92,3 +92,10 @@ mod docs {
     #[doc = include_str!("../../docs/adapters/yate.md")]
     struct Yate;
 }
+
+/// So do those of this one.
+#[cfg(all(doctest, feature = "flexisip"))]
+mod flexisip_docs {
+    #[doc = include_str!("../../docs/adapters/flexisip.md")]
+    struct Flexisip;
+}

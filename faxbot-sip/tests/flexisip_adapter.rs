@@ -26,6 +26,9 @@ use faxbot_testkit::{
 };
 use flexisip_support::{Mock, adapter, address};
 
+/// [`MockFlexisip::PASSWORD`] as a URL has it.
+const PASSWORD: &str = "Rabe%2Fblau%3A44%20Zinn";
+
 fn admin(mock: &Mock) -> FlexisipAdapter {
     adapter(mock, &format!("{}@", MockFlexisip::ADMIN_KEY))
 }
@@ -62,7 +65,10 @@ async fn it_connects_by_each_kind_of_credentials() {
         let adapter = adapter(&mock, &credentials);
         adapter.connect().await.unwrap();
         assert_eq!(adapter.connection().state, ConnectionState::Connected);
-        assert_eq!(adapter.connection().events, EventPath::None);
+        assert_eq!(
+            adapter.connection().events,
+            EventPath::Polling(Duration::from_millis(100))
+        );
         assert!(adapter.capabilities().iter().next().is_none());
         let again = adapter.connect().await.unwrap_err();
         assert_eq!(again.kind(), ErrorKind::InvalidState);
@@ -249,12 +255,20 @@ async fn there_are_no_calls() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_api_works_without_a_connection_and_over_digest() {
+async fn the_api_works_without_a_connection() {
     let mock = MockFlexisip::new().in_memory();
-    let user = format!("{}:{}@", MockFlexisip::USER, "Rabe%2Fblau%3A44%20Zinn");
-    let adapter = adapter(&mock, &user);
-    // The realm of the support is set after the account was read: the host is its domain.
-    assert!(adapter.connect().await.is_err());
     let admin = admin(&mock);
     assert_eq!(admin.api().unwrap().accounts(1).await.unwrap().total, 2);
+    assert_eq!(admin.connection().state, ConnectionState::Disconnected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_connects_by_digest_and_pings_without_it() {
+    let mock = MockFlexisip::new().in_memory();
+    let adapter = adapter(&mock, &format!("{}:{}@", MockFlexisip::USER, PASSWORD));
+    adapter.connect().await.unwrap();
+    assert_eq!(mock.vendor(|it| (it.digests(), it.replays())), (1, 0));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(adapter.connection().state, ConnectionState::Connected);
+    assert_eq!(mock.vendor(|it| it.digests()), 1);
 }

@@ -3,10 +3,14 @@
 
 mod asterisk;
 mod env;
+#[cfg(feature = "flexisip")]
+mod flexisip;
 mod freeswitch;
 mod fusionpbx;
 #[cfg(feature = "kamailio")]
 mod kamailio;
+#[cfg(feature = "opensips")]
+mod opensips;
 mod yate;
 
 use std::process::ExitCode;
@@ -20,5 +24,9 @@ fn main() -> ExitCode {
     cases.extend(yate::cases());
     #[cfg(feature = "kamailio")]
     cases.extend(kamailio::cases());
+    #[cfg(feature = "opensips")]
+    cases.extend(opensips::cases());
+    #[cfg(feature = "flexisip")]
+    cases.extend(flexisip::all());
     conformance::run(cases)
 }

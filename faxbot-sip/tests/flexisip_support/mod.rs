@@ -46,17 +46,14 @@ pub(crate) fn digest(password: &str) -> FlexiLogin {
     FlexiLogin::digest(address(MockFlexisip::USER), password)
 }
 
+/// `credentials` as they stand in a URL, up to the `@`.
 pub(crate) fn config(mock: &Mock, credentials: &str) -> FlexisipConfig {
     let url = mock.url();
     let (host, port) = (url.host_str().unwrap(), url.port().unwrap());
     let domain = MockFlexisip::DOMAIN;
     FlexisipConfig::from_url(&format!(
-        "flexisip://{credentials}{host}:{port}?tls=false&poll=100ms&request_timeout=1s"
+        "flexisip://{credentials}{host}:{port}?tls=false&poll=100ms&request_timeout=1s&domain={domain}"
     ))
-    .map(|mut config| {
-        config.realm = domain.to_owned();
-        config
-    })
     .unwrap()
 }
 

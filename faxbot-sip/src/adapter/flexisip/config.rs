@@ -61,7 +61,6 @@ pub const FIELDS: FieldTable = FieldTable::new(
         settings::TLS_CA,
         settings::TLS_CERTIFICATE,
         settings::TLS_KEY,
-        settings::TLS_SERVER_NAME,
         settings::CONNECT_TIMEOUT,
         settings::REQUEST_TIMEOUT,
         settings::WAIT_FOR_SERVER,
@@ -356,10 +355,7 @@ mod tests {
             let error = FlexisipConfig::from_value(&value).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Config);
             let errors = error.config_errors().unwrap();
-            assert!(
-                errors.iter().any(|e| e.path == path),
-                "{value} {errors:?}"
-            );
+            assert!(errors.iter().any(|e| e.path == path), "{value} {errors:?}");
         }
     }
 }

@@ -39,6 +39,9 @@ mod api;
 mod books;
 mod config;
 mod core;
+#[cfg(test)]
+#[cfg(all(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
+mod docs_tests;
 mod message;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -148,7 +151,9 @@ impl SipAdapter for FlexisipAdapter {
     }
 
     fn connection(&self) -> Connection {
-        Connection::new(self.core.hub.state().connection, EventPath::None)
+        // All that there is to tell is the connection itself, and that is found out by asking.
+        let path = EventPath::Polling(self.core.config.poll);
+        Connection::new(self.core.hub.state().connection, path)
     }
 
     async fn make_call(&self, _request: CallRequest) -> Result<Call> {
