@@ -46,9 +46,10 @@ async fn a_call_of_others_is_listed_looked_up_and_ended(version: Version) {
             adapter.hangup(&named).await.unwrap(),
             HangupOutcome::Requested
         );
+        // The called phone may get no BYE: Kamailio sends it second, and not at all if the answer to the
+        // first one is faster (`send_bye` in `dlg_req_within.c`).
         caller.wait_over().await;
-        party.wait_over().await;
-        assert!(caller.bye().is_some() && party.bye().is_some());
+        assert!(caller.bye().is_some());
         wait_none(&adapter).await;
         let record = only_record(&adapter).await;
         assert_eq!(record.id, Some(id));

@@ -38,6 +38,10 @@
 //! A call that rings cannot be ended from here: `hangup` answers
 //! [`CannotCancelRinging`](HangupOutcome::CannotCancelRinging) and sends nothing.
 //!
+//! Of one that is answered the server hangs up the caller first, and leaves out the called phone if the
+//! caller's is quick to confirm (`send_bye` in `dlg_req_within.c`; seen with 5.6.3 on a busy machine). The
+//! call is over in its books and in ours all the same; what such a phone needs is a session timer.
+//!
 //! # What Kamailio does not keep
 //!
 //! Nothing of a call that is over, and after a restart nothing at all: calls that were up end as unknown,
