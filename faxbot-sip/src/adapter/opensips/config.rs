@@ -62,7 +62,7 @@ pub const FIELDS: FieldTable = FieldTable::new(
         Field::new("options.sender", Kind::Text, "the URI that messages and OPTIONS are from, where a message names no other").default_note("`sip:faxbot@` and the realm"),
         over_http::POLL,
         Field::new("options.page", Kind::Integer { min: 10, max: 1_000_000 }, "dialogs that are asked for at once; a list that the server cannot build is asked for in smaller parts").default("2000"),
-        Field::new("options.events", Kind::Text, "socket that we open for events, as `udp:127.0.0.1:8090`, `tcp:127.0.0.1:8090` or `unix:/run/faxbot/events.sock`; port 0 takes a free one; without it calls are seen by polling alone").server_name("event_datagram, event_stream"),
+        Field::new("options.events", Kind::Text, "socket that we open for events, as `udp:127.0.0.1:8090`, `tcp:127.0.0.1:8090` or `unix:/run/faxbot/events.sock`; port 0 takes a free one; `given:` and a socket of another module of events, where the application hands over what comes there; without it calls are seen by polling alone").server_name("event_datagram, event_stream"),
         Field::new("options.events_address", Kind::Text, "how the server reaches that socket, where its address is another one for it (`192.0.2.10` or `192.0.2.10:8090`)"),
         Field::new("options.events_allow", Kind::List, "addresses and networks that events are taken from (`10.1.0.0/16`); who sends datagrams can claim any").default_note("this machine, and `host` where that is an address"),
         Field::new("options.event_expire", Kind::Duration { min: Duration::from_secs(10), max: Duration::from_secs(24 * 3600) }, "how long subscriptions last; they are renewed at half of it").default("10m"),
@@ -94,6 +94,10 @@ pub enum EventSocket {
     Tcp(SocketAddr),
     /// Datagrams on this machine (`event_datagram`).
     Unix(PathBuf),
+    /// A socket of another module of events (`event_rabbitmq`, `event_kafka`), as the server is told it.
+    /// The application hands over what comes there, by
+    /// [`OpenSipsAdapter::event`](super::OpenSipsAdapter::event).
+    Given(String),
 }
 
 /// The party that a transfer sends on.
@@ -393,8 +397,7 @@ fn rules(value: &Value) -> Vec<ConfigError> {
     let events = rules.text("events");
     let socket = events.and_then(event_socket);
     if events.is_some() && socket.is_none() {
-        let expected =
-            "udp:ADDRESS:PORT, tcp:ADDRESS:PORT or unix:/PATH, the address as numbers or localhost";
+        let expected = "udp:ADDRESS:PORT, tcp:ADDRESS:PORT, unix:/PATH or given:SOCKET, the address as numbers or localhost";
         rules.refuse("events", "not a socket for events", expected);
     }
     let told = rules.text("events_address");

@@ -84,6 +84,10 @@ fn every_form_of_a_socket_is_read() {
             "unix:/run/events.sock",
             EventSocket::Unix("/run/events.sock".into()),
         ),
+        (
+            "given:rabbitmq:guest@127.0.0.1/faxbot",
+            EventSocket::Given("rabbitmq:guest@127.0.0.1/faxbot".to_owned()),
+        ),
     ] {
         assert_eq!(event_socket(text), Some(wanted));
     }

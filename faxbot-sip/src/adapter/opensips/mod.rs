@@ -68,7 +68,7 @@ use faxbot_core::{
     id::{CallId, CallRef},
     message::MessageResult,
     plugin::Page,
-    random::{SharedRandom, SystemRandom},
+    random::SystemRandom,
     sip::{
         AdapterKind, Call, CallRecord, CallRequest, CallStatus, Capabilities, Capability,
         Connection, Drained, HangupOutcome, Health, HistoryQuery, Lookup, SipAdapter, SipEvent,
@@ -95,7 +95,10 @@ use self::{
     core::Core,
     server::Server,
 };
-use crate::adapter::{hub::call_span, polled::PolledLife};
+use crate::{
+    adapter::{hub::call_span, polled::PolledLife},
+    protocol::jsonrpc::Notification,
+};
 
 /// One OpenSIPS. Clones share it.
 #[derive(Clone)]
@@ -107,33 +110,34 @@ pub struct OpenSipsAdapter {
 impl OpenSipsAdapter {
     /// An adapter that is not connected.
     pub fn new(config: OpenSipsConfig) -> Self {
-        Self::make(config, TokioClock::shared(), SystemRandom::shared(), None)
+        Self::make(config, TokioClock::shared(), None)
     }
 
     /// As [`new`](Self::new), with a clock of the caller's, for tests.
     pub fn with_clock(config: OpenSipsConfig, clock: SharedClock) -> Self {
-        Self::make(config, clock, SystemRandom::shared(), None)
+        Self::make(config, clock, None)
     }
 
-    /// As [`with_clock`](Self::with_clock), asking by a client of the caller's: a proxy, a test.
-    pub fn with_http(
-        config: OpenSipsConfig,
-        clock: SharedClock,
-        http: Arc<dyn HttpClient>,
-    ) -> Self {
-        Self::make(config, clock, SystemRandom::shared(), Some(http))
+    /// Asks by a client of the caller's: a proxy, a test. Calls that were placed before are forgotten.
+    #[must_use]
+    pub fn with_http(self, http: Arc<dyn HttpClient>) -> Self {
+        let clock = Arc::clone(&self.core.hub.clock);
+        Self::make(self.core.config.clone(), clock, Some(http))
     }
 
-    fn make(
-        config: OpenSipsConfig,
-        clock: SharedClock,
-        random: SharedRandom,
-        http: Option<Arc<dyn HttpClient>>,
-    ) -> Self {
-        let core = Arc::new(Core::new(config, clock, random, http));
+    fn make(config: OpenSipsConfig, clock: SharedClock, http: Option<Arc<dyn HttpClient>>) -> Self {
+        let core = Arc::new(Core::new(config, clock, SystemRandom::shared(), http));
         Self {
             life: PolledLife::new(Arc::clone(&core)),
             core,
+        }
+    }
+
+    /// Hands over an event that came another way than by a socket of ours: see [`EventSocket::Given`].
+    /// Bytes that are no event are skipped.
+    pub fn event(&self, event: &[u8]) {
+        if let Some(event) = Notification::parse(event) {
+            self.core.told(&event);
         }
     }
 

@@ -3,12 +3,15 @@
 //! `b2b_trigger_scenario` answers `OK` and no key: our id is its `scenario_id`, and the call is found by
 //! that in `b2b_list`. It is never sent twice.
 
+use std::sync::Arc;
+
 use faxbot_core::{
     Effect, Error, ErrorKind, Result,
     id::{CallId, CallRef},
     sip::{Call, CallPlan, CallRequest, HangupOutcome},
 };
 use serde_json::{Value, json};
+use tracing::{Instrument as _, Span};
 
 use super::{
     OpenSipsAdapter,
@@ -17,9 +20,12 @@ use super::{
     target::{entity, uri},
     wire::b2b::mark,
 };
-use crate::adapter::{
-    dialogs::NewOurs,
-    placing::{Placing, parties},
+use crate::{
+    adapter::{
+        dialogs::NewOurs,
+        placing::{Placing, parties},
+    },
+    protocol::jsonrpc::Request,
 };
 
 const MAKE_CALL: &str = "make_call";
@@ -64,17 +70,33 @@ impl OpenSipsAdapter {
             }
             (opened, Vec::new())
         })?;
-        let mut placing = Placing::new(&core.hub, id);
-        placing.requested()?;
-        match server.act::<Value>(order, MAKE_CALL).await {
-            Ok(_) => placing.taken(),
-            Err(refusal) => {
-                let error = why(&server, id, refusal).await;
-                return Err(placing.failed(error));
+        let core = Arc::clone(core);
+        let asked = async move { request_call(&core, &server, id, order).await };
+        // Who gives up waiting leaves no call that was never asked for in the books.
+        let asked = asked.instrument(Span::current());
+        match self.life.carry_out(MAKE_CALL, asked).await {
+            Ok(()) => {
+                self.life.poll_soon();
+                Ok(Call::new(id, updates))
             }
+            Err(error) => Err(error.with_call_id(id)),
         }
-        self.life.poll_soon();
-        Ok(Call::new(id, updates))
+    }
+}
+
+/// Asks for a call that is in the books.
+async fn request_call(core: &Core, server: &Server, id: CallId, order: Request) -> Result<()> {
+    let mut placing = Placing::new(&core.hub, id);
+    placing.requested()?;
+    match server.act::<Value>(order, MAKE_CALL).await {
+        Ok(_) => {
+            placing.taken();
+            Ok(())
+        }
+        Err(refusal) => {
+            let error = why(server, id, refusal).await;
+            Err(placing.failed(error))
+        }
     }
 }
 

@@ -55,6 +55,8 @@ pub(super) struct Pair {
     /// Its `scenario_id`.
     scenario: String,
     legs: Vec<String>,
+    /// Its legs are dialogs of the server: then accounting may tell why it ended.
+    told: bool,
 }
 
 /// A hold or its end that is waited for.
@@ -236,6 +238,7 @@ impl Desk {
     pub(super) fn looked(&mut self, look: Look<'_>, now: Now) -> Vec<SipEvent> {
         let mut seen = Vec::with_capacity(look.dialogs.len());
         let mut dead = Vec::new();
+        let mut nobody_tells = Vec::new();
         if let Some(tuples) = look.tuples {
             let mut there = HashSet::new();
             for tuple in tuples {
@@ -252,13 +255,16 @@ impl Desk {
                 there.insert(id);
                 seen.push(self.shows(id, tuple, now));
             }
+            let silent = self.pairs.iter().filter(|(_, pair)| !pair.told);
+            nobody_tells.extend(silent.map(|(id, _)| *id));
             if look.whole {
                 self.pairs.retain(|id, _| there.contains(id));
             }
         }
         let placing = self.is_placing();
         for dialog in look.dialogs {
-            if self.leg(&dialog.callid).is_some() {
+            if let Some((id, _)) = self.leg(&dialog.callid) {
+                self.is_told(id);
                 continue;
             }
             let Some(one) = shown(dialog) else { continue };
@@ -269,6 +275,9 @@ impl Desk {
             seen.push(one);
         }
         let mut out = self.dialogs.listed(&seen, look.whole, now);
+        for id in nobody_tells {
+            out.extend(self.dialogs.settle(id, now));
+        }
         for id in dead {
             if self.dialogs.is_ours(id) {
                 let why =
@@ -281,10 +290,18 @@ impl Desk {
             // The first party refused, or could not be called: nothing is left of it.
             if look.tuples.is_some() && self.dialogs.seen(id).is_none() {
                 out.extend(self.dialogs.over(id, now));
+                out.extend(self.dialogs.settle(id, now));
             }
         }
         self.forget_ended();
         out
+    }
+
+    /// A leg of this call is a dialog.
+    fn is_told(&mut self, id: CallId) {
+        if let Some(pair) = self.pairs.get_mut(&id) {
+            pair.told = true;
+        }
     }
 
     /// What a call of two legs is as a dialog.
@@ -302,6 +319,7 @@ impl Desk {
             key: tuple.key.clone(),
             scenario: tuple.scenario.clone(),
             legs: tuple.legs().map(str::to_owned).collect(),
+            told: self.pairs.get(&id).is_some_and(|pair| pair.told),
         };
         let seen = Seen {
             call_id: pair.scenario.clone(),
@@ -379,7 +397,8 @@ impl Desk {
         handle: &str,
         now: Now,
     ) -> Vec<SipEvent> {
-        if self.leg(&call.call_id).is_some() {
+        if let Some((id, _)) = self.leg(&call.call_id) {
+            self.is_told(id);
             // How far the call of two legs is, only its list tells.
             self.want_look();
             return Vec::new();

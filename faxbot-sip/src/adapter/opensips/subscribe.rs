@@ -202,6 +202,7 @@ async fn open(core: &Arc<Core>, wanted: &EventSocket, tasks: &TaskSet) -> Result
             receive(core, DatagramPeer::Unix(path.clone()), tasks)?;
             Ok(format!("unix:{}", path.display()))
         }
+        EventSocket::Given(socket) => Ok(socket.clone()),
     }
 }
 

@@ -19,15 +19,15 @@ pub(super) fn uri(
             .dial
             .fill(address, &config.number_format)
             .map_err(|error| error.with_operation(operation)),
-        other => {
-            let text = other.expose();
-            if is_uri(&text) {
-                return Ok(text.into_owned());
+        Address::Native(native) => {
+            if is_uri(native.expose()) {
+                return Ok(native.expose().clone());
             }
             let message =
                 "a native address of opensips is a uri without spaces, quotes and brackets";
             Err(invalid(operation, message))
         }
+        _ => Err(invalid(operation, "an address of a kind that is not known")),
     }
 }
 
