@@ -47,7 +47,7 @@ pub struct HttpAnswer {
     pub then: Then,
     /// How long it takes, counted from the effect.
     pub after: Duration,
-    promised: Option<watch::Receiver<Option<HttpAnswer>>>,
+    promised: Option<watch::Receiver<Option<Self>>>,
 }
 
 /// An answer that a vendor gives later, when it comes to the request.

@@ -91,20 +91,20 @@ impl<V: MockVendor> World<V> {
             tokio::time::sleep(*time).await;
         }
         request.fault.clone_from(&fault);
-        let answer = self.change(|state, now| {
+        let (answer, acted) = self.change(|state, now| {
             if state.requests.len() == KEPT_REQUESTS {
                 state.requests.pop_front();
             }
             state.requests.push_back(request.clone());
             if let Some(answer) = fault.as_ref().and_then(FaultKind::instead) {
-                return Err(answer);
+                return (answer, false);
             }
-            Ok(state.vendor.handle(&request, now))
+            (state.vendor.handle(&request, now), true)
         });
-        match (answer, fault) {
-            (Ok(answer), Some(fault)) => fault.spoil(answer.kept().await),
-            (Ok(answer), None) => answer.kept().await,
-            (Err(instead), _) => instead,
+        match fault {
+            Some(fault) if acted => fault.spoil(answer.kept().await),
+            Some(_) => answer,
+            None => answer.kept().await,
         }
     }
 
