@@ -64,15 +64,17 @@ impl Dialogs {
             line.settle_at = None;
             line.cause = None;
         } else if other {
-            let its = |it: &&Seen| it.stage != Stage::Over && !line.is_other(&it.handle);
-            let mut namesakes = list.iter().filter(|it| same_name(it, one));
-            if namesakes.any(|it| its(&it)) {
+            let namesakes = list.iter().filter(|it| same_name(it, one));
+            let its = namesakes.filter(|it| !line.is_other(&it.handle));
+            let its = its.map(|it| it.stage).min();
+            if its.is_some_and(|stage| stage != Stage::Over) {
                 // The request passed the server twice: two dialogs, one call.
                 line.remember(&one.handle);
                 return self.raise(id, one.stage, one.answered, now);
             }
-            if line.fresh && line.had(&one.handle) {
-                // The list is older than the dialog that took the place of this one.
+            if its.is_none() && line.fresh {
+                // The list may be older than the dialog that took the place of this one.
+                self.want(Todo::Poll);
                 return Vec::new();
             }
             if answered && one.stage < Stage::Answered {
@@ -134,8 +136,12 @@ impl Dialogs {
         let Some(line) = self.lines.get_mut(&id) else {
             return Vec::new();
         };
-        if line.round == round || line.is_other(&one.handle) || self.past.has_handle(one) {
+        if line.is_other(&one.handle) {
             // Another dialog of the same name lives, or did when it was last told of.
+            line.remember(&one.handle);
+            return Vec::new();
+        }
+        if line.round == round || self.past.has_handle(one) {
             return Vec::new();
         }
         line.round = round;

@@ -46,6 +46,10 @@ impl Dialogs {
             return Vec::new();
         };
         if line.is_other(handle) {
+            // Of another dialog of the same name, whose beginning may be told late.
+            if matches!(told, Told::Over(_) | Told::OverWithoutCause) {
+                line.remember(handle);
+            }
             return Vec::new();
         }
         line.fresh = true;

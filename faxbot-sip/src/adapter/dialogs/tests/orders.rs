@@ -138,7 +138,7 @@ impl World {
         if self.under_way.is_empty() {
             return;
         }
-        let at = which % self.under_way.len();
+        let at = self.first_of_name(which % self.under_way.len());
         let (dialog, told) = if keep {
             self.under_way[at].clone()
         } else {
@@ -146,6 +146,22 @@ impl World {
         };
         let one = self.dialogs[dialog].seen.clone();
         self.bench.told(&one, told);
+    }
+
+    /// Dialogs of one name begin one after the other, with the time of a request and its refusal between:
+    /// the first beginning is told first, or never.
+    fn first_of_name(&self, at: usize) -> usize {
+        let (dialog, told) = &self.under_way[at];
+        if !matches!(told, Told::Begun(_)) {
+            return at;
+        }
+        let name = past::key(&self.dialogs[*dialog].seen);
+        let mut all = self.under_way.iter();
+        let first = all.position(|(other, told)| {
+            let begins = matches!(told, Told::Begun(_));
+            begins && other <= dialog && past::key(&self.dialogs[*other].seen) == name
+        });
+        first.unwrap_or(at)
     }
 
     fn go(&mut self, op: &Op) {
