@@ -131,6 +131,21 @@ impl Calls {
         }
     }
 
+    /// Who calls whom, where that was not known when the call came.
+    #[cfg(any(feature = "kamailio", feature = "opensips"))]
+    pub(crate) fn learn_parties(&mut self, id: CallId, from: Option<&str>, to: Option<&str>) {
+        let Some(live) = self.live.get_mut(&id) else {
+            return;
+        };
+        let fill = |known: &mut Option<Private>, told: Option<&str>| {
+            if let (None, Some(told)) = (&known, told) {
+                *known = Some(Private::new(told.to_owned()));
+            }
+        };
+        fill(&mut live.record.from, from);
+        fill(&mut live.record.to, to);
+    }
+
     /// A channel is gone while its call goes on: its name no longer leads to the call. The record
     /// keeps it.
     pub(crate) fn unname(&mut self, id: CallId, native: &str) {

@@ -230,6 +230,9 @@ impl Dialogs {
         };
         if let Some(seen) = line.seen.as_ref() {
             let key = past::key(seen);
+            // Events need not tell them: a list may have, later.
+            self.calls
+                .learn_parties(id, seen.from.as_deref(), seen.to.as_deref());
             self.unlist(id, &key.call_id);
             let handles = line.take_handles();
             self.past.ended(key, id, handles, now.instant);

@@ -346,3 +346,17 @@ fn who_waits_for_a_call_that_is_lost_hears_that_nobody_knows() {
     assert_eq!(error.kind(), ErrorKind::OutcomeUnknown);
     assert_eq!(error.call_id(), Some(id));
 }
+
+#[test]
+fn a_list_names_the_parties_that_an_event_did_not() {
+    let mut bench = Bench::new(true);
+    let mut told = seen("a@pbx", Stage::Up);
+    (told.from, told.to) = (None, None);
+    bench.begun(&told);
+    bench.listed(&[seen("a@pbx", Stage::Up)]);
+    bench.told(&told, Told::OverWithoutCause);
+    let record = bench.only_record();
+    let parties = [record.from, record.to].map(|party| party.map(Private::into_inner));
+    let parties = parties.each_ref().map(Option::as_deref);
+    assert_eq!(parties, [Some("sip:1001@pbx"), Some("sip:2000@pbx")]);
+}
