@@ -14,31 +14,31 @@ pub(super) fn entries() -> Vec<Entry> {
     vec![
         entry!(
             "a call is held and taken back",
-            [],
+            [Need::OwnControl],
             [Calls, Hangup, Hold],
             held
         ),
         entry!(
             "a call between two parties is held and taken back",
-            [],
+            [Need::OwnControl],
             [Connect, Hangup, Hold],
             both_held
         ),
         entry!(
             "a call cannot be held twice, nor taken back when it is not held",
-            [],
+            [Need::OwnControl],
             [Calls, Hold],
             held_twice
         ),
         entry!(
             "a call that rings cannot be held",
-            [Need::Fate(Fate::NoAnswer)],
+            [Need::Fate(Fate::NoAnswer), Need::Ringing],
             [Calls, Hold],
             held_ringing
         ),
         entry!(
             "a held call whose far end hangs up ends",
-            [Need::FarEnd],
+            [Need::FarEnd, Need::OwnControl],
             [Calls, Hold],
             held_and_left
         ),
@@ -56,19 +56,19 @@ pub(super) fn entries() -> Vec<Entry> {
         ),
         entry!(
             "a blind transfer to a busy party is refused and the call stays up",
-            [Need::Fate(Fate::Busy)],
+            [Need::Fate(Fate::Busy), Need::KeptOnRefusal],
             [Calls, Hangup, TransferBlind],
             blind_to_busy
         ),
         entry!(
             "an attended transfer joins two calls",
-            [],
+            [Need::OwnControl],
             [Calls, Hangup, TransferAttended],
             attended
         ),
         entry!(
             "an attended transfer needs two calls that are answered",
-            [Need::Fate(Fate::NoAnswer)],
+            [Need::Fate(Fate::NoAnswer), Need::Ringing],
             [Calls, TransferAttended],
             attended_ringing
         ),

@@ -107,6 +107,15 @@ pub enum Need {
     DigitsIn,
     /// Calls of others, that pass through the server and are seen.
     Passing,
+    /// A server that tells that the called party of a call of ours rings.
+    Ringing,
+    /// A server that holds calls of ours, and joins two of them. One whose calls of ours are not of
+    /// the kind that it controls may do so with calls of others.
+    OwnControl,
+    /// A server that keeps a call of ours when the party that it is transferred to refuses.
+    KeptOnRefusal,
+    /// A server that writes records of calls of ours, too.
+    OwnRecords,
     /// Events that come by a link of their own, which can be lost while the server is there.
     EventLink,
 }

@@ -31,7 +31,7 @@ pub(super) fn entries() -> Vec<Entry> {
         ),
         entry!(
             "the server's own record of a call is found, and of nobody's not",
-            [],
+            [Need::OwnRecords],
             [Calls, Hangup, Cdr],
             cdr
         ),

@@ -8,7 +8,7 @@ use faxbot_core::{
     id::{CallId, CallRef},
     sip::{
         CallState, CallStatus, Disposition, EventPath, HangupOutcome, HistoryQuery, Lookup,
-        SipAdapter, SipEvent,
+        SipAdapter, SipEvent, TransferRequest,
     },
 };
 
@@ -43,6 +43,30 @@ pub(super) fn entries() -> Vec<Entry> {
             [Need::Passing],
             [Hangup],
             hung_up
+        ),
+        entry!(
+            "a call of others is held once and taken back",
+            [Need::Passing],
+            [Hold],
+            held
+        ),
+        entry!(
+            "a call of others is transferred, or stays up when the new party refuses",
+            [Need::Passing, Need::Fate(Fate::Busy)],
+            [TransferBlind],
+            transferred
+        ),
+        entry!(
+            "two calls of others are joined",
+            [Need::Passing],
+            [TransferAttended],
+            joined
+        ),
+        entry!(
+            "the server's own record of a call of others is found",
+            [Need::Passing],
+            [Cdr],
+            measured
         ),
         entry!(
             "a call of others has one id in every process",
@@ -126,6 +150,8 @@ async fn followed(world: World) -> Verdict {
     let id = seen(&*world.adapter, &name, CallState::Connected).await?;
     let status = world.adapter.get_status(&id.into()).await?;
     ensure!(status.answered_at.is_some(), "no time of the answer");
+    // Events need not tell who calls whom: then the server is asked, meanwhile.
+    tokio::time::sleep(Duration::from_millis(200)).await;
     world.setup.passing_ends(&name).await?;
     let record = event(
         "the end of a call of others",
@@ -205,6 +231,97 @@ async fn hung_up(world: World) -> Verdict {
         &error_of("hangup of nobody's call", refused)?,
         &[ErrorKind::NotFound],
     )
+}
+
+/// A call of others that is answered: its id, and the server's name of it.
+async fn talking(world: &World) -> Result<(CallRef, String), Failure> {
+    let name = world.setup.passing(Fate::Answers).await?;
+    let id = seen(&*world.adapter, &name, CallState::Connected).await?;
+    Ok((id.into(), name))
+}
+
+async fn held(world: World) -> Verdict {
+    world.connect().await?;
+    let (call, _) = talking(&world).await?;
+    let adapter = &world.adapter;
+    let early = adapter.resume(&call).await;
+    kind_is(
+        "resume of a call that is not held",
+        &error_of("resume of a call that is not held", early)?,
+        &[ErrorKind::InvalidState],
+    )?;
+    for _ in 0..2 {
+        within("hold", SOON, adapter.hold(&call)).await??;
+        world.comes_to(&call, CallState::OnHold).await?;
+        let twice = adapter.hold(&call).await;
+        kind_is(
+            "hold of a held call",
+            &error_of("hold of a held call", twice)?,
+            &[ErrorKind::InvalidState],
+        )?;
+        within("resume", SOON, adapter.resume(&call)).await??;
+        world.comes_to(&call, CallState::Connected).await?;
+    }
+    within("hangup", SOON, adapter.hangup(&call)).await??;
+    Ok(())
+}
+
+async fn transferred(world: World) -> Verdict {
+    world.connect().await?;
+    let (call, name) = talking(&world).await?;
+    let to = world.setup.target(Fate::Busy).await?;
+    let transfer = TransferRequest::blind(call.clone(), to);
+    let refused = within("transfer", SOON, world.adapter.transfer(transfer)).await?;
+    kind_is(
+        "a transfer to a busy party",
+        &error_of("a transfer to a busy party", refused)?,
+        &[ErrorKind::Rejected],
+    )?;
+    let status = world.status(&call).await?;
+    ensure!(status.state == CallState::Connected, "{}", status.state);
+    world.setup.passing_ends(&name).await?;
+
+    let (call, name) = talking(&world).await?;
+    let to = world.setup.target(Fate::Answers).await?;
+    let transfer = TransferRequest::blind(call, to);
+    within("transfer", SOON, world.adapter.transfer(transfer)).await??;
+    // The party that was asked leaves its call for another one.
+    gone(&world, &name).await
+}
+
+async fn joined(world: World) -> Verdict {
+    world.connect().await?;
+    let (one, first) = talking(&world).await?;
+    let (other, second) = talking(&world).await?;
+    let transfer = TransferRequest::attended(one, other);
+    within("transfer", SOON, world.adapter.transfer(transfer)).await??;
+    gone(&world, &first).await?;
+    gone(&world, &second).await
+}
+
+async fn measured(world: World) -> Verdict {
+    world.connect().await?;
+    let (call, name) = talking(&world).await?;
+    world.setup.passing_ends(&name).await?;
+    // It may come after the end.
+    let found = async {
+        loop {
+            match world.adapter.get_cdr(&call).await {
+                Ok(record) => return Ok(record),
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    };
+    let record = within("the server's own record", SOON, found).await??;
+    ensure!(
+        record.disposition == Disposition::Answered,
+        "{:?}",
+        record.disposition
+    );
+    Ok(())
 }
 
 async fn one_id(world: World) -> Verdict {
