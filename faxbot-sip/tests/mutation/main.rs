@@ -6,6 +6,7 @@
 mod ami;
 mod change;
 mod esl;
+mod pushed;
 #[path = "../wire_support/mod.rs"]
 mod wire_support;
 mod yate;
@@ -53,6 +54,21 @@ fn no_mutation_of_an_event_socket_panics_or_takes_more_than_24_mib() {
 #[test]
 fn no_mutation_of_an_external_module_port_panics_or_takes_more_than_8_mib() {
     run::<yate::Yate>(8);
+}
+
+#[test]
+fn no_mutation_of_netstrings_panics_or_takes_more_than_4_mib() {
+    pushed::run::<pushed::Evapi>(4);
+}
+
+#[test]
+fn no_mutation_of_an_event_stream_panics_or_takes_more_than_4_mib() {
+    pushed::run::<pushed::EventStream>(4);
+}
+
+#[test]
+fn no_mutation_of_an_event_datagram_panics_or_takes_more_than_4_mib() {
+    pushed::run_datagrams(4);
 }
 
 type Frame<T> = <<<T as Target>::Session as Session>::Codec as Codec>::Frame;
