@@ -225,11 +225,9 @@ impl Drop for Kamailio {
                 eprintln!("  {line}");
             }
         }
-        for command in ["kill", "remove"] {
-            let _ = Command::new(SCRIPT)
-                .args([command, self.version.word(), &self.name])
-                .output();
-        }
+        let _ = Command::new(SCRIPT)
+            .args(["remove", self.version.word(), &self.name])
+            .output();
     }
 }
 
