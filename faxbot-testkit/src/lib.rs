@@ -3,7 +3,7 @@
 //!
 //! | you test | you need |
 //! |---|---|
-//! | an application, without a server | [`server::asterisk::MockAsterisk`], [`server::freeswitch::MockFreeSwitch`], [`server::yate::MockYate`], [`server::kamailio::MockKamailio`] over real TCP, [`fake::FakeAdapter`] in memory |
+//! | an application, without a server | [`server::asterisk::MockAsterisk`], [`server::freeswitch::MockFreeSwitch`], [`server::yate::MockYate`], [`server::kamailio::MockKamailio`], [`server::opensips::MockOpenSips`] over real TCP, [`fake::FakeAdapter`] in memory |
 //! | a plugin of a cloud vendor, without an account | [`server::phaxio::MockPhaxio`], [`server::sinch_fax::MockSinchFax`], [`server::sinch_sms::MockSinchSms`]; another vendor on [`server::http::MockHttp`] |
 //! | your adapter, plugin, codec or session against the contract | [`conformance`] |
 //! | a codec against what real servers said | [`replay`], [`fixtures`] |
