@@ -99,3 +99,10 @@ mod flexisip_docs {
     #[doc = include_str!("../../docs/adapters/flexisip.md")]
     struct Flexisip;
 }
+
+/// And those of this one.
+#[cfg(all(doctest, feature = "kamailio"))]
+mod kamailio_docs {
+    #[doc = include_str!("../../docs/adapters/kamailio.md")]
+    struct Kamailio;
+}

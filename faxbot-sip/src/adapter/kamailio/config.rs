@@ -336,6 +336,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::adapter::http_settings::Credentials;
 
     #[test]
     fn a_url_and_a_value_give_the_same() {
@@ -350,6 +351,9 @@ mod tests {
             Some("sip:127.0.0.1:7100")
         );
         assert!(!format!("{config:?}").contains("s3cret"));
+        let bearer = KamailioConfig::from_url("kamailio+http://t0ken@127.0.0.1").unwrap();
+        assert!(matches!(bearer.http.credentials, Credentials::Token(_)));
+        assert!(matches!(config.http.credentials, Credentials::Basic(..)));
         let config = KamailioConfig::from_value(&json!({
             "type": "kamailio", "host": "proxy.example", "realm": "sip.example",
             "auth": { "token": "t0ken" },

@@ -33,6 +33,8 @@ impl<'a> Server<'a> {
         Self { core, rpc }
     }
 
+    // What one exchange over HTTP keeps is boxed: it would be in each order that waits for one.
+
     /// Asks what changes nothing.
     pub(super) async fn read<T: DeserializeOwned>(
         &self,
@@ -44,7 +46,7 @@ impl<'a> Server<'a> {
         let hub = &self.core.hub;
         let begun = hub.clock.now();
         let limit = self.core.config.request_timeout;
-        let answer = self.rpc.read(operation, request, limit).await;
+        let answer = Box::pin(self.rpc.read(operation, request, limit)).await;
         // A refusal is an answer, too.
         let answered = match &answer {
             Ok(_) => true,
@@ -66,7 +68,7 @@ impl<'a> Server<'a> {
     ) -> Result<T> {
         let request = request(method, params, operation)?;
         let limit = self.core.config.request_timeout;
-        let answer = self.rpc.act(operation, request, limit).await;
+        let answer = Box::pin(self.rpc.act(operation, request, limit)).await;
         answer.map_err(|failure| named(failure.into_error(), method))
     }
 
@@ -80,7 +82,7 @@ impl<'a> Server<'a> {
     ) -> Result<Value> {
         let request = Request::new(method, params)
             .map_err(|error| Error::new(ErrorKind::InvalidRequest, operation, error.to_string()))?;
-        let answer = self.rpc.act(operation, request, limit).await;
+        let answer = Box::pin(self.rpc.act(operation, request, limit)).await;
         answer.map_err(|failure| failure.into_error())
     }
 
@@ -161,9 +163,9 @@ impl<'a> Server<'a> {
         let request = request.request(operation)?;
         let limit = self.core.config.sip_timeout;
         let answer = if acts {
-            self.rpc.act(operation, request, limit).await
+            Box::pin(self.rpc.act(operation, request, limit)).await
         } else {
-            self.rpc.read(operation, request, limit).await
+            Box::pin(self.rpc.read(operation, request, limit)).await
         };
         answer.map_err(|failure| named(failure.into_error(), method::SEND_AND_WAIT))
     }
