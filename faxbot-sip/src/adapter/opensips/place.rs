@@ -73,7 +73,7 @@ impl OpenSipsAdapter {
         let core = Arc::clone(core);
         let asked = async move { request_call(&core, &server, id, order).await };
         // Who gives up waiting leaves no call that was never asked for in the books.
-        let asked = asked.instrument(Span::current());
+        let asked = Box::pin(asked.instrument(Span::current()));
         match self.life.carry_out(MAKE_CALL, asked).await {
             Ok(()) => {
                 self.life.poll_soon();
