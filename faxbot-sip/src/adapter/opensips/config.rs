@@ -348,6 +348,8 @@ fn event_socket(text: &str) -> Option<EventSocket> {
         "unix" => rest
             .starts_with('/')
             .then(|| EventSocket::Unix(rest.into())),
+        "given" => (rest.contains(':') && !rest.contains(char::is_whitespace))
+            .then(|| EventSocket::Given(rest.to_owned())),
         _ => None,
     }
 }
