@@ -4,11 +4,20 @@
 mod accepted;
 #[cfg(any(feature = "freeswitch", feature = "yate"))]
 mod books;
+#[cfg_attr(
+    not(any(
+        feature = "asterisk",
+        feature = "freeswitch",
+        feature = "kamailio",
+        feature = "opensips",
+        feature = "yate"
+    )),
+    allow(dead_code, reason = "an adapter without calls needs little of it")
+)]
 mod calls;
 #[cfg(any(feature = "freeswitch", feature = "yate"))]
 mod claim;
 #[cfg(any(feature = "kamailio", feature = "opensips"))]
-#[allow(dead_code, unused_imports, reason = "the adapters that use it are under way")]
 mod dialogs;
 #[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod digits;
@@ -26,19 +35,56 @@ mod endpoint;
 mod fax_handle;
 #[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod fax_run;
+#[cfg(any(
+    feature = "asterisk",
+    feature = "freeswitch",
+    feature = "kamailio",
+    feature = "opensips",
+    feature = "yate"
+))]
 mod history;
 #[cfg(any(feature = "kamailio", feature = "opensips", feature = "flexisip"))]
-#[allow(dead_code, unused_imports, reason = "the adapters that use it are under way")]
+#[cfg_attr(
+    not(any(feature = "kamailio", feature = "opensips")),
+    allow(dead_code, reason = "an adapter without calls needs little of it")
+)]
 mod http_settings;
+#[cfg_attr(
+    not(any(
+        feature = "asterisk",
+        feature = "freeswitch",
+        feature = "kamailio",
+        feature = "opensips",
+        feature = "yate"
+    )),
+    allow(dead_code, reason = "an adapter without calls needs little of it")
+)]
 mod hub;
 #[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod incoming;
 #[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod life;
+#[cfg(any(
+    feature = "asterisk",
+    feature = "freeswitch",
+    feature = "kamailio",
+    feature = "opensips",
+    feature = "yate"
+))]
 mod lookup;
+#[cfg(any(
+    feature = "asterisk",
+    feature = "freeswitch",
+    feature = "kamailio",
+    feature = "opensips",
+    feature = "yate"
+))]
 mod placing;
 #[cfg(any(feature = "kamailio", feature = "opensips", feature = "flexisip"))]
-#[allow(dead_code, unused_imports, reason = "the adapters that use it are under way")]
+#[cfg_attr(
+    not(any(feature = "kamailio", feature = "opensips")),
+    allow(dead_code, reason = "an adapter without calls needs little of it")
+)]
 mod polled;
 #[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod pump;
@@ -46,11 +92,25 @@ mod pump;
 mod received;
 #[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod rooms;
+#[cfg_attr(
+    not(any(feature = "asterisk", feature = "freeswitch", feature = "yate")),
+    allow(dead_code, reason = "most of it is for the adapters of exchanges")
+)]
 mod settings;
 #[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod sip_headers;
 #[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod spool;
+#[cfg_attr(
+    not(any(
+        feature = "asterisk",
+        feature = "freeswitch",
+        feature = "kamailio",
+        feature = "opensips",
+        feature = "yate"
+    )),
+    allow(dead_code, reason = "an adapter without calls needs little of it")
+)]
 mod tenure;
 #[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod unreached;

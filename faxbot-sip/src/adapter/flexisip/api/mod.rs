@@ -295,9 +295,8 @@ impl FlexiApi {
     }
 
     async fn call(&self, operation: &'static str, call: ApiCall, acts: bool) -> Result<Answer> {
-        let response = self
-            .api
-            .call(call)
+        // Boxed, so that the future of each method stays small.
+        let response = Box::pin(self.api.call(call))
             .await
             .map_err(|error| answer::failed(operation, error))?;
         Answer::of(operation, response, acts)
