@@ -148,6 +148,7 @@ impl Calls {
 
     /// A channel is gone while its call goes on: its name no longer leads to the call. The record
     /// keeps it.
+    #[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
     pub(crate) fn unname(&mut self, id: CallId, native: &str) {
         if self.by_native.get(native) == Some(&id) {
             self.by_native.remove(native);
@@ -155,6 +156,7 @@ impl Calls {
     }
 
     /// The call is recorded to a file, as the server names it. Of several the last stays.
+    #[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
     pub(crate) fn recorded(&mut self, id: CallId, file: &str) {
         if let Some(live) = self.live.get_mut(&id) {
             live.record.recording = Some(Private::new(file.to_owned()));

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use faxbot_core::Result;
 #[cfg(not(feature = "tls"))]
+#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 use faxbot_core::{Error, ErrorKind};
 
+#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 use super::settings::TlsConfig;
 use crate::driver::{Connect, Endpoint, LinkError, Transport};
 
@@ -34,6 +36,7 @@ impl Connect for Shared {
 
 /// The endpoint, with TLS if it is configured.
 #[cfg(feature = "tls")]
+#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 pub(crate) fn secured(endpoint: Endpoint, tls: Option<&TlsConfig>) -> Result<Endpoint> {
     let Some(tls) = tls else {
         return Ok(endpoint);
@@ -47,6 +50,7 @@ pub(crate) fn secured(endpoint: Endpoint, tls: Option<&TlsConfig>) -> Result<End
 
 /// The endpoint; TLS is not compiled in.
 #[cfg(not(feature = "tls"))]
+#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 pub(crate) fn secured(endpoint: Endpoint, tls: Option<&TlsConfig>) -> Result<Endpoint> {
     if tls.is_some() {
         return Err(Error::new(

@@ -21,12 +21,12 @@ use faxbot_core::{
 use tokio::sync::{Notify, futures::Notified};
 
 use super::calls::{Calls, Now};
-use crate::{
-    driver::{Handle, Setup},
-    protocol::session::Session,
-};
+#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
+use crate::driver::Handle;
+use crate::{driver::Setup, protocol::session::Session};
 
 /// How long a settlement that could not be made waits for the next try.
+#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The books of one server as the shared parts see them. Sans-IO: time comes in as an argument.
@@ -82,6 +82,7 @@ pub(crate) trait Book: Send + 'static {
 }
 
 /// The core of an adapter: its hub, and what only it knows to do.
+#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 pub(crate) trait Core: Send + Sync + 'static {
     type Session: Session;
     type Books: Book;
@@ -284,6 +285,7 @@ impl<S: Session, B: Book> Hub<S, B> {
     }
 
     /// What the worker does next: a set-up, then what ends or changes calls.
+    #[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
     pub(crate) fn turn(&self) -> Turn<S, B> {
         self.turn_for(|_| true)
     }
@@ -335,6 +337,7 @@ impl<S: Session, B: Book> Hub<S, B> {
     ///
     /// All in one step: who sees `connect` return sees the state, and a link that is lost at this
     /// moment keeps its gap.
+    #[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
     pub(crate) fn connected(&self, setup: Setup<S>) -> bool {
         let connected_at = self.clock.now();
         self.change(|state, now| {
@@ -375,6 +378,7 @@ impl<S: Session, B: Book> Hub<S, B> {
     }
 
     /// The end of a call could not be settled: the worker tries again.
+    #[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
     pub(crate) fn settle_later(&self, id: CallId) {
         let at = self.clock.now() + ASK_AGAIN;
         self.state().later.push((at, id));
@@ -453,6 +457,7 @@ impl<S: Session, B: Book> State<S, B> {
 
 /// Whether an answer may come when it is asked for again: the link is down, or the server too busy.
 /// What was written stays written.
+#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 pub(crate) fn is_passing(error: &Error) -> bool {
     matches!(
         error.kind(),

@@ -30,6 +30,7 @@ impl<'a, S: Session, B: Book> Placing<'a, S, B> {
         }
     }
 
+    #[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
     pub(crate) fn id(&self) -> CallId {
         self.id
     }

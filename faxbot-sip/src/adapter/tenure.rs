@@ -1,7 +1,9 @@
 //! Who owns what runs while an adapter is connected, and since when. A connect that is dropped and a
 //! disconnect that is dropped leave nothing behind.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
+use std::sync::Weak;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use faxbot_core::{Error, ErrorKind, Result, sip::ConnectionState, task::TaskSet};
 use tokio::sync::oneshot;
@@ -27,6 +29,7 @@ enum Phase<R> {
 pub(crate) struct Tenure<R>(Arc<Mutex<Phase<R>>>);
 
 /// A [`Tenure`] that does not keep what runs.
+#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 pub(crate) struct WeakTenure<R>(Weak<Mutex<Phase<R>>>);
 
 impl<R: Runs> Tenure<R> {
@@ -34,6 +37,7 @@ impl<R: Runs> Tenure<R> {
         Self(Arc::new(Mutex::new(Phase::Idle)))
     }
 
+    #[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
     pub(crate) fn downgrade(&self) -> WeakTenure<R> {
         WeakTenure(Arc::downgrade(&self.0))
     }
@@ -152,6 +156,7 @@ impl<R: Runs> Tenure<R> {
     }
 }
 
+#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 impl<R> WeakTenure<R> {
     /// `None` when the adapter is gone.
     pub(crate) fn upgrade(&self) -> Option<Tenure<R>> {
@@ -165,6 +170,7 @@ impl<R> Clone for Tenure<R> {
     }
 }
 
+#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 impl<R> Clone for WeakTenure<R> {
     fn clone(&self) -> Self {
         Self(Weak::clone(&self.0))

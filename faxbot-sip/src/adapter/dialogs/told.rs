@@ -120,7 +120,7 @@ impl Dialogs {
         if line.settle_at.is_some() {
             let challenged = line.cause.as_ref().is_some_and(Report::is_challenge);
             let again = line.is_other(&seen.handle) && !line.had(&seen.handle);
-            if !again && !(challenged && seen.handle.is_empty()) {
+            if !(again || challenged && seen.handle.is_empty()) {
                 return Vec::new();
             }
             // The request came again, with credentials.

@@ -240,7 +240,7 @@ impl<C: Polled> Worker<C> {
                         core.hub().wake();
                     });
                 }
-                Turn::SetUp(_) => {}
+                Turn::SetUp(setup) => drop(setup),
                 Turn::Rest(until) => {
                     drop(place);
                     tokio::select! {
