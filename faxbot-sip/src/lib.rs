@@ -79,30 +79,25 @@ pub mod protocol;
 #[cfg(all(
     doctest,
     feature = "asterisk",
+    feature = "flexisip",
     feature = "freeswitch",
+    feature = "kamailio",
+    feature = "opensips",
     feature = "yate"
 ))]
 mod docs {
     #[doc = include_str!("../../docs/adapters/asterisk.md")]
     struct Asterisk;
+    #[doc = include_str!("../../docs/adapters/flexisip.md")]
+    struct Flexisip;
     #[doc = include_str!("../../docs/adapters/freeswitch.md")]
     struct Freeswitch;
     #[doc = include_str!("../../docs/adapters/fusionpbx.md")]
     struct Fusionpbx;
-    #[doc = include_str!("../../docs/adapters/yate.md")]
-    struct Yate;
-}
-
-/// So do those of this one.
-#[cfg(all(doctest, feature = "flexisip"))]
-mod flexisip_docs {
-    #[doc = include_str!("../../docs/adapters/flexisip.md")]
-    struct Flexisip;
-}
-
-/// And those of this one.
-#[cfg(all(doctest, feature = "kamailio"))]
-mod kamailio_docs {
     #[doc = include_str!("../../docs/adapters/kamailio.md")]
     struct Kamailio;
+    #[doc = include_str!("../../docs/adapters/opensips.md")]
+    struct Opensips;
+    #[doc = include_str!("../../docs/adapters/yate.md")]
+    struct Yate;
 }

@@ -157,11 +157,14 @@ impl HttpClient for Played {
     }
 }
 
+/// When, and what.
+type Timed = (Duration, Vec<u8>);
+
 /// The events of the recording, at their times, on the first connection; a later one gets none.
 #[derive(Debug)]
 struct Events {
     played: Arc<Played>,
-    chunks: Mutex<Option<Vec<(Duration, Vec<u8>)>>>,
+    chunks: Mutex<Option<Vec<Timed>>>,
 }
 
 impl Events {

@@ -231,13 +231,6 @@ impl Calls {
         Some(status)
     }
 
-    /// Whom a call goes to, while it lives.
-    #[cfg(any(feature = "kamailio", feature = "opensips"))]
-    pub(crate) fn called(&self, id: CallId) -> Option<&str> {
-        let to = self.live.get(&id)?.record.to.as_ref()?;
-        Some(to.expose().as_str())
-    }
-
     /// The ids of all that live.
     pub(crate) fn live(&self) -> impl Iterator<Item = CallId> + '_ {
         self.live.keys().copied()

@@ -6,7 +6,7 @@ use faxbot_core::{
 };
 use serde_json::{Value, json};
 
-use super::{asterisk, freeswitch, fusionpbx, yate};
+use super::{asterisk, flexisip, freeswitch, fusionpbx, kamailio, opensips, yate};
 
 /// A page of the documentation, with sections that are made by the code.
 #[derive(Debug)]
@@ -116,6 +116,39 @@ fn documented() -> Vec<Documented> {
             fields: yate::FIELDS,
             capabilities: yate::YateAdapter::new(
                 yate::YateConfig::from_value(&yate_config).unwrap(),
+            )
+            .capabilities(),
+        },
+        Documented {
+            name: "Kamailio",
+            page: page!("docs/adapters/kamailio.md"),
+            fields: kamailio::FIELDS,
+            capabilities: kamailio::KamailioAdapter::new(
+                kamailio::KamailioConfig::from_url(
+                    "kamailio+http://127.0.0.1/RPC?events=127.0.0.1:8448",
+                )
+                .unwrap(),
+            )
+            .capabilities(),
+        },
+        Documented {
+            name: "OpenSIPS",
+            page: page!("docs/adapters/opensips.md"),
+            fields: opensips::FIELDS,
+            capabilities: opensips::OpenSipsAdapter::new(
+                opensips::OpenSipsConfig::from_url(
+                    "opensips+http://127.0.0.1/mi?events=udp:127.0.0.1:0",
+                )
+                .unwrap(),
+            )
+            .capabilities(),
+        },
+        Documented {
+            name: "Flexisip",
+            page: page!("docs/adapters/flexisip.md"),
+            fields: flexisip::FIELDS,
+            capabilities: flexisip::FlexisipAdapter::new(
+                flexisip::FlexisipConfig::from_url("flexisip://key@accounts.example").unwrap(),
             )
             .capabilities(),
         },

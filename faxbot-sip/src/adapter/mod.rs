@@ -26,7 +26,14 @@ mod dialogs;
 #[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod digits;
 #[cfg(test)]
-#[cfg(all(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
+#[cfg(all(
+    feature = "asterisk",
+    feature = "flexisip",
+    feature = "freeswitch",
+    feature = "kamailio",
+    feature = "opensips",
+    feature = "yate"
+))]
 mod docs_tests;
 #[cfg(any(
     feature = "asterisk",

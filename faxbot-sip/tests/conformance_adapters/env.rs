@@ -121,7 +121,9 @@ impl<D: Dialect> SipAdapterEnv for Env<D> {
 
     fn lacks(&self, need: &Need) -> Option<String> {
         match need {
-            Need::Passing => Some("calls of a server are its own, and none pass through".to_owned()),
+            Need::Passing => {
+                Some("calls of a server are its own, and none pass through".to_owned())
+            }
             Need::EventLink => Some("events come by the link of the requests".to_owned()),
             need => self.0.lacks(need),
         }

@@ -48,7 +48,13 @@ mod core;
 mod dialplan;
 mod diet;
 #[cfg(test)]
-#[cfg(all(feature = "freeswitch", feature = "yate"))]
+#[cfg(all(
+    feature = "flexisip",
+    feature = "freeswitch",
+    feature = "kamailio",
+    feature = "opensips",
+    feature = "yate"
+))]
 pub(super) mod docs_tests;
 mod identity;
 mod incoming;

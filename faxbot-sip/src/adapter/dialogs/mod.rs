@@ -31,7 +31,7 @@ use faxbot_core::{
 use tokio::sync::watch;
 use uuid::Uuid;
 
-pub(crate) use self::seen::{DialogKey, Report, Seen, Stage, Told};
+pub(crate) use self::seen::{Report, Seen, Stage, Told};
 use self::{line::Line, past::Past};
 use super::{
     calls::{Calls, Ending, NewCall, Now},
@@ -155,58 +155,6 @@ impl Dialogs {
         };
         self.lines.insert(new.id, Box::new(line));
         Ok(updates)
-    }
-
-    /// Our call is this dialog from now on. What was known of the dialog is known of the call.
-    pub(crate) fn attach(&mut self, id: CallId, key: &DialogKey, now: Now) -> Vec<SipEvent> {
-        let mut out = Vec::new();
-        let mut shown = Seen {
-            call_id: key.call_id.clone(),
-            from_tag: key.from_tag.clone(),
-            to_tag: None,
-            stage: Stage::Begun,
-            from: None,
-            to: None,
-            handle: String::new(),
-            mark: Some(id),
-            begun: None,
-            answered: None,
-        };
-        let waits = self
-            .lines
-            .get(&id)
-            .is_some_and(|line| line.ours && line.seen.is_none());
-        if !waits {
-            return out;
-        }
-        if let Some(other) = self.find_dialog(&key.call_id, &key.from_tag) {
-            // It was taken for somebody else's.
-            let line = self.lines.get_mut(&other);
-            if let Some(seen) = line.and_then(|line| line.seen.take()) {
-                shown = *seen;
-            }
-            self.unlist(other, &key.call_id);
-            let message = "the dialog is that of another call";
-            let error = Error::new(ErrorKind::Closed, "call", message);
-            out.extend(self.lose_call(other, error));
-        }
-        self.take_dialog(id, &shown);
-        if let Some(line) = self.lines.get_mut(&id) {
-            // A poll that is under way may be older.
-            line.fresh = true;
-        }
-        out.extend(self.raise(id, shown.stage, shown.answered, now));
-        out
-    }
-
-    /// The one call of ours that has no dialog yet and goes `to`; none where there are several.
-    pub(crate) fn find_ours(&self, to: &str) -> Option<CallId> {
-        let mut found = self.lines.iter().filter(|(id, line)| {
-            let waits = line.ours && line.seen.is_none();
-            waits && self.calls.called(**id) == Some(to)
-        });
-        let first = found.next().map(|(id, _)| *id);
-        first.filter(|_| found.next().is_none())
     }
 
     /// Whether we placed the call.

@@ -74,8 +74,6 @@ pub(crate) enum Told {
     Held,
     /// We hold it no longer.
     Resumed,
-    /// The far end holds it, or no longer.
-    HeldByFarEnd(bool),
     /// It is on its way to somebody else.
     Transferring,
     /// It stays where it is: the transfer failed.

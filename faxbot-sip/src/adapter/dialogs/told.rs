@@ -64,10 +64,6 @@ impl Dialogs {
             Told::Resumed => self.back_from(id, CallState::OnHold, now),
             Told::Transferring => self.advance(id, CallState::Transferring, now),
             Told::NotTransferred => self.back_from(id, CallState::Transferring, now),
-            Told::HeldByFarEnd(remote_hold) => vec![SipEvent::MediaStateChanged {
-                id: Some(id),
-                remote_hold,
-            }],
             Told::Cause(report) => {
                 let awaited = line.settle_at.is_some();
                 line.cause = Some(report);

@@ -39,9 +39,6 @@ mod api;
 mod books;
 mod config;
 mod core;
-#[cfg(test)]
-#[cfg(all(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
-mod docs_tests;
 mod message;
 
 use std::{fmt, sync::Arc, time::Duration};

@@ -40,7 +40,13 @@ mod core;
 mod dial;
 mod diet;
 #[cfg(test)]
-#[cfg(all(feature = "asterisk", feature = "yate"))]
+#[cfg(all(
+    feature = "asterisk",
+    feature = "flexisip",
+    feature = "kamailio",
+    feature = "opensips",
+    feature = "yate"
+))]
 mod docs_tests;
 mod event;
 mod fax_values;

@@ -52,9 +52,6 @@ mod bridges;
 mod config;
 mod core;
 mod desk;
-#[cfg(test)]
-#[cfg(all(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
-mod docs_tests;
 mod event;
 mod links;
 mod lookup;

@@ -263,7 +263,7 @@ impl SipAdapter for OpenSipsAdapter {
         self.core.hub.require(&[request.capability()], OPERATION)?;
         let span = self.span(request.call.id);
         let (core, server) = (Arc::clone(&self.core), self.server(OPERATION)?);
-        let order = async move { transfer::transfer(&core, &server, request).await };
+        let order = Box::pin(async move { transfer::transfer(&core, &server, request).await });
         self.life.carry_out(OPERATION, order.instrument(span)).await
     }
 
@@ -271,7 +271,7 @@ impl SipAdapter for OpenSipsAdapter {
         self.core.hub.require(&[Capability::Hold], "hold")?;
         let (core, server, call) = (Arc::clone(&self.core), self.server("hold")?, call.clone());
         let span = self.span(call.id);
-        let order = async move { hold::hold(&core, &server, &call).await };
+        let order = Box::pin(async move { hold::hold(&core, &server, &call).await });
         self.life.carry_out("hold", order.instrument(span)).await
     }
 
@@ -279,7 +279,7 @@ impl SipAdapter for OpenSipsAdapter {
         self.core.hub.require(&[Capability::Hold], "resume")?;
         let (core, server, call) = (Arc::clone(&self.core), self.server("resume")?, call.clone());
         let span = self.span(call.id);
-        let order = async move { hold::resume(&core, &server, &call).await };
+        let order = Box::pin(async move { hold::resume(&core, &server, &call).await });
         self.life.carry_out("resume", order.instrument(span)).await
     }
 

@@ -204,15 +204,6 @@ fn hold_and_transfer_go_there_and_back() {
         bench.listed(&[one.clone()]);
         assert_eq!(bench.steps(), step.into_iter().collect::<Vec<_>>());
     }
-    let told = Told::HeldByFarEnd(true);
-    let events = bench.books.told("a@pbx", None, told, bench.now);
-    assert!(matches!(
-        events.as_slice(),
-        [SipEvent::MediaStateChanged {
-            remote_hold: true,
-            ..
-        }]
-    ));
     bench.told(&one, Told::Over(Report::default()));
     bench.told(&one, Told::Held);
     assert_eq!(bench.only_record().disposition, Disposition::Answered);

@@ -37,35 +37,6 @@ fn a_dialog_with_our_mark_is_our_call() {
 }
 
 #[test]
-fn a_dialog_that_was_taken_for_anothers_becomes_ours() {
-    let mut bench = Bench::new(true);
-    let id = CallId::new();
-    bench.open(id, "sip:2000@pbx");
-    let one = seen("a@pbx", Stage::Early);
-    bench.begun(&one);
-    assert_eq!(bench.books.calls().len(), 2);
-    let _ = bench.steps();
-    let key = DialogKey {
-        call_id: "a@pbx".to_owned(),
-        from_tag: "from-tag".to_owned(),
-    };
-    let events = bench.books.attach(id, &key, bench.now);
-    bench.keep(events);
-    assert_eq!(bench.books.calls().len(), 1);
-    assert_eq!(bench.state(&one), Some(S::Ringing));
-    // A poll that is older, and a second word.
-    bench.listed(&[]);
-    assert!(bench.books.attach(id, &key, bench.now).is_empty());
-    bench.told(&one, Told::Answered);
-    bench.told(&one, Told::OverWithoutCause);
-    let record = bench.only_record();
-    assert_eq!(
-        (record.id, record.disposition),
-        (Some(id), Disposition::Answered)
-    );
-}
-
-#[test]
 fn a_dialog_with_the_mark_of_an_earlier_process_keeps_its_id() {
     let mut bench = Bench::new(false);
     let id = CallId::new();
@@ -82,18 +53,6 @@ fn a_dialog_with_the_mark_of_an_earlier_process_keeps_its_id() {
     two.mark = Some(id);
     bench.listed(&[one, two]);
     assert_eq!(bench.books.calls().len(), 2);
-}
-
-#[test]
-fn a_call_that_waits_for_its_dialog_is_found_by_whom_it_calls_if_it_is_the_only_one() {
-    let mut bench = Bench::new(true);
-    let (one, two, three) = (CallId::new(), CallId::new(), CallId::new());
-    bench.open(one, "sip:2000@pbx");
-    bench.open(two, "sip:3000@pbx");
-    assert_eq!(bench.books.find_ours("sip:2000@pbx"), Some(one));
-    bench.open(three, "sip:2000@pbx");
-    assert_eq!(bench.books.find_ours("sip:2000@pbx"), None);
-    assert_eq!(bench.books.find_ours("sip:4000@pbx"), None);
 }
 
 #[test]

@@ -67,8 +67,8 @@ struct RawCallee {
 impl RawDialog {
     /// The tag of the callee, of several the last that answered a request.
     pub(in super::super) fn to_tag(&self) -> Option<&str> {
-        let tags = self.callees.iter().map(|callee| callee.callee_tag.as_str());
-        tags.filter(|tag| !tag.is_empty()).next_back()
+        let mut tags = self.callees.iter().map(|callee| callee.callee_tag.as_str());
+        tags.rfind(|tag| !tag.is_empty())
     }
 
     /// When it was answered: `timestart` is 0 before that.
