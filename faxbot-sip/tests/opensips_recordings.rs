@@ -219,7 +219,7 @@ async fn play(name: &str, wanted: Option<&str>) -> (OpenSipsAdapter, Option<Call
     }
     for (at, event) in told {
         sleep_until(start + at).await;
-        let params: Vec<_> = event.params.iter().cloned().collect();
+        let params: Vec<_> = event.params.clone();
         let object: serde_json::Map<_, _> = params.into_iter().collect();
         let text = json!({ "method": event.method, "params": object }).to_string();
         adapter.event(text.as_bytes());
@@ -237,10 +237,13 @@ async fn play(name: &str, wanted: Option<&str>) -> (OpenSipsAdapter, Option<Call
     (adapter, record)
 }
 
+/// A Call-ID, how its call ended, and the status of SIP that said so.
+type End = (&'static str, Disposition, Option<u16>);
+
 #[tokio::test(start_paused = true)]
 async fn every_recorded_call_of_others_comes_to_its_recorded_end() {
     use Disposition::{Answered, Busy, Failed, NoAnswer, Unknown};
-    let table: &[(&str, &[(&str, Disposition, Option<u16>)])] = &[
+    let table: &[(&str, &[End])] = &[
         (
             "opensips/03_events_datagram_calls",
             &[
