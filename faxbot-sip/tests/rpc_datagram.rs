@@ -54,8 +54,8 @@ async fn read(rpc: &Rpc, n: u64, limit: Duration) -> End {
     end(rpc.read("lookup", request(n), limit).await)
 }
 
-/// A server of either kind. Both real ones answer from a socket that is not the one they are asked
-/// at, but OpenSIPS over UDP.
+/// A server of either kind, which answers from a socket that is not the one it is asked at: the
+/// real ones may.
 enum Server {
     Unix(UnixDatagram, UnixDatagram, PathBuf),
     Udp(UdpSocket, UdpSocket),

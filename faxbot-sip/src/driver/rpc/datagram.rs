@@ -45,9 +45,11 @@ pub struct DatagramOptions {
     pub max_waiting: usize,
     /// The longest answer in bytes. Default 256 KiB. A longer one is dropped.
     pub max_answer_bytes: usize,
-    /// Whether answers come from the very port that is asked, as those of OpenSIPS do over UDP; then
-    /// a server that is not there is known at once. Kamailio answers from another port. Default no:
-    /// answers are taken from any port of the server's address.
+    /// Whether answers over UDP come from the very port that is asked, as those of OpenSIPS 3.2, 3.4
+    /// and 3.6 and of Kamailio 5.6 and 6.1 do (observed); then a server that is not there is known
+    /// at once. Default no: answers are taken from any port of the server's address, because
+    /// sources of Kamailio (`jsonrpcs_sock.c`) and of OpenSIPS (`datagram_fnc.c`) have a socket of
+    /// its own for them.
     pub same_port: bool,
 }
 
