@@ -225,12 +225,15 @@ async fn answers_in_any_order_reach_their_own_requests() {
     }
 }
 
+/// What a server sends for what it was asked.
+type Answer = fn(&Asked) -> Vec<u8>;
+
 #[tokio::test]
 async fn refusals_and_what_is_no_answer_end_as_over_http() {
     let stage = Stage::new();
     for server in stage.servers().await {
         let rpc = stage.rpc(server.peer());
-        let answers: [(fn(&Asked) -> Vec<u8>, End); 3] = [
+        let answers: [(Answer, End); 3] = [
             (
                 |it| server::error(it.id.as_ref(), &RpcError::new(404, "no")).to_vec(),
                 Err((ErrorKind::NotFound, Effect::NoEffect)),
