@@ -227,7 +227,7 @@ async fn a_blind_transfer_ends_as_the_new_party_says() {
         let done = done.map_err(|error| (error.kind(), error.native_code().map(str::to_owned)));
         let done = done
             .as_ref()
-            .map(|()| ())
+            .copied()
             .map_err(|(kind, code)| (*kind, code.as_deref()));
         assert_eq!(done, wanted);
         let asked = rig.mock.requests_of("call_transfer");

@@ -11,6 +11,10 @@ mod listed;
 mod past;
 mod seen;
 #[cfg(test)]
+#[allow(
+    clippy::cloned_ref_to_slice_refs,
+    reason = "a list of one dialog is written as a list"
+)]
 mod tests;
 mod told;
 

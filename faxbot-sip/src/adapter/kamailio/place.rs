@@ -161,7 +161,20 @@ pub(super) async fn hang_up(core: &Core, call: &CallRef) -> Result<HangupOutcome
         return Ok(HangupOutcome::CannotCancelRinging);
     }
     // Before the order: the end that follows is ours even if its event overtakes the answer.
-    core.hub.state().books.dialogs.hung_up_by_us(id, true);
+    let has_dialog = {
+        let mut state = core.hub.state();
+        state.books.dialogs.hung_up_by_us(id, true);
+        state.books.dialogs.seen(id).is_some()
+    };
+    if !has_dialog {
+        // The phone told that it is answered, and its dialog was not seen yet: it is ended then.
+        core.hub.events(|state, now| {
+            state.books.dialogs.hang_up_when_there(id);
+            state.books.poll_soon();
+            state.books.dialogs.hanging_up(id, now)
+        });
+        return Ok(HangupOutcome::Requested);
+    }
     match core.end_dialog(&server, id, OPERATION).await {
         Ok(()) => {
             core.hub.events(|state, now| {
