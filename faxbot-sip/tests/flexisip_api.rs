@@ -6,7 +6,6 @@ mod flexisip_support;
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use faxbot_core::{ErrorKind, Private, Result, Secret, Timestamp};
 use faxbot_sip::adapter::flexisip::{
     AccountUpdate, DeviceReport, DtmfProtocol, ExternalProtocol, FlexiLogin, ForwardTo,
@@ -576,7 +575,7 @@ async fn a_voicemail_is_a_slot_that_is_filled_once() {
         .unwrap();
     assert!(slot.uploaded_at.is_none() && slot.upload_url.is_some());
     assert_eq!(slot.max_upload_size, Some(2_097_152));
-    let sound = Bytes::from_static(b"RIFF");
+    let sound = b"RIFF".to_vec();
     let wrong = admin
         .upload_voicemail(&slot.id, VoicemailType::Opus, sound.clone())
         .await;

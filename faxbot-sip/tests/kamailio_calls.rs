@@ -1,5 +1,6 @@
-#![cfg(test)]
 //! Click-to-dial against a mocked Kamailio: what happens to a call whose request is always answered well.
+#![cfg(test)]
+#![cfg(feature = "kamailio")]
 
 mod kamailio_support;
 

@@ -1,5 +1,6 @@
-#![cfg(test)]
 //! The adapter against a mocked Kamailio: connecting, calls of others, hang-up, messages, its own calls.
+#![cfg(test)]
+#![cfg(feature = "kamailio")]
 
 mod kamailio_support;
 

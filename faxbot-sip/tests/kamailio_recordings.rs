@@ -1,6 +1,7 @@
-#![cfg(test)]
 //! The adapter against what a real Kamailio said: each recorded call comes to its recorded end, and each
 //! recorded answer is read.
+#![cfg(test)]
+#![cfg(feature = "kamailio")]
 
 use std::{
     collections::HashMap,

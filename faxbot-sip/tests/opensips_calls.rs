@@ -1,5 +1,6 @@
-#![cfg(test)]
 //! Calls by `b2b_trigger_scenario` against a mocked OpenSIPS.
+#![cfg(test)]
+#![cfg(feature = "opensips")]
 
 mod opensips_support;
 

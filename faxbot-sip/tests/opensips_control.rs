@@ -1,5 +1,6 @@
-#![cfg(test)]
 //! Calls of others, and what is ordered for them, against a mocked OpenSIPS.
+#![cfg(test)]
+#![cfg(feature = "opensips")]
 
 mod opensips_support;
 

@@ -3,13 +3,10 @@
 
 mod asterisk;
 mod env;
-#[cfg(feature = "flexisip")]
 mod flexisip;
 mod freeswitch;
 mod fusionpbx;
-#[cfg(feature = "kamailio")]
 mod kamailio;
-#[cfg(feature = "opensips")]
 mod opensips;
 mod yate;
 
@@ -22,11 +19,8 @@ fn main() -> ExitCode {
     cases.extend(freeswitch::cases());
     cases.extend(fusionpbx::cases());
     cases.extend(yate::cases());
-    #[cfg(feature = "kamailio")]
     cases.extend(kamailio::cases());
-    #[cfg(feature = "opensips")]
     cases.extend(opensips::cases());
-    #[cfg(feature = "flexisip")]
     cases.extend(flexisip::all());
     conformance::run(cases)
 }

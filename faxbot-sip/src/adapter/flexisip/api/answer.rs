@@ -1,6 +1,5 @@
 //! What an answer means, and what is in it.
 
-use bytes::Bytes;
 use faxbot_core::{
     Effect, Error, ErrorKind, Result,
     http::{HttpResponse, refusal},
@@ -19,7 +18,7 @@ const LONGEST_TEXT: usize = 512;
 pub(super) struct Answer {
     operation: &'static str,
     acts: bool,
-    body: Bytes,
+    response: HttpResponse,
 }
 
 /// What a call without an answer means here: the account manager shows its login page, by 302, to
@@ -42,7 +41,7 @@ impl Answer {
             true => Ok(Self {
                 operation,
                 acts,
-                body: response.body,
+                response,
             }),
             false => Err(refused(operation, &response, acts)),
         }
@@ -50,13 +49,15 @@ impl Answer {
 
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T> {
         // The parser's own error shows the text around the fault.
-        serde_json::from_slice(&self.body)
+        serde_json::from_slice(&self.response.body)
             .map_err(|_| self.broken("the answer is not of the form that it should have"))
     }
 
     /// The body as text, without white space around it.
     pub(super) fn text(&self) -> &str {
-        std::str::from_utf8(&self.body).unwrap_or_default().trim()
+        std::str::from_utf8(&self.response.body)
+            .unwrap_or_default()
+            .trim()
     }
 
     /// Something was deleted. A bare `0` says that nothing was there: the controllers answer the

@@ -1,6 +1,5 @@
 //! Voicemails, since 2.1.
 
-use bytes::Bytes;
 use faxbot_core::{
     Private, Result, Secret, Timestamp,
     http::{ApiCall, MultipartForm},
@@ -143,11 +142,11 @@ impl FlexiApi {
         &self,
         id: &str,
         kind: VoicemailType,
-        sound: Bytes,
+        sound: Vec<u8>,
     ) -> Result<Voicemail> {
         let operation = "upload_voicemail";
         let form = MultipartForm::new(&SystemRandom)
-            .file("file", kind.file_name(), kind.as_str(), sound)
+            .file("file", kind.file_name(), kind.as_str(), sound.into())
             .map_err(|error| error.with_operation(operation))?;
         let (content_type, body) = form.finish();
         let mut request = self.request(operation, Method::POST, &["files", id])?;
