@@ -121,46 +121,72 @@ async fn a_customer_who_does_not_take_the_call_ends_it_with_the_reason() {
 
 #[tokio::test(start_paused = true)]
 async fn an_agent_who_is_not_reached_ends_the_call_and_nobody_dials_again() {
+    // `None`: the phone may have called past this server, so nobody knows.
     for (phone, versioned, recorded) in [
-        (Phone::busy(), Disposition::Busy, Disposition::NoAnswer),
+        (
+            Phone::busy(),
+            Some(Disposition::Busy),
+            Some(Disposition::NoAnswer),
+        ),
         (
             Phone::no_answer(),
-            Disposition::NoAnswer,
-            Disposition::NoAnswer,
+            Some(Disposition::NoAnswer),
+            Some(Disposition::NoAnswer),
         ),
         (
             Phone::silent(),
-            Disposition::NoAnswer,
-            Disposition::NoAnswer,
+            Some(Disposition::NoAnswer),
+            Some(Disposition::NoAnswer),
         ),
         (
             Phone::answers().refuses_transfer(603),
-            Disposition::Failed,
-            Disposition::Unknown,
+            Some(Disposition::Failed),
+            None,
         ),
-        (
-            Phone::answers().drops_transfer(),
-            Disposition::Unknown,
-            Disposition::Unknown,
-        ),
+        (Phone::answers().drops_transfer(), None, None),
     ] {
         let builder = || MockKamailio::builder().phone("1001*", phone.clone());
         for (rig, adapter, name) in rigs(builder).await {
             let begun = tokio::time::Instant::now();
             let call = dial(&adapter).await;
-            let record = outcome(&call).await;
             let wanted = match name {
                 "versioned" => versioned,
                 "recorded" => recorded,
                 // Nothing was seen at all.
-                _ => Disposition::Unknown,
+                _ => Some(Disposition::Unknown),
             };
-            assert_eq!(record.disposition, wanted, "{name} {phone:?}");
-            assert!(record.causes.native.is_some(), "{name} {phone:?}");
-            assert_eq!(record.answer, None);
+            let ended = tokio::time::timeout(Duration::from_secs(60), call.ended());
+            match (ended.await.expect("it never ends"), wanted) {
+                (Ok(record), Some(wanted)) => {
+                    assert_eq!(record.disposition, wanted, "{name} {phone:?}");
+                    assert!(record.causes.native.is_some(), "{name} {phone:?}");
+                    assert_eq!(record.answer, None);
+                }
+                (Err(error), None) => assert_eq!(error.kind(), ErrorKind::OutcomeUnknown),
+                (ended, _) => panic!("{name} {phone:?}: {ended:?}"),
+            }
             assert!(begun.elapsed() <= RING + Duration::from_secs(6));
             assert_eq!(rig.mock.requests_of("dlg.bridge_dlg").len(), 1);
         }
+    }
+}
+
+/// The phone of the first party tells of the answer before the server shows the dialog, or shows it as
+/// answered.
+#[tokio::test(start_paused = true)]
+async fn a_hang_up_right_after_the_answer_is_carried_out_once() {
+    let builder = || MockKamailio::builder();
+    for (rig, adapter, name) in rigs(builder).await {
+        let call = dial(&adapter).await;
+        call.answered().await.unwrap();
+        let hung_up = adapter.hangup(&call.call_ref()).await.unwrap();
+        assert_eq!(hung_up, HangupOutcome::Requested, "{name}");
+        // Its end may be told by now.
+        let again = adapter.hangup(&call.call_ref()).await.unwrap();
+        assert_ne!(again, HangupOutcome::CannotCancelRinging, "{name}");
+        let record = outcome(&call).await;
+        assert_eq!(record.disposition, Disposition::Answered, "{name}");
+        assert_eq!(rig.mock.requests_of("dlg.end_dlg").len(), 1, "{name}");
     }
 }
 

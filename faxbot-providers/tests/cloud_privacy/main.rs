@@ -43,7 +43,7 @@ async fn nothing_private_is_logged_or_shown() {
         "repeating a call",
         "redirected",
         "asked for a token",
-        "the token was refused",
+        "asking for another token",
         "did not prove where it came from",
         "a webhook could not be read",
         "a webhook said what the vendor does not",

@@ -174,6 +174,9 @@ impl Dialogs {
     fn rises(&mut self, id: CallId, stage: Stage, now: Now) -> Vec<SipEvent> {
         if let Some(line) = self.lines.get_mut(&id) {
             line.rise(stage);
+            if line.cancel {
+                self.want(Todo::HangUp(id));
+            }
         }
         self.raise(id, stage, None, now)
     }

@@ -138,11 +138,7 @@ impl Bridges {
         let step = self.open.iter().find(|bridge| bridge.id == id);
         let step = step.map_or(Step::Asked, |bridge| bridge.step);
         let (disposition, words) = match step {
-            Step::Through => return Silence::Lost,
-            Step::Answered => (
-                Disposition::Unknown,
-                "the first party answered, and its phone did not call through this server",
-            ),
+            Step::Through | Step::Answered => return Silence::Lost,
             Step::Called if events => (
                 Disposition::NoAnswer,
                 "the first party did not answer, is busy, or was not reached",
@@ -432,7 +428,7 @@ mod tests {
         assert_eq!(silence(&bridges, true), Some(Disposition::NoAnswer));
         assert_eq!(silence(&bridges, false), Some(Disposition::Unknown));
         leg(&mut bridges, "REFER", "a");
-        assert_eq!(silence(&bridges, true), Some(Disposition::Unknown));
+        assert_eq!(silence(&bridges, true), None);
         notify(&mut bridges, "a", "terminated", "200 OK");
         assert_eq!(silence(&bridges, true), None);
         bridges.close(id(1));

@@ -19,7 +19,7 @@ use super::{
     abilities::Abilities,
     config::{KamailioConfig, RpcSocket},
     desk::{Desk, MARKS},
-    event, links,
+    event, links, place,
     server::Server,
     wire::{DialogHandle, method},
 };
@@ -361,8 +361,7 @@ impl Polled for Core {
             }
             // What became of a request whose answer was lost shows in the list alone.
             Todo::Look(_) | Todo::Poll => self.hub.note(|state, _| state.books.poll_soon()),
-            // A hang-up is never owed here: what rings cannot be ended, and is told so.
-            Todo::HangUp(id) => self.hub.note(|state, _| state.books.dialogs.hung_up(id)),
+            Todo::HangUp(id) => place::hang_up_late(self, id).await,
         }
     }
 

@@ -263,7 +263,7 @@ impl Desk {
         let out = match self.bridges.silence(id, self.events) {
             Silence::Over(report) => self.dialogs.end(id, report, now),
             Silence::Lost => {
-                let message = "the second party answered, and the call passes this server by";
+                let message = "the first party answered, and no call of its phone was seen at this server";
                 let error = Error::new(ErrorKind::OutcomeUnknown, "call", message);
                 self.lose(id, error.with_call_id(id))
             }

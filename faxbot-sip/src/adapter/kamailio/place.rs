@@ -20,7 +20,7 @@ use super::{
     wire::{Dialog, DialogState, check_text},
 };
 use crate::adapter::{
-    dialogs::NewOurs,
+    dialogs::{Dialogs, NewOurs, Stage},
     hub::Book as _,
     placing::{Placing, parties},
 };
@@ -161,13 +161,13 @@ pub(super) async fn hang_up(core: &Core, call: &CallRef) -> Result<HangupOutcome
         return Ok(HangupOutcome::CannotCancelRinging);
     }
     // Before the order: the end that follows is ours even if its event overtakes the answer.
-    let has_dialog = {
+    let is_up = {
         let mut state = core.hub.state();
         state.books.dialogs.hung_up_by_us(id, true);
-        state.books.dialogs.seen(id).is_some()
+        is_up(&state.books.dialogs, id)
     };
-    if !has_dialog {
-        // The phone told that it is answered, and its dialog was not seen yet: it is ended then.
+    if !is_up {
+        // The phone told that it is answered, and the server did not yet: it is ended when it does.
         core.hub.events(|state, now| {
             state.books.dialogs.hang_up_when_there(id);
             state.books.poll_soon();
@@ -196,6 +196,34 @@ pub(super) async fn hang_up(core: &Core, call: &CallRef) -> Result<HangupOutcome
                 core.hub.state().books.dialogs.hung_up_by_us(id, false);
             }
             Err(error.with_call_id(id))
+        }
+    }
+}
+
+/// Whether the server showed the dialog of a call as answered.
+fn is_up(dialogs: &Dialogs, id: CallId) -> bool {
+    let seen = dialogs.seen(id);
+    seen.is_some_and(|seen| seen.stage >= Stage::Answered)
+}
+
+/// Sends the hang-up that is owed to a call since before its dialog was there.
+pub(super) async fn hang_up_late(core: &Core, id: CallId) {
+    const OPERATION: &str = "hangup";
+    let Ok(server) = core.server(OPERATION) else {
+        return;
+    };
+    if !is_up(&core.hub.state().books.dialogs, id) {
+        // An event or a list shows it as answered, and asks again.
+        return;
+    }
+    match core.end_dialog(&server, id, OPERATION).await {
+        Ok(()) => core.hub.note(|state, _| {
+            state.books.dialogs.hung_up(id);
+            state.books.poll_soon();
+        }),
+        Err(error) => {
+            // It is tried again with the next list that shows it.
+            tracing::warn!(%error, call_id = %id, adapter = core.hub.name, "a call could not be hung up");
         }
     }
 }
