@@ -1,6 +1,12 @@
 //! Time as the rest of the SDK sees it: monotonic instants for deadlines, wall time for records.
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Instant};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crate::Timestamp;
 
@@ -70,18 +76,26 @@ impl Clock for TokioClock {
     }
 }
 
-/// `wait` after `now`. An instant that the platform cannot hold is a year away, which is never.
-#[cfg(any(feature = "api", feature = "webhook"))]
-pub(crate) fn later(now: Instant, wait: std::time::Duration) -> Instant {
-    const FAR: std::time::Duration = std::time::Duration::from_secs(365 * 24 * 60 * 60);
+/// `wait` after `now`. An instant that the platform cannot hold, and any more than a year away, is a
+/// year away, which is never: a caller may say "without limit" by [`Duration::MAX`].
+pub fn later(now: Instant, wait: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
     now.checked_add(wait.min(FAR)).unwrap_or(now)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+
+    #[test]
+    fn no_wait_is_too_long_for_an_instant() {
+        let now = Instant::now();
+        let second = Duration::from_secs(1);
+        assert_eq!(later(now, second), now + second);
+        let never = later(now, Duration::MAX);
+        assert!(never > now + Duration::from_secs(300 * 24 * 60 * 60));
+        assert!(later(never, Duration::MAX) > never);
+    }
 
     /// As after a suspend of the machine, and where it set its clock after this process began.
     fn left_behind() -> TokioClock {

@@ -140,6 +140,10 @@ impl ApiClient {
 
     /// Sets how many requests are under way at once, each on a connection of its own, and how long
     /// a call waits for its turn among them; default no limit. Clones made before keep theirs.
+    ///
+    /// A call that acts and whose future is dropped after its request was begun keeps its place
+    /// until the time of the request is over: its connection is closed, and the server may be at it
+    /// all the same. One that reads gives it back at once.
     #[must_use]
     pub fn with_connections(mut self, most: NonZeroUsize, wait: Duration) -> Self {
         self.connections = Arc::new(Connections::new(most, wait));
@@ -185,7 +189,8 @@ impl ApiClient {
     ///
     /// # Cancel safety
     /// A request that was written is not undone: dropping the future says nothing about whether
-    /// the vendor took it. Nothing stays locked.
+    /// the vendor took it. Its place among the connections is taken until the time of the request
+    /// is over, see [`with_connections`](Self::with_connections).
     pub async fn call(&self, call: ApiCall) -> Result<HttpResponse> {
         let operation = call.operation;
         if call.request.url.origin() != self.base.origin()
@@ -284,7 +289,7 @@ impl ApiClient {
             return Err(error.with_retry_after(wait));
         }
         let begun = self.clock.now();
-        let Some(_place) = self.connections.place(&self.clock, patience.0).await else {
+        let Some(mut place) = self.connections.place(&self.clock, patience.0).await else {
             *patience = Patience(Duration::ZERO);
             let message = "no connection to the api is free in time";
             return Err(Error::new(ErrorKind::Overloaded, operation, message));
@@ -297,7 +302,11 @@ impl ApiClient {
             .await
             .map_err(|error| error.with_operation(operation))?;
         let begun = self.clock.now();
+        if call.acts {
+            place.acts_until(later(begun, request.timeout));
+        }
         let result = exchange(&*self.http, &self.clock, request).await;
+        place.ended();
         let elapsed = self.clock.now().saturating_duration_since(begun);
         match result {
             Ok(response) if response.status.is_redirection() => {
