@@ -91,6 +91,8 @@ impl Party {
 #[derive(Debug)]
 pub(super) struct Tuple {
     number: u64,
+    /// Its number in the key: it comes again for later calls.
+    place: i64,
     pub key: String,
     pub scenario: String,
     pub stage: B2bStage,
@@ -138,12 +140,14 @@ impl OpenSips {
 
     fn new_tuple(&mut self, scenario: &str, now: Instant) -> Tuple {
         let number = self.state.serial();
+        // A number after that of the last call that is there, and 0 when there is none: calls one after
+        // the other all had 697.0 (recordings `05_click_to_dial_*`).
+        let last = self.state.tuples.last().map(|tuple| tuple.place);
+        let place = last.map_or(0, |place| place + 1);
         Tuple {
             number,
-            key: format!(
-                "{}.{number}",
-                number.wrapping_mul(131).wrapping_add(697) % 1024
-            ),
+            place,
+            key: format!("697.{place}"),
             scenario: scenario.to_owned(),
             stage: B2bStage::Dead,
             first: None,
@@ -373,9 +377,8 @@ impl Tuple {
             B2bStage::Connected => (connected, 43_200),
             B2bStage::Ending => (ending, 30 + i64::try_from(age).unwrap_or_default()),
         };
-        let (_, id) = self.key.split_once('.').unwrap_or_default();
         Tree::object([
-            ("id", Tree::Int(id.parse().unwrap_or_default())),
+            ("id", Tree::Int(self.place)),
             ("key", self.key.as_str().into()),
             ("state", Tree::Int(state)),
             ("lifetime", Tree::Int(lifetime)),
