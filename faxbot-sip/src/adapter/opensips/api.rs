@@ -1,6 +1,6 @@
 //! Typed calls of OpenSIPS's own, beside [`SipAdapter`](faxbot_core::sip::SipAdapter).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use faxbot_core::{Error, ErrorKind, Result, address::Address};
 use serde_json::{Value, json};
@@ -96,7 +96,11 @@ impl OpenSipsAdapter {
         self.server("recipes")?.recipes(command, "recipes").await
     }
 
-    /// The dialogs of the server (`dlg_list`), those among them that are over for some seconds.
+    /// The dialogs of the server (`dlg_list`), those among them that are over for some seconds; each once.
+    ///
+    /// More than `options.page` of them come in several answers, each of another moment. While dialogs come
+    /// and go between them all is asked for again, three times at most; after that, and where as many
+    /// came as went, one that is up may be missing.
     ///
     /// # Errors
     /// `Unsupported` without the module `dialog`.
@@ -106,7 +110,7 @@ impl OpenSipsAdapter {
     pub async fn dialogs(&self) -> Result<Vec<Dialog>> {
         const OPERATION: &str = "dialogs";
         let server = self.server(OPERATION)?;
-        let (all, _) = self.core.all_dialogs(&server, OPERATION).await?;
+        let all = self.core.steady_dialogs(&server, OPERATION).await?;
         Ok(all.into_iter().map(Dialog::from).collect())
     }
 
@@ -395,8 +399,11 @@ impl OpenSipsAdapter {
     /// # Cancel safety
     /// A request that was written is not undone; the server waits for the answer all the same.
     pub async fn options_ping(&self, to: &Address) -> Result<Pong> {
-        let server = self.server("options_ping")?;
-        message::ping(&self.core, &server, to).await
+        const OPERATION: &str = "options_ping";
+        let (core, server) = (Arc::clone(&self.core), self.server(OPERATION)?);
+        let to = to.clone();
+        let order = Box::pin(async move { message::ping(&core, &server, &to).await });
+        self.life.see_through(OPERATION, order).await
     }
 
     /// Any command of the management interface. `acts` says whether it has an effect at the server: then

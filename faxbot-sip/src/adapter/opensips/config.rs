@@ -1,6 +1,7 @@
 //! The configuration of the adapter.
 
 use std::{
+    fmt,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::Arc,
@@ -62,7 +63,7 @@ pub const FIELDS: FieldTable = FieldTable::new(
         Field::new("options.sender", Kind::Text, "the URI that messages and OPTIONS are from, where a message names no other").default_note("`sip:faxbot@` and the realm"),
         over_http::POLL,
         Field::new("options.page", Kind::Integer { min: 10, max: 1_000_000 }, "dialogs that are asked for at once; a list that the server cannot build is asked for in smaller parts").default("2000"),
-        Field::new("options.events", Kind::Text, "socket that we open for events, as `udp:127.0.0.1:8090`, `tcp:127.0.0.1:8090` or `unix:/run/faxbot/events.sock`; port 0 takes a free one; `given:` and a socket of another module of events, where the application hands over what comes there; without it calls are seen by polling alone").server_name("event_datagram, event_stream"),
+        Field::new("options.events", Kind::Secret, "socket that we open for events, as `udp:127.0.0.1:8090`, `tcp:127.0.0.1:8090` or `unix:/run/faxbot/events.sock`; port 0 takes a free one; `given:` and a socket of another module of events, where the application hands over what comes there; without it calls are seen by polling alone").server_name("event_datagram, event_stream"),
         Field::new("options.events_address", Kind::Text, "how the server reaches that socket, where its address is another one for it (`192.0.2.10` or `192.0.2.10:8090`)"),
         Field::new("options.events_allow", Kind::List, "addresses and networks that events are taken from (`10.1.0.0/16`); who sends datagrams can claim any").default_note("this machine, and `host` where that is an address"),
         Field::new("options.event_expire", Kind::Duration { min: Duration::from_secs(10), max: Duration::from_secs(24 * 3600) }, "how long subscriptions last; they are renewed at half of it").default("10m"),
@@ -84,8 +85,8 @@ pub const SCHEMES: &[UrlScheme] = &[
     UrlScheme::new("opensips+https", "opensips").with_options(&[("tls", "true")]),
 ];
 
-/// A socket for events.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A socket for events. `Debug` does not show one that is given: that of a broker has a password.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventSocket {
     /// Datagrams (`event_datagram`).
@@ -98,6 +99,17 @@ pub enum EventSocket {
     /// The application hands over what comes there, by
     /// [`OpenSipsAdapter::event`](super::OpenSipsAdapter::event).
     Given(String),
+}
+
+impl fmt::Debug for EventSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Udp(address) => f.debug_tuple("Udp").field(address).finish(),
+            Self::Tcp(address) => f.debug_tuple("Tcp").field(address).finish(),
+            Self::Unix(path) => f.debug_tuple("Unix").field(path).finish(),
+            Self::Given(_) => f.write_str("Given(***)"),
+        }
+    }
 }
 
 /// The party that a transfer sends on.
@@ -263,7 +275,7 @@ impl OpenSipsConfig {
         clock: SharedClock,
         random: SharedRandom,
     ) -> Result<(ApiClient, Url)> {
-        self.http.client(given, clock, random)
+        self.http.client(given, clock, random, self.request_timeout)
     }
 }
 

@@ -98,3 +98,13 @@ fn no_credential_shows() {
     let config = config("opensips+http://ada:hunter2@127.0.0.1/mi");
     assert!(!format!("{config:?}").contains("hunter2"));
 }
+
+#[test]
+fn debug_shows_no_password_of_a_broker() {
+    let config = config("opensips+http://pbx/mi?events=given:rabbitmq:user:geheim@127.0.0.1/x");
+    let Some(EventSocket::Given(socket)) = &config.events else {
+        panic!("no socket that is given")
+    };
+    assert!(socket.contains("geheim"));
+    assert!(!format!("{config:?}").contains("geheim"));
+}

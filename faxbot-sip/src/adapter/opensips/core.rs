@@ -2,10 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -21,6 +18,7 @@ use faxbot_core::{
 use super::{
     config::OpenSipsConfig,
     event::{self, Meaning},
+    rounds::{PLACING, Round},
     server::{Limits, Server},
     state::Desk,
     subscribe::Subscriptions,
@@ -31,13 +29,6 @@ use crate::{
     protocol::jsonrpc::Notification,
 };
 
-/// With events the list is asked for by one poll of so many: it only finds what they missed. The others
-/// look for a restart.
-const RARER: u32 = 5;
-
-/// How often a call is looked at that is on its way: no event tells of calls of two legs.
-const PLACING: Duration = Duration::from_millis(500);
-
 /// What lives as long as the adapter, across connections.
 #[derive(Debug)]
 pub(super) struct Core {
@@ -46,8 +37,15 @@ pub(super) struct Core {
     random: SharedRandom,
     http: Option<Arc<dyn HttpClient>>,
     link: Mutex<Link>,
-    /// Requests over HTTP that keep all others waiting.
-    slow: AtomicUsize,
+    slow: Mutex<Slowed>,
+}
+
+/// Requests over HTTP that keep all others waiting.
+#[derive(Debug, Default)]
+struct Slowed {
+    count: usize,
+    /// Since when there is always one.
+    since: Option<Instant>,
 }
 
 /// What belongs to one set-up.
@@ -61,8 +59,6 @@ struct Link {
     page: Option<usize>,
     /// When the run of the server was last asked for.
     checked: Option<Instant>,
-    /// When everything that is up was last asked for.
-    looked: Option<Instant>,
 }
 
 impl Core {
@@ -72,7 +68,7 @@ impl Core {
         random: SharedRandom,
         http: Option<Arc<dyn HttpClient>>,
     ) -> Self {
-        let desk = Desk::new();
+        let desk = Desk::new(config.poll);
         let capabilities = desk.abilities.capabilities(&config);
         let hub = Hub::new("opensips", clock, desk, capabilities);
         Self {
@@ -81,7 +77,7 @@ impl Core {
             random,
             http,
             link: Mutex::default(),
-            slow: AtomicUsize::new(0),
+            slow: Mutex::default(),
         }
     }
 
@@ -192,16 +188,33 @@ impl Core {
     pub(super) fn slow<'a>(&'a self, server: &Server) -> Slow<'a> {
         let counts = !server.has_datagram();
         if counts {
-            self.slow.fetch_add(1, Ordering::Relaxed);
+            let now = self.hub.clock.now();
+            let mut slow = self.slowed();
+            slow.count += 1;
+            slow.since.get_or_insert(now);
         }
         Slow {
             slow: counts.then_some(&self.slow),
         }
     }
 
-    /// Whether the server is kept busy by a request of ours: a poll would wait, and fail for nothing.
-    pub(super) fn is_slowed(&self) -> bool {
-        self.slow.load(Ordering::Relaxed) > 0
+    fn slowed(&self) -> MutexGuard<'_, Slowed> {
+        self.slow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Since when the server is kept busy by requests of ours without a break: what is asked waits, and
+    /// fails for nothing.
+    pub(super) fn slowed_for(&self) -> Option<Duration> {
+        let now = self.hub.clock.now();
+        let since = self.slowed().since?;
+        Some(now.saturating_duration_since(since))
+    }
+
+    /// The server answered all the same.
+    pub(super) fn came_through(&self) {
+        let now = self.hub.clock.now();
+        let mut slow = self.slowed();
+        slow.since = slow.since.map(|_| now);
     }
 
     /// The rest between two polls.
@@ -213,25 +226,11 @@ impl Core {
         poll
     }
 
-    /// Whether a poll asks for everything that is up.
-    pub(super) fn is_look_due(&self) -> bool {
-        let (told, looked) = {
-            let link = self.link();
-            (link.subscriptions.is_some(), link.looked)
-        };
-        let wanted = {
-            let mut state = self.hub.state();
-            state.books.take_wanted() || state.books.has_pairs()
-        };
-        let rest = self.config.poll.saturating_mul(RARER);
+    /// What the poll that begins now asks for.
+    pub(super) fn next_round(&self) -> Round {
+        let told = self.link().subscriptions.is_some();
         let now = self.hub.clock.now();
-        let old = looked.is_none_or(|at| now.saturating_duration_since(at) >= rest);
-        !told || wanted || old
-    }
-
-    pub(super) fn looked(&self) {
-        let now = self.hub.clock.now();
-        self.link().looked = Some(now);
+        self.hub.state().books.next_round(told, now)
     }
 
     /// How events come.
@@ -270,13 +269,17 @@ impl Core {
 /// A request that keeps all others waiting.
 #[derive(Debug)]
 pub(super) struct Slow<'a> {
-    slow: Option<&'a AtomicUsize>,
+    slow: Option<&'a Mutex<Slowed>>,
 }
 
 impl Drop for Slow<'_> {
     fn drop(&mut self) {
         if let Some(slow) = self.slow {
-            slow.fetch_sub(1, Ordering::Relaxed);
+            let mut slow = slow.lock().unwrap_or_else(PoisonError::into_inner);
+            slow.count = slow.count.saturating_sub(1);
+            if slow.count == 0 {
+                slow.since = None;
+            }
         }
     }
 }

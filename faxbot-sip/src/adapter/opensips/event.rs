@@ -117,6 +117,11 @@ impl Why {
         causes
     }
 
+    /// Whether a party answered, or the server knew no other: 487 follows a CANCEL, and 408 a silence.
+    pub(super) fn is_an_answer(&self) -> bool {
+        !matches!(self.status, None | Some(408 | 487))
+    }
+
     /// The word for the end where the status alone does not give it: 487 is a caller that gave up.
     pub(super) fn disposition(&self) -> Option<Disposition> {
         (self.status == Some(487)).then_some(Disposition::NoAnswer)
@@ -154,6 +159,12 @@ fn read(event: &Notification) -> Option<Meaning> {
     let text = |name: &str| event.text(name).map(|text| text.into_owned());
     let some = |name: &str| text(name).filter(|text| !text.is_empty());
     let number = |name: &str| event.get(name).and_then(as_number);
+    // `do_accounting` counts any request, a REGISTER or MESSAGE too.
+    let of_another = matches!(event.method.as_str(), MISSED | CDR)
+        && some("method").is_some_and(|method| !method.eq_ignore_ascii_case("INVITE"));
+    if of_another {
+        return None;
+    }
     let named = || {
         Some(Named {
             call_id: some("callid")?,
@@ -299,6 +310,19 @@ mod tests {
             panic!("no record")
         };
         assert_eq!((cdr.duration_seconds, cdr.billable_seconds), (5, 3));
+    }
+
+    #[test]
+    fn accounting_of_other_requests_is_no_call() {
+        for method in ["REGISTER", "MESSAGE", "BYE"] {
+            let params = format!(
+                r#"{{"method":"{method}","callid":"a@rig","from_tag":"b","sip_code":"404","duration":3}}"#
+            );
+            assert_eq!(told(MISSED, &params), Meaning::Other, "{method}");
+            assert_eq!(told(CDR, &params), Meaning::Other, "{method}");
+        }
+        let params = r#"{"callid":"a@rig","from_tag":"b","sip_code":"404"}"#;
+        assert!(matches!(told(MISSED, params), Meaning::Missed { .. }));
     }
 
     #[test]

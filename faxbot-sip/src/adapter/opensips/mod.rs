@@ -49,11 +49,14 @@ mod event;
 mod lookup;
 mod message;
 mod place;
+mod rings;
+mod rounds;
 mod run;
 mod server;
 mod state;
 mod subscribe;
 mod target;
+mod watches;
 mod wire;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -225,7 +228,7 @@ impl SipAdapter for OpenSipsAdapter {
         const OPERATION: &str = "health_check";
         let hub = &self.core.hub;
         if let Ok(server) = self.server(OPERATION)
-            && !self.core.is_slowed()
+            && self.core.slowed_for().is_none()
         {
             let begun = hub.clock.now();
             match server.uptime(OPERATION).await {
@@ -288,9 +291,12 @@ impl SipAdapter for OpenSipsAdapter {
         self.core
             .hub
             .require(&[Capability::SendMessage], OPERATION)?;
-        let server = self.server(OPERATION)?;
-        message::send(&self.core, &server, message)
-            .instrument(self.span(None))
+        let (core, server) = (Arc::clone(&self.core), self.server(OPERATION)?);
+        let span = self.span(None);
+        let order = Box::pin(async move { message::send(&core, &server, message).await });
+        // Until the answer: the server is kept busy whether somebody waits for it or not.
+        self.life
+            .see_through(OPERATION, order.instrument(span))
             .await
     }
 }

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     adapter::{
         dialogs::NewOurs,
+        hub::Book as _,
         placing::{Placing, parties},
     },
     protocol::jsonrpc::Request,
@@ -66,7 +67,7 @@ impl OpenSipsAdapter {
             };
             let opened = state.books.dialogs.open_ours(new, now);
             if opened.is_ok() {
-                state.books.rings_for(id, ring_timeout);
+                state.books.rings.may(id, ring_timeout);
             }
             (opened, Vec::new())
         })?;
@@ -74,7 +75,7 @@ impl OpenSipsAdapter {
         let asked = async move { request_call(&core, &server, id, order).await };
         // Who gives up waiting leaves no call that was never asked for in the books.
         let asked = Box::pin(asked.instrument(Span::current()));
-        match self.life.carry_out(MAKE_CALL, asked).await {
+        match self.life.see_through(MAKE_CALL, asked).await {
             Ok(()) => {
                 self.life.poll_soon();
                 Ok(Call::new(id, updates))
@@ -101,20 +102,30 @@ async fn request_call(core: &Core, server: &Server, id: CallId, order: Request) 
 }
 
 /// Why a call could not be begun: a server without `server_address` leaves a dead call behind
-/// (recording `05_click_to_dial_server_address_not_set`).
+/// (recording `05_click_to_dial_server_address_not_set`). Where the list shows a call that lives, or there
+/// is no list, nothing is known of it.
 async fn why(server: &Server, id: CallId, refusal: Refusal) -> Error {
     if refusal.code != Some(500) {
         return refusal.into();
     }
-    let tuples = server.tuples(MAKE_CALL).await.unwrap_or_default();
-    let dead = tuples
-        .iter()
-        .any(|tuple| tuple.mark() == Some(id) && tuple.is_dead());
-    if dead {
+    let Ok(tuples) = server.tuples(MAKE_CALL).await else {
+        let message = "the server refused, and does not show whether it began the call";
+        return unknown(refusal, message);
+    };
+    let ours = || tuples.iter().filter(|tuple| tuple.mark() == Some(id));
+    if ours().any(|tuple| !tuple.is_dead()) {
+        return unknown(refusal, "the server refused, and shows the call");
+    }
+    if ours().next().is_some() {
         let message = "the server cannot begin calls: set server_address of its module b2b_logic";
         return refusal.means(ErrorKind::Config, message);
     }
     refusal.means(ErrorKind::Rejected, "the server could not begin the call")
+}
+
+fn unknown(refusal: Refusal, message: &str) -> Error {
+    let error = refusal.means(ErrorKind::OutcomeUnknown, message);
+    error.with_effect(Effect::Unknown)
 }
 
 /// Hangs a call up, whoever placed it.
@@ -133,33 +144,37 @@ pub(super) async fn hang_up(core: &Core, server: &Server, call: &CallRef) -> Res
         return hang_up_stranger(server, call).await;
     };
     // Before the order: the end that follows is ours even if its event overtakes the answer.
-    core.hub.state().books.dialogs.hung_up_by_us(id, true);
+    let first = core.hub.state().books.begin_hang_up(id);
     match end(core, server, id, HANGUP).await {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let over = core.hub.change(|state, _| {
-                let there = state.books.dialogs.seen(id).is_some();
+                let live = state.books.calls().state(id).is_some();
+                let there = !live || state.books.dialogs.seen(id).is_some();
                 if !there {
                     // Its request is on its way.
                     state.books.dialogs.hang_up_when_there(id);
+                } else if first {
+                    // Too late: it ended by itself.
+                    state.books.take_hang_up_back(id);
                 }
                 (there, Vec::new())
             });
             if over {
                 // The server has ended it already, and tells so soon.
-                core.hub.note(|state, _| state.books.want_look());
+                core.hub.note(|state, _| state.books.want_look(id));
                 return Ok(HangupOutcome::Ended);
             }
         }
         Err(error) => {
-            if error.effect() == Effect::NoEffect {
-                core.hub.state().books.dialogs.hung_up_by_us(id, false);
+            if error.effect() == Effect::NoEffect && first {
+                core.hub.state().books.take_hang_up_back(id);
             }
             return Err(error.with_call_id(id));
         }
     }
     core.hub.events(|state, now| {
-        state.books.want_look();
+        state.books.want_look(id);
         state.books.dialogs.hanging_up(id, now)
     });
     Ok(HangupOutcome::Requested)
@@ -175,31 +190,37 @@ pub(super) async fn end(
     id: CallId,
     operation: &'static str,
 ) -> Result<()> {
-    let (pair, handle, ours) = {
+    let (two_legs, handle) = {
         let state = core.hub.state();
         let books = &state.books;
-        let pair = books.pair(id).map(|pair| pair.key.clone());
         let handle = books.dialogs.handle(id).or_else(|| {
             let seen = books.dialogs.seen(id)?;
             Some(seen.call_id.clone())
         });
-        (pair, handle, books.dialogs.is_ours(id))
+        (books.is_pair(id) || books.dialogs.is_ours(id), handle)
     };
-    if let Some(key) = pair {
+    if two_legs {
+        let key = key(server, id, operation).await?;
         return Ok(server.end_tuple(&key, operation).await?);
-    }
-    if ours {
-        // It was not listed yet.
-        let tuples = server.tuples(operation).await?;
-        let tuple = tuples.iter().find(|tuple| tuple.mark() == Some(id));
-        return match tuple {
-            Some(tuple) => Ok(server.end_tuple(&tuple.key, operation).await?),
-            None => Err(no_such_call(operation)),
-        };
     }
     match handle {
         Some(handle) => Ok(server.end_dialog(&handle, operation).await?),
         None => Err(no_such_call(operation)),
+    }
+}
+
+/// The key that a call of two legs has at this moment. An earlier one may be that of somebody else's
+/// call by now: the server gave `697.0` to each of several calls, one after the other (recordings
+/// `05_click_to_dial_*`).
+///
+/// # Errors
+/// `NotFound` when the server has no such call: it is over, or not there yet.
+pub(super) async fn key(server: &Server, id: CallId, operation: &'static str) -> Result<String> {
+    let tuples = server.tuples(operation).await?;
+    let tuple = tuples.into_iter().find(|tuple| tuple.mark() == Some(id));
+    match tuple {
+        Some(tuple) if !tuple.is_over() => Ok(tuple.key),
+        _ => Err(no_such_call(operation)),
     }
 }
 
@@ -229,14 +250,14 @@ async fn hang_up_stranger(server: &Server, call: &CallRef) -> Result<HangupOutco
             _ => Err(error),
         })?;
     match tuples.iter().find(|tuple| tuple.mark() == Some(id)) {
-        Some(tuple) => {
+        Some(tuple) if !tuple.is_over() => {
             server
                 .end_tuple(&tuple.key, HANGUP)
                 .await
                 .map_err(Error::from)?;
             Ok(HangupOutcome::Requested)
         }
-        None => Err(no_such_call(HANGUP).with_call_id(id)),
+        _ => Err(no_such_call(HANGUP).with_call_id(id)),
     }
 }
 

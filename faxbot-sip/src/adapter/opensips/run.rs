@@ -13,6 +13,7 @@ use super::{
     abilities::Abilities,
     core::Core,
     place,
+    rounds::Round,
     server::Server,
     state::{Desk, Job, Look},
     subscribe,
@@ -39,6 +40,9 @@ const ONE_BY_ONE: usize = 50;
 
 /// Pages of one look: above that it is no look at one moment.
 const MAX_PAGES: usize = 1_000;
+
+/// How often all pages are asked for where somebody wants to see every dialog.
+const PASSES: usize = 3;
 
 const CONNECT: &str = "connect";
 const POLL: &str = "poll";
@@ -80,19 +84,31 @@ impl Polled for Core {
             let now_can = state.books.abilities.capabilities(&self.config);
             state.set_capabilities(now_can)
         });
-        self.look(&server, true).await
+        self.look(&server, Round::WHOLE, true).await
     }
 
     async fn poll(self: &Arc<Self>) -> Result<()> {
-        if self.is_slowed() {
-            return Ok(());
+        let mut server = self.server(POLL)?;
+        if let Some(time) = self.slowed_for() {
+            // Each of those requests ends in that time: without a break they would hide a server that
+            // is gone for ever.
+            if time < self.config.sip_timeout {
+                let message = "the server is kept busy by requests of ours";
+                return Err(Error::new(ErrorKind::Overloaded, POLL, message));
+            }
+            server = server.within(self.config.sip_timeout.max(self.config.request_timeout));
         }
-        let server = self.server(POLL)?;
-        if self.is_look_due() {
-            self.look(&server, false).await
-        } else {
+        let round = self.next_round();
+        let done = if round.is_empty() {
             self.same_run(&server).await
+        } else {
+            self.look(&server, round, false).await
+        };
+        match &done {
+            Ok(()) => self.came_through(),
+            Err(_) => self.hub.state().books.rounds.failed(round),
         }
+        done
     }
 
     fn work(todo: &Job) -> Work {
@@ -157,7 +173,7 @@ impl Core {
             let mut out = Vec::new();
             if restarted {
                 tracing::info!(adapter = self.hub.name, "the server was restarted");
-                out.extend(state.books.restarted(&newer, now));
+                out.extend(state.books.restarted(&newer));
             }
             state.books.up_since = up_since(&uptime, now.wall);
             state.books.run = Some(uptime.since);
@@ -169,33 +185,36 @@ impl Core {
         Ok(server)
     }
 
-    /// One look at everything that is up.
-    async fn look(&self, server: &Server, first: bool) -> Result<()> {
-        self.looked();
+    /// One look at what is up.
+    async fn look(&self, server: &Server, round: Round, first: bool) -> Result<()> {
+        let asked = self.hub.clock.now();
         if !first && self.is_check_due(CHECK) {
             self.same_run(server).await?;
         }
-        let (abilities, pairs, taken) = {
+        let (abilities, taken) = {
             let state = self.hub.state();
             let books = &state.books;
-            (books.abilities, books.has_pairs(), books.taken_so_far())
+            (books.abilities, books.taken_so_far())
         };
         // First: their legs may be among the dialogs.
-        let tuples = if abilities.connect && (first || pairs) {
+        let tuples = if abilities.connect && round.pairs {
             Some(server.tuples(POLL).await?)
         } else {
             None
         };
-        let (dialogs, mut whole) = if abilities.dialogs {
-            self.dialogs(server).await?
+        let list = abilities.dialogs && round.list;
+        let (dialogs, mut whole) = if list {
+            self.all_dialogs(server, POLL).await?
         } else {
-            (Vec::new(), true)
+            (Vec::new(), false)
         };
-        if self.lacks(&dialogs, tuples.as_deref(), &taken) && !first {
+        if !list && tuples.is_none() {
+            self.same_run(server).await?;
+        } else if !first && self.lacks(list.then_some(&dialogs), tuples.as_deref(), &taken) {
             // Before it is concluded that they ended: a restart forgets them too.
             self.same_run(server).await?;
         }
-        let dialogs = if whole {
+        let dialogs = if whole || !list {
             dialogs
         } else {
             let (all, found_all) = self.with_missing(server, dialogs).await?;
@@ -207,15 +226,22 @@ impl Core {
                 dialogs: &dialogs,
                 whole,
                 tuples: tuples.as_deref(),
+                asked: Some(asked),
                 taken: &taken,
             };
+            state.books.rounds.asked(round, asked);
             state.books.looked(look, now)
         });
         Ok(())
     }
 
-    /// Whether a call that is known is not there any more.
-    fn lacks(&self, dialogs: &[RawDialog], tuples: Option<&[RawTuple]>, taken: &[CallId]) -> bool {
+    /// Whether a call that is known is not there any more, in the lists that were asked for.
+    fn lacks(
+        &self,
+        dialogs: Option<&Vec<RawDialog>>,
+        tuples: Option<&[RawTuple]>,
+        taken: &[CallId],
+    ) -> bool {
         let state = self.hub.state();
         let books = &state.books;
         let lacks_pair = tuples.is_some_and(|tuples| {
@@ -223,24 +249,42 @@ impl Core {
             let mut known = books.pairs().chain(taken.iter().copied());
             known.any(|id| !listed(&id))
         });
-        lacks_pair || (books.abilities.dialogs && books.misses(dialogs))
-    }
-
-    async fn dialogs(&self, server: &Server) -> Result<(Vec<RawDialog>, bool)> {
-        self.all_dialogs(server, POLL).await
+        lacks_pair || dialogs.is_some_and(|dialogs| books.misses(dialogs))
     }
 
     /// All dialogs: one page as a rule. Answers whether all were shown at one moment.
-    pub(super) async fn all_dialogs(
+    async fn all_dialogs(
         &self,
         server: &Server,
         operation: &'static str,
     ) -> Result<(Vec<RawDialog>, bool)> {
-        let mut all = Vec::new();
-        let mut parts = 0;
+        let pages = self.pages(server, operation).await?;
+        Ok((pages.dialogs, pages.at_once))
+    }
+
+    /// All dialogs, asked for again while they come and go between the pages.
+    pub(super) async fn steady_dialogs(
+        &self,
+        server: &Server,
+        operation: &'static str,
+    ) -> Result<Vec<RawDialog>> {
+        let mut pages = self.pages(server, operation).await?;
+        for _ in 1..PASSES {
+            if pages.steady {
+                break;
+            }
+            pages = self.pages(server, operation).await?;
+        }
+        Ok(pages.dialogs)
+    }
+
+    /// All pages of the list of dialogs.
+    async fn pages(&self, server: &Server, operation: &'static str) -> Result<Pages> {
+        let mut pages = Pages::default();
+        let mut shown = 0;
         for _ in 0..MAX_PAGES {
             let page = self.page();
-            let list = match server.dialogs(all.len(), page, operation).await {
+            let list = match server.dialogs(shown, page, operation).await {
                 Ok(list) => list,
                 // The answer is larger than the server can build (`buf_size` of httpd).
                 Err(refusal) if refusal.http == Some(500) && page > SMALLEST_PAGE => {
@@ -252,13 +296,14 @@ impl Core {
             let count = list.count.and_then(|count| usize::try_from(count).ok());
             let part = list.into_dialogs();
             let end = part.is_empty();
-            all.extend(part);
-            parts += 1;
-            if end || count.is_none_or(|count| all.len() >= count) {
-                return Ok((all, parts == 1));
+            shown += part.len();
+            pages.add(part, count);
+            if end || count.is_none_or(|count| shown >= count) {
+                return Ok(pages);
             }
         }
-        Ok((all, false))
+        pages.steady = false;
+        Ok(pages)
     }
 
     /// Adds the known dialogs that several pages did not show: one that ended in between moves the
@@ -315,6 +360,7 @@ impl Core {
                     dialogs: &[],
                     whole: false,
                     tuples: Some(&tuples),
+                    asked: None,
                     taken: &[],
                 };
                 return state.books.looked(look, now);
@@ -346,29 +392,131 @@ impl Core {
         }
     }
 
-    /// A call of ours rang for as long as it may.
+    /// A call of ours rang for as long as it may: it is ended, unless somebody answered meanwhile.
     async fn ring_over(&self, id: CallId) {
-        const OPERATION: &str = "make_call";
-        let Ok(server) = self.server(OPERATION) else {
-            return;
-        };
-        let rings = !matches!(
-            self.hub.state().books.calls().state(id),
-            None | Some(CallState::Connected | CallState::HangingUp)
-        );
-        if !rings {
-            return;
-        }
-        self.hub.events(|state, now| state.books.rang_out(id, now));
-        if let Err(error) = place::end(self, &server, id, OPERATION).await {
+        if let Err(error) = self.end_ringing(id).await {
             tracing::warn!(%error, call_id = %id, adapter = self.hub.name, "a call rings on: it could not be ended");
+            self.hub
+                .note(|state, now| state.books.rings.again(id, now.instant));
         }
-        self.hub
-            .events(|state, now| state.books.dialogs.hanging_up(id, now));
+    }
+
+    async fn end_ringing(&self, id: CallId) -> Result<()> {
+        const OPERATION: &str = "make_call";
+        let server = self.server(OPERATION)?;
+        // The last look may be older than an answer, and than a key that is another call's by now.
+        let tuples = server.tuples(OPERATION).await?;
+        let rings = self.hub.change(|state, now| {
+            let look = Look {
+                dialogs: &[],
+                whole: false,
+                tuples: Some(&tuples),
+                asked: None,
+                taken: &[],
+            };
+            let out = state.books.looked(look, now);
+            let at = state.books.calls().state(id);
+            let rings = at.is_some_and(|at| at != CallState::HangingUp)
+                && !state.books.calls().is_answered(id);
+            (rings, out)
+        });
+        let mut ours = tuples.iter().filter(|tuple| tuple.mark() == Some(id));
+        match ours.find(|tuple| !tuple.is_over()) {
+            Some(tuple) if rings => {
+                server
+                    .end_tuple(&tuple.key, OPERATION)
+                    .await
+                    .map_err(Error::from)?;
+                self.hub.events(|state, now| {
+                    let mut out = state.books.rang_out(id, now);
+                    out.extend(state.books.dialogs.hanging_up(id, now));
+                    out
+                });
+            }
+            // The next look says what became of it.
+            _ => {}
+        }
+        self.hub.note(|state, _| {
+            state.books.rings.done(id);
+            state.books.want_pairs();
+        });
+        Ok(())
+    }
+}
+
+/// The pages of one look at the dialogs.
+#[derive(Default)]
+struct Pages {
+    dialogs: Vec<RawDialog>,
+    /// The numbers of those.
+    known: HashSet<String>,
+    count: Option<usize>,
+    /// There was one page: all were shown at one moment.
+    at_once: bool,
+    /// As far as can be seen none came or went between them.
+    steady: bool,
+}
+
+impl Pages {
+    fn add(&mut self, part: Vec<RawDialog>, count: Option<usize>) {
+        let first = self.dialogs.is_empty();
+        self.at_once = first;
+        self.steady = first || (self.steady && self.count == count);
+        self.count = count;
+        for dialog in part {
+            // One that ended or began moves the others to other pages.
+            if dialog.id.is_empty() || self.known.insert(dialog.id.clone()) {
+                self.dialogs.push(dialog);
+            } else {
+                self.steady = false;
+            }
+        }
     }
 }
 
 /// When the server began, by our clock.
 fn up_since(uptime: &UptimeAnswer, now: Timestamp) -> Option<Timestamp> {
     Some(now - Duration::from_secs(uptime.seconds()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(ids: &[&str]) -> Vec<RawDialog> {
+        let one = |id: &&str| serde_json::from_str(&format!(r#"{{"ID":"{id}","callid":"x"}}"#));
+        ids.iter().map(|id| one(id).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_dialog_on_two_pages_is_one_and_tells_that_they_moved() {
+        for (parts, dialogs, at_once, steady) in [
+            (&[(&["1", "2"][..], Some(2))][..], 2, true, true),
+            (&[(&["1", "2"], Some(3)), (&["3"], Some(3))], 3, false, true),
+            (
+                &[(&["1", "2"], Some(3)), (&["2"], Some(3))],
+                2,
+                false,
+                false,
+            ),
+            (
+                &[(&["1", "2"], Some(3)), (&["3"], Some(4))],
+                3,
+                false,
+                false,
+            ),
+            (&[(&["", ""], None)], 2, true, true),
+        ] {
+            let mut pages = Pages::default();
+            for (ids, count) in parts {
+                pages.add(part(ids), *count);
+            }
+            assert_eq!(pages.dialogs.len(), dialogs, "{parts:?}");
+            assert_eq!(
+                (pages.at_once, pages.steady),
+                (at_once, steady),
+                "{parts:?}"
+            );
+        }
+    }
 }

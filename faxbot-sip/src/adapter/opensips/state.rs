@@ -14,6 +14,9 @@ use faxbot_core::{
 use super::{
     abilities::Abilities,
     event::{LegState, Meaning, Named, Parties, TransferState, Why},
+    rings::Rings,
+    rounds::{Reasons, Round, Rounds},
+    watches::{HoldWatch, TransferWatch},
     wire::{
         b2b::{RawTuple, TupleState},
         dialog::RawDialog,
@@ -50,54 +53,16 @@ impl Job {
 /// A call of two legs, as the server last showed it.
 #[derive(Debug, Clone)]
 pub(super) struct Pair {
-    /// What the server's commands take. It comes again for later calls.
-    pub(super) key: String,
+    /// What the server's commands take. It comes again for later calls, so it is read anew for each of
+    /// them.
+    key: String,
     /// Its `scenario_id`.
     scenario: String,
     legs: Vec<String>,
     /// Its legs are dialogs of the server: then accounting may tell why it ended.
     told: bool,
-}
-
-/// A hold or its end that is waited for.
-#[derive(Debug, Clone, Default)]
-pub(super) struct HoldWatch {
-    hold: bool,
-    legs: HashMap<String, LegState>,
-}
-
-impl HoldWatch {
-    /// Both legs are decided: whether they did it.
-    pub(super) fn decided(&self) -> Option<bool> {
-        let done = |state: LegState| matches!(state, LegState::Done | LegState::Failed);
-        let decided = self.legs.values().filter(|state| done(**state)).count();
-        (decided >= 2).then(|| self.legs.values().all(|state| *state == LegState::Done))
-    }
-
-    /// As far as it is known when no more is waited for: one leg alone may have had nothing to change.
-    pub(super) fn so_far(&self) -> Option<bool> {
-        let any = |wanted| self.legs.values().any(|state| *state == wanted);
-        match (any(LegState::Failed), any(LegState::Done)) {
-            (true, _) => Some(false),
-            (false, true) => Some(true),
-            (false, false) => None,
-        }
-    }
-}
-
-/// A transfer that is waited for.
-#[derive(Debug, Clone, Default)]
-pub(super) struct TransferWatch {
-    /// The call to the new party came.
-    pub(super) begun: bool,
-    pub(super) end: Option<TransferEnd>,
-}
-
-/// How a transfer ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TransferEnd {
-    Done,
-    Failed(Option<u16>),
+    /// When it was last shown.
+    shown: Instant,
 }
 
 /// What the adapter knows of its server and its calls.
@@ -113,20 +78,20 @@ pub(super) struct Desk {
     pairs: HashMap<CallId, Pair>,
     /// Calls whose request the server took.
     taken: HashSet<CallId>,
-    /// Until when a call may ring.
-    rings: HashMap<CallId, Instant>,
-    ring_times: HashMap<CallId, Duration>,
+    pub(super) rings: Rings,
+    pub(super) rounds: Rounds,
+    /// Calls whose hang-up may have reached the server.
+    hung_up: HashSet<CallId>,
     pub(super) holds: HashMap<String, HoldWatch>,
     pub(super) transfers: HashMap<String, TransferWatch>,
     /// Calls that an order of ours is carried out for.
     orders: HashSet<CallId>,
     todo: Vec<Job>,
-    /// The next poll is to ask for everything.
-    wanted: bool,
 }
 
 impl Desk {
-    pub(super) fn new() -> Self {
+    /// Books of a server that is polled so often.
+    pub(super) fn new(poll: Duration) -> Self {
         Self {
             dialogs: Dialogs::new(AdapterKind::OPENSIPS),
             abilities: Abilities::hoped_for(),
@@ -134,19 +99,37 @@ impl Desk {
             up_since: None,
             pairs: HashMap::new(),
             taken: HashSet::new(),
-            rings: HashMap::new(),
-            ring_times: HashMap::new(),
+            rings: Rings::default(),
+            rounds: Rounds::new(poll),
+            hung_up: HashSet::new(),
             holds: HashMap::new(),
             transfers: HashMap::new(),
             orders: HashSet::new(),
             todo: Vec::new(),
-            wanted: false,
         }
     }
 
-    /// Whether the next poll is to ask for everything; no longer after this.
-    pub(super) fn take_wanted(&mut self) -> bool {
-        std::mem::take(&mut self.wanted)
+    /// What the next poll asks for; `told` where events tell of dialogs.
+    pub(super) fn next_round(&mut self, told: bool, now: Instant) -> Round {
+        let reasons = Reasons {
+            told,
+            pairs: self.has_pairs(),
+            placing: self.is_placing(),
+        };
+        self.rounds.next(reasons, now)
+    }
+
+    /// We hang up: the end that follows is ours, even if its event overtakes the answer. Answers whether
+    /// this is the first time.
+    pub(super) fn begin_hang_up(&mut self, id: CallId) -> bool {
+        self.dialogs.hung_up_by_us(id, true);
+        self.hung_up.insert(id)
+    }
+
+    /// We certainly did not end it.
+    pub(super) fn take_hang_up_back(&mut self, id: CallId) {
+        self.dialogs.hung_up_by_us(id, false);
+        self.hung_up.remove(&id);
     }
 
     /// The live call that a reference names; also by the Call-ID of one of its legs.
@@ -160,9 +143,9 @@ impl Desk {
         })
     }
 
-    /// A call of two legs.
-    pub(super) fn pair(&self, id: CallId) -> Option<&Pair> {
-        self.pairs.get(&id)
+    /// Whether this is a call of two legs.
+    pub(super) fn is_pair(&self, id: CallId) -> bool {
+        self.pairs.contains_key(&id)
     }
 
     /// The Call-IDs of the legs of a call of two legs.
@@ -178,11 +161,6 @@ impl Desk {
     /// Whether the server took the request of a call.
     pub(super) fn was_taken(&self, id: CallId) -> bool {
         self.taken.contains(&id)
-    }
-
-    /// How long a call may ring, once the server took it.
-    pub(super) fn rings_for(&mut self, id: CallId, time: Duration) {
-        self.ring_times.insert(id, time);
     }
 
     /// Whether calls of two legs are to be asked for: those of ours that are up or on their way.
@@ -238,6 +216,7 @@ impl Desk {
     pub(super) fn looked(&mut self, look: Look<'_>, now: Now) -> Vec<SipEvent> {
         let mut seen = Vec::with_capacity(look.dialogs.len());
         let mut dead = Vec::new();
+        let mut gone = Vec::new();
         let mut nobody_tells = Vec::new();
         if let Some(tuples) = look.tuples {
             let mut there = HashSet::new();
@@ -257,8 +236,10 @@ impl Desk {
             }
             let silent = self.pairs.iter().filter(|(_, pair)| !pair.told);
             nobody_tells.extend(silent.map(|(id, _)| *id));
-            if look.whole {
-                self.pairs.retain(|id, _| there.contains(id));
+            if let Some(asked) = look.asked {
+                // One that was shown since is newer than this list.
+                let absent = |id: &CallId, pair: &Pair| !there.contains(id) && pair.shown < asked;
+                gone.extend(self.pairs.extract_if(|id, pair| absent(id, pair)));
             }
         }
         let placing = self.is_placing();
@@ -274,7 +255,11 @@ impl Desk {
             }
             seen.push(one);
         }
-        let mut out = self.dialogs.listed(&seen, look.whole, now);
+        let mut out = Vec::new();
+        for (id, _) in gone {
+            out.extend(self.dialogs.over(id, now));
+        }
+        out.extend(self.dialogs.listed(&seen, look.whole, now));
         for id in nobody_tells {
             out.extend(self.dialogs.settle(id, now));
         }
@@ -311,15 +296,13 @@ impl Desk {
             TupleState::Ending => Stage::Over,
             _ => Stage::Begun,
         };
-        let begins = self.dialogs.is_ours(id) && !self.rings.contains_key(&id);
-        if let Some(time) = self.ring_times.get(&id).filter(|_| begins) {
-            self.rings.insert(id, now.instant + *time);
-        }
+        self.rings.begins(id, now.instant);
         let pair = Pair {
             key: tuple.key.clone(),
             scenario: tuple.scenario.clone(),
             legs: tuple.legs().map(str::to_owned).collect(),
             told: self.pairs.get(&id).is_some_and(|pair| pair.told),
+            shown: now.instant,
         };
         let seen = Seen {
             call_id: pair.scenario.clone(),
@@ -332,6 +315,7 @@ impl Desk {
             mark: Some(id),
             begun: None,
             answered: None,
+            ended: None,
         };
         self.pairs.insert(id, pair);
         seen
@@ -400,7 +384,7 @@ impl Desk {
         if let Some((id, _)) = self.leg(&call.call_id) {
             self.is_told(id);
             // How far the call of two legs is, only its list tells.
-            self.want_look();
+            self.want_pairs();
             return Vec::new();
         }
         let mut seen = Seen {
@@ -414,15 +398,17 @@ impl Desk {
             mark: None,
             begun: None,
             answered: None,
+            ended: None,
         };
         let known = self.knows(&seen);
         if !known && self.is_placing() && seen.call_id.starts_with(OF_A_LEG) {
-            self.want_look();
+            self.want_pairs();
+            self.rounds.want_list();
             return Vec::new();
         }
         if !known && stage != Stage::Over {
             // Events do not tell who calls whom.
-            self.want_look();
+            self.rounds.want_list();
         }
         if stage != Stage::Over {
             return self.begins(seen, now);
@@ -450,7 +436,7 @@ impl Desk {
         let mut report = Report::new(why.causes());
         report.disposition = why.disposition();
         if let Some((_, scenario)) = self.leg(&call.call_id) {
-            self.want_look();
+            self.want_pairs();
             return self.dialogs.told(&scenario, None, Told::Cause(report), now);
         }
         if self.is_placing() && call.call_id.starts_with(OF_A_LEG) {
@@ -467,8 +453,15 @@ impl Desk {
             mark: None,
             begun: None,
             answered: None,
+            ended: None,
         };
         let mut out = self.begins(seen, now);
+        if let Some(id) = self.dialogs.find(&CallRef::native(call.call_id.as_str()))
+            && self.hung_up.contains(&id)
+        {
+            // A party that answered otherwise than to our CANCEL was faster than that.
+            self.dialogs.hung_up_by_us(id, !why.is_an_answer());
+        }
         out.extend(self.dialogs.told(
             &call.call_id,
             Some(&call.from_tag),
@@ -488,7 +481,7 @@ impl Desk {
     ) -> Vec<SipEvent> {
         if let Some(watch) = self.holds.get_mut(call_id) {
             if watch.hold == hold {
-                watch.legs.insert(leg, state);
+                watch.told(leg, state);
             }
             return Vec::new();
         }
@@ -505,31 +498,13 @@ impl Desk {
 
     /// Waits for what the legs of a call say to a hold, or to its end.
     pub(super) fn watch_hold(&mut self, call_id: &str, hold: bool) {
-        let watch = HoldWatch {
-            hold,
-            ..HoldWatch::default()
-        };
-        self.holds.insert(call_id.to_owned(), watch);
+        self.holds.insert(call_id.to_owned(), HoldWatch::new(hold));
     }
 
     fn transferred(&mut self, call_id: &str, state: TransferState, status: Option<u16>) {
-        let Some(watch) = self.transfers.get_mut(call_id) else {
-            return;
-        };
-        let end = match (state, status) {
-            (TransferState::Begun, _) => {
-                watch.begun = true;
-                None
-            }
-            (TransferState::Done, _) => Some(TransferEnd::Done),
-            (TransferState::Failed, status) => Some(TransferEnd::Failed(status)),
-            (TransferState::Notified, Some(200..=299)) => Some(TransferEnd::Done),
-            (TransferState::Notified, Some(status @ 300..)) => {
-                Some(TransferEnd::Failed(Some(status)))
-            }
-            _ => None,
-        };
-        watch.end = watch.end.or(end);
+        if let Some(watch) = self.transfers.get_mut(call_id) {
+            watch.told(state, status);
+        }
     }
 
     /// A call rang for as long as it may: its end, which follows, is not ours.
@@ -548,11 +523,11 @@ impl Desk {
     }
 
     /// The server was restarted: it forgot everything but these calls, which came after that.
-    pub(super) fn restarted(&mut self, newer: &HashSet<CallId>, now: Now) -> Vec<SipEvent> {
+    pub(super) fn restarted(&mut self, newer: &HashSet<CallId>) -> Vec<SipEvent> {
         self.pairs.retain(|id, _| newer.contains(id));
         let mut out = Vec::new();
         if newer.is_empty() {
-            out = self.dialogs.restarted(now);
+            out = self.dialogs.restarted(None);
         } else {
             let all: Vec<_> = self.dialogs.calls().live().collect();
             for id in all.into_iter().filter(|id| !newer.contains(id)) {
@@ -568,8 +543,18 @@ impl Desk {
         out
     }
 
-    /// The next look comes soon.
-    pub(super) fn want_look(&mut self) {
+    /// What became of this call is asked for.
+    pub(super) fn want_look(&mut self, id: CallId) {
+        if self.is_pair(id) || self.dialogs.is_ours(id) {
+            self.want_pairs();
+        } else {
+            self.rounds.want_list();
+        }
+    }
+
+    /// The calls of two legs are asked for soon: their list is short.
+    pub(super) fn want_pairs(&mut self) {
+        self.rounds.want_pairs();
         self.want(Job::Of(Todo::Poll));
     }
 
@@ -585,9 +570,8 @@ impl Desk {
         let live = |id: &CallId| calls.state(*id).is_some();
         self.pairs.retain(|id, _| live(id));
         self.taken.retain(live);
-        self.rings
-            .retain(|id, _| live(id) && !calls.is_answered(*id));
-        self.ring_times.retain(|id, _| live(id));
+        self.hung_up.retain(live);
+        self.rings.retain(|id| live(&id) && !calls.is_answered(id));
     }
 }
 
@@ -599,6 +583,8 @@ pub(super) struct Look<'a> {
     pub(super) whole: bool,
     /// `None` where they were not asked for.
     pub(super) tuples: Option<&'a [RawTuple]>,
+    /// When they were asked for, by a poll; `None` for a look beside the polls, in which none is missed.
+    pub(super) asked: Option<Instant>,
     /// Calls that the server had taken before.
     pub(super) taken: &'a [CallId],
 }
@@ -621,6 +607,7 @@ fn shown(dialog: &RawDialog) -> Option<Seen> {
         // The list does not tell when it began; it was answered then, so not after that.
         begun: dialog.answered(),
         answered: dialog.answered(),
+        ended: None,
     })
 }
 
@@ -633,8 +620,13 @@ impl Book for Desk {
 
     fn take_todo(&mut self) -> Vec<Job> {
         let mut todo = std::mem::take(&mut self.todo);
-        todo.extend(self.dialogs.take_todo().into_iter().map(Job::Of));
-        self.wanted |= todo.contains(&Job::Of(Todo::Poll));
+        for one in self.dialogs.take_todo() {
+            match one {
+                // Once in the poll interval.
+                Todo::Poll => self.rounds.want_list(),
+                other => todo.push(Job::Of(other)),
+            }
+        }
         todo
     }
 
@@ -642,23 +634,28 @@ impl Book for Desk {
         Job::Of(Dialogs::settle_todo(id))
     }
 
+    fn about(job: &Job) -> Option<CallId> {
+        match job {
+            Job::Of(todo) => Dialogs::about(todo),
+            Job::RingOver(id) => Some(*id),
+        }
+    }
+
     fn next_timeout(&self) -> Option<Instant> {
-        let rings = self.rings.values().min().copied();
-        [rings, self.dialogs.next_timeout()]
-            .into_iter()
-            .flatten()
-            .min()
+        let own = [self.rings.next(), self.rounds.next_call()];
+        let all = own.into_iter().chain([self.dialogs.next_timeout()]);
+        all.flatten().min()
     }
 
     fn timeout(&mut self, now: Now) {
         self.dialogs.timeout(now);
-        let due = self.rings.iter().filter(|(_, at)| **at <= now.instant);
-        let due: Vec<_> = due.map(|(id, _)| *id).collect();
-        for id in due {
-            self.rings.remove(&id);
-            // Not again from the next list.
-            self.ring_times.remove(&id);
-            if self.dialogs.calls().state(id) != Some(CallState::Connected) {
+        if self.rounds.call(now.instant) {
+            self.want(Job::Of(Todo::Poll));
+        }
+        for id in self.rings.over(now.instant) {
+            if self.dialogs.calls().is_answered(id) {
+                self.rings.done(id);
+            } else {
                 self.want(Job::RingOver(id));
             }
         }
@@ -670,10 +667,8 @@ impl Book for Desk {
 
     fn taken(&mut self, id: CallId, now: Now) -> Vec<SipEvent> {
         self.taken.insert(id);
-        if let Some(time) = self.ring_times.get(&id) {
-            self.rings.entry(id).or_insert(now.instant + *time);
-        }
-        self.want_look();
+        self.rings.begins(id, now.instant);
+        self.want_pairs();
         self.dialogs.taken(id, now)
     }
 
@@ -696,10 +691,9 @@ impl Book for Desk {
     }
 
     fn forget_connection(&mut self) {
+        // Orders that still run keep their claims and what they wait for until they are dropped.
         self.todo.clear();
-        self.holds.clear();
-        self.transfers.clear();
-        self.orders.clear();
+        self.rounds.forget();
         self.dialogs.forget_connection();
     }
 
@@ -709,5 +703,20 @@ impl Book for Desk {
 
     fn snapshot(&self, snapshot: &mut Snapshot) {
         self.dialogs.snapshot(snapshot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_that_outlives_its_connection_keeps_its_claim() {
+        let (id, mut desk) = (CallId::new(), Desk::new(Duration::from_secs(2)));
+        assert!(desk.claim(id));
+        desk.forget_connection();
+        assert!(!desk.claim(id), "the old one is not dropped yet");
+        desk.unclaim(id);
+        assert!(desk.claim(id));
     }
 }

@@ -3,9 +3,11 @@
 //! The server tells of no end of a subscription: events simply stop, and a restart forgets them all.
 //! They are renewed at half of their time, and looked for in `subscribers_list`.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
-use faxbot_core::{Error, ErrorKind, Result, random::SystemRandom, sip::Severity, task::TaskSet};
+use faxbot_core::{
+    Error, ErrorKind, Result, clock::later, random::SystemRandom, sip::Severity, task::TaskSet,
+};
 
 use super::{
     config::{EventSocket, OpenSipsConfig},
@@ -26,13 +28,24 @@ const OPERATION: &str = "connect";
 /// Connections of one server: it opens one for all events, and another after a break.
 const CONNECTIONS: usize = 8;
 
-/// The subscriptions of one connection.
-#[derive(Debug, Clone)]
+/// The subscriptions of one connection. `Debug` does not show the socket: that of a broker has a password.
+#[derive(Clone)]
 pub(super) struct Subscriptions {
     /// What the server was told: `udp:127.0.0.1:8090`.
     socket: String,
+    /// The server lists that socket as it was told. Those of other modules it writes in another form.
+    as_told: bool,
     events: Vec<String>,
     expire: Duration,
+}
+
+impl fmt::Debug for Subscriptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscriptions")
+            .field("events", &self.events)
+            .field("expire", &self.expire)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Opens the socket, subscribes, and takes what comes until `tasks` end.
@@ -62,6 +75,7 @@ pub(super) async fn subscribe(
     let socket = open(core, &wanted, tasks).await?;
     let subscriptions = Subscriptions {
         socket,
+        as_told: !matches!(wanted, EventSocket::Given(_)),
         events,
         expire: core.config.event_expire,
     };
@@ -88,10 +102,10 @@ impl Subscriptions {
                     return Err(refusal.into());
                 }
                 // The event is published, so it is the socket.
-                let module = if self.socket.starts_with("tcp:") {
-                    "event_stream"
-                } else {
-                    "event_datagram"
+                let module = match self.socket.split(':').next() {
+                    Some("tcp") => "event_stream",
+                    Some("udp" | "unix") => "event_datagram",
+                    _ => "for that kind of socket",
                 };
                 let message = format!(
                     "the server sends no events to options.events: is its module {module} loaded, and the address one that it can use?"
@@ -102,8 +116,11 @@ impl Subscriptions {
         Ok(())
     }
 
-    /// Asks the server whether it still has them all.
-    pub(super) async fn check(&self, server: &Server) -> Result<()> {
+    /// Asks the server whether it has them all, where it lists them in a form that is known.
+    async fn check(&self, server: &Server) -> Result<()> {
+        if !self.as_told {
+            return Ok(());
+        }
         let list = server.subscribers(OPERATION).await?;
         let missing = self
             .events
@@ -152,11 +169,14 @@ async fn keep(core: Arc<Core>, subscriptions: Subscriptions) {
     let mut rest = half;
     loop {
         let clock = &core.hub.clock;
-        clock.sleep_until(clock.now() + rest).await;
+        clock.sleep_until(later(clock.now(), rest)).await;
         let Ok(server) = core.server(OPERATION) else {
             return;
         };
-        let renewed = subscriptions.renew(&server).await;
+        let renewed = match subscriptions.renew(&server).await {
+            Ok(()) => subscriptions.check(&server).await,
+            failed => failed,
+        };
         rest = match renewed {
             Ok(()) => half,
             Err(error) => {
@@ -274,4 +294,21 @@ fn told_address(core: &Core, bound: SocketAddr) -> String {
 fn has_port(address: &str) -> bool {
     let after = address.rsplit_once(':').map(|(_, port)| port);
     !address.ends_with(']') && after.is_some_and(|port| port.parse::<u16>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_password_of_a_broker() {
+        let subscriptions = Subscriptions {
+            socket: "rabbitmq:user:geheim@127.0.0.1/x".to_owned(),
+            as_told: false,
+            events: vec![CDR.to_owned()],
+            expire: Duration::from_secs(60),
+        };
+        let shown = format!("{subscriptions:?}");
+        assert!(shown.contains(CDR) && !shown.contains("geheim"), "{shown}");
+    }
 }

@@ -16,9 +16,10 @@ use crate::adapter::dialogs::Told;
 pub(in super::super) async fn hold(core: &Core, server: &Server, call: &CallRef) -> Result<()> {
     const OPERATION: &str = "hold";
     let order = Order::begin(core, call, &[CallState::Connected], OPERATION)?;
-    let call_id = ask(&order, server, "call_hold", true, OPERATION).await;
-    let call_id = call_id.map_err(|error| error.with_call_id(order.id))?;
-    match outcome(core, &call_id).await {
+    let watch = ask(&order, server, "call_hold", true, OPERATION).await;
+    let watch = watch.map_err(|error| error.with_call_id(order.id))?;
+    let call_id = watch.call_id.clone();
+    match outcome(watch).await {
         Some(true) => {
             tell(core, &order, Told::Held);
             Ok(())
@@ -44,9 +45,9 @@ pub(in super::super) async fn hold(core: &Core, server: &Server, call: &CallRef)
 pub(in super::super) async fn resume(core: &Core, server: &Server, call: &CallRef) -> Result<()> {
     const OPERATION: &str = "resume";
     let order = Order::begin(core, call, &[CallState::OnHold], OPERATION)?;
-    let call_id = ask(&order, server, "call_unhold", false, OPERATION).await;
-    let call_id = call_id.map_err(|error| error.with_call_id(order.id))?;
-    let outcome = outcome(core, &call_id).await;
+    let watch = ask(&order, server, "call_unhold", false, OPERATION).await;
+    let watch = watch.map_err(|error| error.with_call_id(order.id))?;
+    let outcome = outcome(watch).await;
     if outcome.is_some() {
         // Also after a refusal the server counts it as held no longer.
         tell(core, &order, Told::Resumed);
@@ -62,23 +63,22 @@ pub(in super::super) async fn resume(core: &Core, server: &Server, call: &CallRe
     }
 }
 
-/// Gives the order. Answers the Call-ID whose events tell of it.
-async fn ask(
-    order: &Order<'_>,
+/// Gives the order. Answers what is waited for.
+async fn ask<'a>(
+    order: &Order<'a>,
     server: &Server,
     command: &'static str,
     hold: bool,
     operation: &'static str,
-) -> Result<String> {
+) -> Result<Watch<'a>> {
     let mut last = None;
     for call_id in order.dialogs(operation)? {
         // Before the order: events overtake the answer.
-        order.core.hub.state().books.watch_hold(&call_id, hold);
+        let watch = Watch::begin(order.core, call_id.clone(), hold);
         let request = named(command, [("callid", json!(call_id))], operation)?;
         match server.act::<Value>(request, operation).await {
-            Ok(_) => return Ok(call_id),
+            Ok(_) => return Ok(watch),
             Err(refusal) => {
-                order.core.hub.state().books.holds.remove(&call_id);
                 // Of a call of two legs another leg may be a dialog.
                 let absent = refusal.code == Some(404);
                 last = Some(why(refusal, hold));
@@ -88,7 +88,7 @@ async fn ask(
             }
         }
     }
-    let pair = order.core.hub.state().books.pair(order.id).is_some();
+    let pair = order.core.hub.state().books.is_pair(order.id);
     let last = last.filter(|error| !pair || error.kind() != ErrorKind::NotFound);
     Err(last.unwrap_or_else(|| {
         let message =
@@ -106,9 +106,9 @@ fn why(refusal: Refusal, hold: bool) -> Error {
     }
 }
 
-/// Waits for both legs. `None` when none of them said anything.
-async fn outcome(core: &Core, call_id: &str) -> Option<bool> {
-    let _watch = Watch { core, call_id };
+/// Waits for both legs. `None` when one of them, or both, never answered.
+async fn outcome(watch: Watch<'_>) -> Option<bool> {
+    let (core, call_id) = (watch.core, &watch.call_id);
     let decided = core
         .hub
         .until(core.config.request_timeout, |state| {
@@ -121,12 +121,20 @@ async fn outcome(core: &Core, call_id: &str) -> Option<bool> {
 /// What is waited for is forgotten with the wait.
 struct Watch<'a> {
     core: &'a Core,
-    call_id: &'a str,
+    /// The Call-ID whose events tell of it.
+    call_id: String,
+}
+
+impl<'a> Watch<'a> {
+    fn begin(core: &'a Core, call_id: String, hold: bool) -> Self {
+        core.hub.state().books.watch_hold(&call_id, hold);
+        Self { core, call_id }
+    }
 }
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
-        self.core.hub.state().books.holds.remove(self.call_id);
+        self.core.hub.state().books.holds.remove(&self.call_id);
     }
 }
 

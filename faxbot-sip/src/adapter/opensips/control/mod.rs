@@ -12,7 +12,8 @@ use faxbot_core::{
 use super::core::Core;
 use crate::adapter::hub::Book as _;
 
-/// A call that an order is carried out for, until this is dropped: one at a time.
+/// A call that an order is carried out for, until this is dropped: one at a time. That outlives the
+/// connection: an order that a disconnect ends is dropped a moment later.
 #[derive(Debug)]
 pub(super) struct Order<'a> {
     core: &'a Core,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use faxbot_core::{
     Effect, Error, ErrorKind, Result,
+    clock::later,
     id::CallId,
     sip::{CallState, TransferPlan, TransferRequest},
 };
@@ -16,9 +17,10 @@ use super::{
     super::{
         config::Leg,
         core::Core,
+        place,
         server::{Refusal, Server, named},
-        state::{TransferEnd, TransferWatch},
         target::uri,
+        watches::{TransferEnd, TransferWatch},
         wire::b2b::TupleState,
     },
     Order,
@@ -42,10 +44,11 @@ pub(in super::super) async fn transfer(
     let done = match request.plan {
         TransferPlan::Blind(to) => {
             let to = uri(&core.config, &to, OPERATION)?;
-            let pair = core.hub.state().books.pair(id).map(|pair| pair.key.clone());
-            match pair {
-                Some(key) => bridge(core, server, &key, &to).await,
-                None => blind(core, server, &order, &to).await,
+            let pair = core.hub.state().books.is_pair(id);
+            if pair {
+                bridge(core, server, id, &to).await
+            } else {
+                blind(core, server, &order, &to).await
             }
         }
         TransferPlan::Attended(other) => {
@@ -109,7 +112,7 @@ async fn attended(
 /// The Call-ID of a dialog; calls of two legs are none.
 fn dialog(order: &Order<'_>) -> Result<String> {
     let state = order.core.hub.state();
-    let pair = state.books.pair(order.id).is_some();
+    let pair = state.books.is_pair(order.id);
     let seen = state.books.dialogs.seen(order.id).filter(|_| !pair);
     seen.map(|seen| seen.call_id.clone()).ok_or_else(|| {
         let message = "a call of two legs (b2b_logic) takes blind transfers only";
@@ -240,11 +243,12 @@ impl Drop for Follow<'_> {
 
 /// Calls another second party. The one that was there is let go before; if the new one does not answer,
 /// the first is let go too (recording `05_click_to_dial_b2b_bridge_to_third`).
-async fn bridge(core: &Core, server: &Server, key: &str, to: &str) -> Result<()> {
+async fn bridge(core: &Core, server: &Server, id: CallId, to: &str) -> Result<()> {
     if !core.hub.state().books.abilities.bridge {
         let message = "the server has no b2b_bridge: calls of two legs cannot be transferred";
         return Err(Error::new(ErrorKind::InvalidState, OPERATION, message));
     }
+    let key = place::key(server, id, OPERATION).await?;
     let values = [("dialog_id", json!(key)), ("new_uri", json!(to))];
     let request = named("b2b_bridge", values, OPERATION)?;
     server
@@ -257,22 +261,34 @@ async fn bridge(core: &Core, server: &Server, key: &str, to: &str) -> Result<()>
             _ => refusal.into(),
         })?;
     let clock = &core.hub.clock;
-    let by = clock.now() + core.config.transfer_timeout;
+    let by = later(clock.now(), core.config.transfer_timeout);
     loop {
         clock.sleep_until(clock.now() + LOOK_EVERY).await;
-        let tuples = server.tuples(OPERATION).await?;
-        let tuple = tuples.iter().find(|tuple| tuple.key == key);
-        match tuple.map(|tuple| (tuple.state(), tuple.calls(to))) {
-            Some((TupleState::Connected, true)) => return Ok(()),
-            None | Some((TupleState::Ending, _)) => {
-                let message = "the new party did not answer, and the call ended";
-                return Err(Error::new(ErrorKind::Rejected, OPERATION, message));
+        let now = clock.now();
+        let rest = by.saturating_duration_since(now).max(LOOK_EVERY);
+        let limit = core.config.request_timeout.min(rest);
+        // The order was taken: what cannot be read is not known yet.
+        let tuples = server.within(limit).tuples(OPERATION).await;
+        if let Ok(tuples) = &tuples {
+            let tuple = tuples.iter().find(|tuple| tuple.mark() == Some(id));
+            match tuple.map(|tuple| (tuple.state(), tuple.calls(to))) {
+                Some((TupleState::Connected, true)) => return Ok(()),
+                None | Some((TupleState::Ending, _)) => {
+                    let message = "the new party did not answer, and the call ended";
+                    return Err(Error::new(ErrorKind::Rejected, OPERATION, message));
+                }
+                Some(_) => {}
             }
-            Some(_) if clock.now() >= by => {
-                let message = "the new party did not answer in time";
-                return Err(Error::new(ErrorKind::OutcomeUnknown, OPERATION, message));
-            }
-            Some(_) => {}
+        }
+        if clock.now() >= by {
+            let message = match tuples {
+                Ok(_) => "the new party did not answer in time",
+                Err(_) => {
+                    "the server took the order and could not be asked for its outcome in time"
+                }
+            };
+            let error = Error::new(ErrorKind::OutcomeUnknown, OPERATION, message);
+            return Err(error.with_effect(Effect::Unknown));
         }
     }
 }

@@ -107,6 +107,11 @@ impl RawTuple {
         self.clients.iter().any(|leg| leg.to_uri == uri)
     }
 
+    /// Whether there is nothing to end, or nothing any more.
+    pub(in super::super) fn is_over(&self) -> bool {
+        self.state() == TupleState::Ending || self.is_dead()
+    }
+
     /// Whether nobody was called and nobody will be.
     pub(in super::super) fn is_dead(&self) -> bool {
         self.state == 0 && self.servers.is_empty() && self.clients.is_empty()
