@@ -6,6 +6,7 @@ mod kamailio_support;
 
 use std::time::Duration;
 
+use base64::Engine as _;
 use faxbot_core::{
     Effect, ErrorKind,
     id::{CallId, CallRef},
@@ -335,11 +336,69 @@ async fn a_hang_up_without_an_answer_is_unknown_and_one_that_is_too_late_found_i
 
     let call_id = rig.mock.call(PassingCall::new(ALICE, BOB));
     until(up).await;
-    rig.mock.next_reply(
-        "dlg.end_dlg",
-        ReplyFault::Refuse("404 Dialog not found".into()),
-    );
-    let _ = adapter.hangup(&CallRef::native(&*call_id)).await;
+    let refused = ReplyFault::Refuse("not now".into());
+    rig.mock.next_reply("dlg.end_dlg", refused);
+    let error = adapter.hangup(&CallRef::native(&*call_id)).await;
+    assert_eq!(error.unwrap_err().effect(), Effect::NoEffect);
+    assert_eq!(adapter.snapshot().calls.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_a_restart_forgot_is_not_said_to_be_over() {
+    let rig = Rig::new().await;
+    let adapter = rig.polling("poll=60s");
+    adapter.connect().await.unwrap();
+    let call_id = rig.mock.call(PassingCall::new(ALICE, BOB));
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    let call = CallRef::native(&*call_id);
+    let status = adapter.get_status(&call).await.unwrap();
+    assert_eq!(status.state, CallState::Connected);
+    // Between two polls.
+    rig.mock.restart(Duration::ZERO);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let error = adapter.hangup(&call).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutcomeUnknown);
+}
+
+/// A script with several destinations tells of each that failed.
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_fails_is_not_the_end_of_a_call() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    let rings = CallScript::answer().rings(Duration::from_secs(2));
+    let passing = PassingCall::new(ALICE, BOB).taken(rings);
+    let call_id = rig.mock.call(passing);
+    let call = CallRef::native(&*call_id);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let tag = rig.mock.dialog(&call_id).unwrap().from_tag;
+    let failed = |code: u16| {
+        let code64 = |text: &str| base64::prelude::BASE64_STANDARD.encode(text);
+        format!(
+            r#"{{"faxbot":1,"event":"failed","callid64":"{}","from_tag64":"{}","code":{code},"reason64":"","replied":true,"cancelled":false}}"#,
+            code64(&call_id),
+            code64(&tag)
+        )
+    };
+    rig.mock.relay(&failed(503));
+    until(|| {
+        let calls = adapter.snapshot().calls;
+        let mut states = calls.iter().map(|call| call.state);
+        states
+            .any(|state| state == CallState::Connected)
+            .then_some(())
+    })
+    .await;
+    // A request within the call is refused.
+    rig.mock.relay(&failed(488));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let status = adapter.get_status(&call).await.unwrap();
+    assert_eq!(status.state, CallState::Connected);
+    let mut events = adapter.subscribe();
+    assert!(rig.mock.callee_hangs_up(&call_id));
+    let (_, record) = a_call(&mut events).await;
+    let record = record.unwrap();
+    assert_eq!(record.disposition, Disposition::Answered);
+    assert_eq!(record.causes.sip_status, None);
 }
 
 #[tokio::test(start_paused = true)]

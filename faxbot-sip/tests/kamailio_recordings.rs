@@ -148,9 +148,15 @@ impl std::fmt::Debug for Played {
 impl HttpClient for Played {
     async fn execute(&self, request: HttpRequest) -> Result<HttpResponse> {
         let asked: Value = serde_json::from_slice(&request.body).unwrap();
-        let answer = self.answer(asked["method"].as_str().unwrap());
-        let (status, mut body) = match answer {
+        let method = asked["method"].as_str().unwrap();
+        let (status, mut body) = match self.answer(method) {
             Some(answer) => (answer.status, answer.body),
+            // Of no recording: it was asked when all was over.
+            None if method == "tm.cancel" => {
+                let error = json!({ "code": 400, "message": "Transaction not found" });
+                let body = json!({ "jsonrpc": "2.0", "error": error });
+                (StatusCode::BAD_REQUEST, body)
+            }
             None => (StatusCode::OK, json!({ "jsonrpc": "2.0", "result": [] })),
         };
         body["id"] = asked["id"].clone();
@@ -327,7 +333,7 @@ const OURS: &[(&str, &str)] = &[
     ("ctd_local_request_dlg_manage", "Answered"),
     ("ctd_own_sdp", "Answered"),
     ("ctd_pjsua_agent", "Answered"),
-    ("ctd_refer_refused", "Unknown"),
+    ("ctd_refer_refused", "OutcomeUnknown"),
     ("ctd_via_outbound_proxy", "Answered"),
     ("ctd_without_local_route", "Answered"),
 ];

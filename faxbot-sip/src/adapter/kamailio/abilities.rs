@@ -11,6 +11,8 @@ pub(super) struct Abilities {
     pub(super) ends: bool,
     /// `dlg.bridge_dlg`.
     pub(super) bridges: bool,
+    /// `tm.cancel`.
+    pub(super) cancels: bool,
     /// `tm.t_uac_wait`.
     pub(super) sends: bool,
     /// `stats.get_statistics`.
@@ -27,6 +29,7 @@ impl Abilities {
         Self {
             ends: true,
             bridges: true,
+            cancels: true,
             sends: true,
             counts: true,
             dispatches: true,
@@ -39,6 +42,7 @@ impl Abilities {
         Self {
             ends: has(&[method::END]),
             bridges: has(&[method::BRIDGE]),
+            cancels: has(&[method::CANCEL]),
             sends: has(&[method::SEND_AND_WAIT]),
             counts: has(&[method::STATISTICS]),
             dispatches: has(&[

@@ -37,8 +37,16 @@ struct Bridge {
     /// Who sends it, in the server's configuration.
     controller: Option<String>,
     step: Step,
-    /// Another call to the same first party was asked for before the leg of one was seen: nobody can say
-    /// whose leg is whose. Only a mark tells then.
+    /// The INVITE of the leg was taken back, or the server has none any more.
+    cancelled: bool,
+    /// The INVITE of the leg had its final answer when it was to be taken back.
+    answered: bool,
+    /// Events were lost since it was asked for: what was not told may have happened.
+    blind: bool,
+    /// Why its INVITE failed, told before it is known that nothing else is tried.
+    cause: Option<Causes>,
+    /// Another call goes to the same first party at the same time, of ours or of somebody else: nobody
+    /// can say whose leg is whose. Only a mark tells then.
     shared: bool,
 }
 
@@ -53,13 +61,13 @@ pub(super) enum News {
     Dialog(CallId),
 }
 
-/// Why no dialog came in time.
+/// What it means that no dialog came in time.
 #[derive(Debug)]
 pub(super) enum Silence {
     /// It ended so.
     Over(Report),
-    /// It may be up, where nobody sees it.
-    Lost,
+    /// It may be up, where nobody sees it: why.
+    Lost(&'static str),
 }
 
 /// Those that are open, the oldest first.
@@ -78,7 +86,8 @@ impl Bridges {
         }
     }
 
-    pub(super) fn open(&mut self, id: CallId, first: &str, second: &str) {
+    /// `blind` if no events come.
+    pub(super) fn open(&mut self, id: CallId, first: &str, second: &str, blind: bool) {
         let first = bare(first);
         let mut shared = false;
         for other in &mut self.open {
@@ -94,6 +103,10 @@ impl Bridges {
             leg: None,
             controller: None,
             step: Step::Asked,
+            cancelled: false,
+            answered: false,
+            blind,
+            cause: None,
             shared,
         });
     }
@@ -116,15 +129,25 @@ impl Bridges {
         match &event.meaning {
             Meaning::Leg(method) if method == "INVITE" => self.called(event),
             Meaning::Leg(method) if method == "REFER" => {
-                self.leg(event)?.rise(Step::Answered);
+                self.referred(event);
                 None
             }
             Meaning::LegReply(method) => self.replied(method, event),
             // The leg goes through the server's own script: then it is a dialog, too.
             Meaning::Failed => {
-                let bridge = self.leg(event)?;
-                let early = bridge.step < Step::Answered;
-                early.then(|| bridge.refused(event, FIRST)).flatten()
+                self.early_leg(event)?.cause = Some(event.causes.clone());
+                None
+            }
+            Meaning::Refused => {
+                let bridge = self.early_leg(event)?;
+                bridge.refused(event.causes.clone(), FIRST)
+            }
+            Meaning::DialogFailed => {
+                let bridge = self.early_leg(event)?;
+                let told = bridge.cause.take();
+                let told = told.filter(|_| event.causes.sip_status.is_none());
+                let causes = told.unwrap_or_else(|| event.causes.clone());
+                bridge.refused(causes, FIRST)
             }
             Meaning::Notify { last } => self.notified(*last, event),
             Meaning::New { referred_by } => self.began(referred_by.as_deref(), event),
@@ -132,25 +155,57 @@ impl Bridges {
         }
     }
 
-    /// Why nothing came of it by the end of its ring time. `events` is whether they were on all the
-    /// time.
-    pub(super) fn silence(&self, id: CallId, events: bool) -> Silence {
-        let step = self.open.iter().find(|bridge| bridge.id == id);
-        let step = step.map_or(Step::Asked, |bridge| bridge.step);
-        let (disposition, words) = match step {
-            Step::Through | Step::Answered => return Silence::Lost,
-            Step::Called if events => (
-                Disposition::NoAnswer,
-                "the first party did not answer, is busy, or was not reached",
-            ),
-            Step::Called | Step::Asked => (
-                Disposition::Unknown,
-                "the first party was not reached, or its phone did not call through this server",
-            ),
-        };
-        let mut report = Report::new(Causes::new().with_native(words));
-        report.disposition = Some(disposition);
-        Silence::Over(report)
+    /// No events come any longer.
+    pub(super) fn blind(&mut self) {
+        for bridge in &mut self.open {
+            bridge.blind = true;
+        }
+    }
+
+    /// The Call-ID of a leg that rings and can be taken back.
+    pub(super) fn ringing_leg(&self, id: CallId) -> Option<String> {
+        let bridge = self.open.iter().find(|bridge| bridge.id == id)?;
+        let rings = bridge.step == Step::Called && !bridge.shared && !bridge.cancelled;
+        bridge.leg.clone().filter(|_| rings)
+    }
+
+    /// The leg's INVITE had its final answer. Answers whether that was known, and nothing tells which.
+    pub(super) fn had_answer(&mut self, id: CallId) -> bool {
+        let mut all = self.open.iter_mut();
+        all.find(|bridge| bridge.id == id)
+            .is_none_or(|bridge| std::mem::replace(&mut bridge.answered, true))
+    }
+
+    /// The leg's INVITE was taken back, or is over.
+    pub(super) fn cancelled(&mut self, id: CallId) {
+        let mut all = self.open.iter_mut();
+        if let Some(bridge) = all.find(|bridge| bridge.id == id) {
+            bridge.cancelled = true;
+        }
+    }
+
+    /// What is known of a call that has no dialog by the end of its ring time. Unless its leg was taken
+    /// back, the server may still ring the first party, or its phone may call past the server.
+    pub(super) fn silence(&self, id: CallId) -> Silence {
+        let bridge = self.open.iter().find(|bridge| bridge.id == id);
+        Silence::Lost(match bridge.map_or(Step::Asked, |bridge| bridge.step) {
+            Step::Through | Step::Answered => {
+                "the first party answered, and no call of its phone was seen at this server"
+            }
+            Step::Called if bridge.is_some_and(|it| it.cancelled && !it.blind) => {
+                let words = "the first party did not answer, is busy, or was not reached";
+                let mut report = Report::new(Causes::new().with_native(words));
+                report.disposition = Some(Disposition::NoAnswer);
+                return Silence::Over(report);
+            }
+            Step::Called => "the first party was called, and nothing tells what became of it",
+            Step::Asked => "nothing tells whether the first party was called",
+        })
+    }
+
+    /// Whether calls of ours have no dialog yet.
+    pub(super) fn is_any(&self) -> bool {
+        !self.open.is_empty()
     }
 
     fn leg(&mut self, event: &Event) -> Option<&mut Bridge> {
@@ -159,14 +214,50 @@ impl Bridges {
         all.find(|bridge| bridge.leg.as_deref() == Some(call_id))
     }
 
+    /// A leg whose party did not answer yet.
+    fn early_leg(&mut self, event: &Event) -> Option<&mut Bridge> {
+        self.leg(event)
+            .filter(|bridge| bridge.step < Step::Answered)
+    }
+
+    /// A phone is asked to call the second party. Whose leg it is shows in the address, which carries
+    /// the mark.
+    fn referred(&mut self, event: &Event) {
+        let named = event.refer_to.as_deref().and_then(|refer_to| {
+            let is_it = |it: &Bridge| refer_to.contains(&it.id.as_uuid().to_string());
+            self.open.iter().position(is_it)
+        });
+        if let Some(at) = named {
+            for (index, bridge) in self.open.iter_mut().enumerate() {
+                if index == at {
+                    bridge.leg.clone_from(&event.call_id);
+                    bridge.shared = false;
+                } else if bridge.leg == event.call_id {
+                    // Taken for it until now.
+                    bridge.leg = None;
+                    bridge.step = Step::Asked;
+                }
+            }
+        }
+        if let Some(bridge) = self.leg(event) {
+            bridge.rise(Step::Answered);
+        }
+    }
+
     /// The INVITE of a leg goes out.
     fn called(&mut self, event: &Event) -> Option<News> {
         if self.leg(event).is_some() {
             return None;
         }
         let to = event.to.as_deref().or(event.ruri.as_deref()).map(bare)?;
-        let mut waiting = self.open.iter_mut().filter(|bridge| bridge.leg.is_none());
-        let bridge = waiting.find(|bridge| bridge.first == to)?;
+        let mut its = self.open.iter_mut().filter(|bridge| bridge.first == to);
+        let Some(bridge) = its.find(|bridge| bridge.leg.is_none()) else {
+            // Somebody else has the same party called.
+            for bridge in self.open.iter_mut().filter(|it| it.first == to) {
+                bridge.shared = true;
+            }
+            return None;
+        };
         bridge.leg.clone_from(&event.call_id);
         bridge.controller = event.from.as_deref().map(|from| bare(from).to_owned());
         bridge.rise(Step::Called);
@@ -182,8 +273,8 @@ impl Bridges {
                 None
             }
             // A challenge is answered by the server or not at all; nothing else follows.
-            ("INVITE", 300..) => bridge.refused(event, FIRST),
-            ("REFER", 300..) => bridge.refused(event, REFER),
+            ("INVITE", 300..) => bridge.refused(event.causes.clone(), FIRST),
+            ("REFER", 300..) => bridge.refused(event.causes.clone(), REFER),
             _ => None,
         }
     }
@@ -196,7 +287,7 @@ impl Bridges {
                 bridge.rise(Step::Through);
                 Some(News::Through(bridge.id))
             }
-            300.. if last => bridge.refused(event, ""),
+            300.. if last => bridge.refused(event.causes.clone(), ""),
             _ => None,
         }
     }
@@ -215,8 +306,9 @@ impl Bridges {
         };
         let mut found: Vec<_> = self.open.iter().filter(refers).collect();
         if found.len() > 1 {
-            let from = event.from.as_deref().map(bare)?;
-            found.retain(|bridge| bridge.first == from);
+            // The phone's own name need not be that of the party.
+            let from = user(event.from.as_deref()?);
+            found.retain(|bridge| user(&bridge.first) == from);
         }
         // Of several nobody can say which: only a mark could.
         let [bridge] = found[..] else {
@@ -234,11 +326,11 @@ impl Bridge {
         self.step = self.step.max(step);
     }
 
-    fn refused(&self, event: &Event, words: &str) -> Option<News> {
+    fn refused(&self, causes: Causes, words: &str) -> Option<News> {
         if self.shared {
             return None;
         }
-        let mut causes = event.causes.clone();
+        let mut causes = causes;
         if !words.is_empty() {
             causes.native = Some(match &causes.native {
                 Some(native) => format!("{words}: {native}"),
@@ -255,6 +347,13 @@ impl Bridge {
         }
         Some(News::Over(self.id, report))
     }
+}
+
+/// The user part of a URI: an address and what is registered for it have the same.
+fn user(uri: &str) -> &str {
+    let uri = bare(uri);
+    let rest = uri.split_once(':').map_or(uri, |(_, rest)| rest);
+    rest.split_once('@').map_or(rest, |(user, _)| user)
 }
 
 /// A URI without angle brackets, parameters behind them, and headers.
@@ -276,8 +375,8 @@ mod tests {
     /// Two calls, to two parties.
     fn two() -> Bridges {
         let mut bridges = Bridges::default();
-        bridges.open(id(1), "sip:a@h:5080", "<sip:one@h?X-Job=1>");
-        bridges.open(id(2), "<sip:b@h:5080>", "<sip:two@h?X-Job=2>");
+        bridges.open(id(1), "sip:a@h:5080", "<sip:one@h?X-Job=1>", false);
+        bridges.open(id(2), "<sip:b@h:5080>", "<sip:two@h?X-Job=2>", false);
         bridges
     }
 
@@ -320,11 +419,11 @@ mod tests {
     #[test]
     fn of_calls_to_one_phone_at_one_time_only_the_mark_tells_which_is_which() {
         let mut bridges = Bridges::default();
-        bridges.open(id(1), "sip:a@h:5080", "sip:one@h");
+        bridges.open(id(1), "sip:a@h:5080", "sip:one@h", false);
         leg(&mut bridges, "INVITE", "a");
         // The leg of the first is known by now.
-        bridges.open(id(2), "sip:b@h:5080", "sip:two@h");
-        bridges.open(id(3), "sip:b@h:5080", "sip:three@h");
+        bridges.open(id(2), "sip:b@h:5080", "sip:two@h", false);
+        bridges.open(id(3), "sip:b@h:5080", "sip:three@h", false);
         leg(&mut bridges, "INVITE", "b");
         assert!(notify(&mut bridges, "b", "terminated", "486 Busy").is_none());
         assert!(notify(&mut bridges, "b", "terminated", "200 OK").is_none());
@@ -382,7 +481,7 @@ mod tests {
                 REFER,
             ),
             (
-                r#"{"event":"call:failed","callid":"a","status":"480"}"#,
+                r#"{"event":"dialog:failed","callid":"a","rs":"480"}"#,
                 None,
                 FIRST,
             ),
@@ -417,22 +516,67 @@ mod tests {
     }
 
     #[test]
-    fn what_silence_means_depends_on_what_was_seen() {
-        let silence = |bridges: &Bridges, events: bool| match bridges.silence(id(1), events) {
+    fn only_a_leg_that_was_taken_back_says_that_nobody_answered() {
+        let silence = |bridges: &Bridges| match bridges.silence(id(1)) {
             Silence::Over(report) => report.disposition,
-            Silence::Lost => None,
+            Silence::Lost(_) => None,
         };
         let mut bridges = two();
-        assert_eq!(silence(&bridges, true), Some(Disposition::Unknown));
+        assert_eq!(
+            (silence(&bridges), bridges.ringing_leg(id(1))),
+            (None, None)
+        );
         leg(&mut bridges, "INVITE", "a");
-        assert_eq!(silence(&bridges, true), Some(Disposition::NoAnswer));
-        assert_eq!(silence(&bridges, false), Some(Disposition::Unknown));
+        assert_eq!(silence(&bridges), None);
+        assert_eq!(bridges.ringing_leg(id(1)).as_deref(), Some("a"));
+        bridges.cancelled(id(1));
+        assert_eq!(silence(&bridges), Some(Disposition::NoAnswer));
+        assert_eq!(bridges.ringing_leg(id(1)), None);
+        // It answered all the same.
         leg(&mut bridges, "REFER", "a");
-        assert_eq!(silence(&bridges, true), None);
-        notify(&mut bridges, "a", "terminated", "200 OK");
-        assert_eq!(silence(&bridges, true), None);
-        bridges.close(id(1));
-        assert_eq!(silence(&bridges, true), Some(Disposition::Unknown));
+        assert_eq!(silence(&bridges), None);
+        // Whoever missed events does not know.
+        let mut bridges = two();
+        leg(&mut bridges, "INVITE", "a");
+        bridges.blind();
+        bridges.cancelled(id(1));
+        assert_eq!(silence(&bridges), None);
+        // An answer that is not told is asked for once more.
+        assert!(!bridges.had_answer(id(1)));
+        assert!(bridges.had_answer(id(1)));
+    }
+
+    #[test]
+    fn the_address_in_a_refer_tells_whose_leg_it_is() {
+        let mut bridges = Bridges::default();
+        bridges.open(id(1), "sip:a@h:5080", "sip:one@h", false);
+        leg(&mut bridges, "INVITE", "stranger");
+        leg(&mut bridges, "INVITE", "a");
+        let busy = r#"{"event":"leg_reply","callid":"stranger","method":"INVITE","code":486}"#;
+        assert!(told(&mut bridges, busy).is_none());
+        let refer = format!(
+            r#"{{"event":"leg","method":"REFER","callid":"a","from":"sip:ctd@h","to":"sip:a@h:5080","refer_to":"<sip:one@h?X-Job={}>"}}"#,
+            id(1).as_uuid()
+        );
+        assert!(told(&mut bridges, &refer).is_none());
+        let through = notify(&mut bridges, "a", "terminated", "200 OK");
+        assert!(matches!(through, Some(News::Through(call)) if call == id(1)));
+    }
+
+    #[test]
+    fn a_leg_that_fails_at_one_destination_is_not_over() {
+        let mut bridges = two();
+        leg(&mut bridges, "INVITE", "a");
+        let failed = r#"{"event":"call:failed","callid":"a","status":"408","reason":"Timeout"}"#;
+        assert!(told(&mut bridges, failed).is_none());
+        let over = r#"{"event":"dialog:failed","callid":"a","rs":"<null>"}"#;
+        let Some(News::Over(_, report)) = told(&mut bridges, over) else {
+            panic!("not over");
+        };
+        assert_eq!(report.causes.sip_status, Some(408));
+        leg(&mut bridges, "INVITE", "b");
+        let refused = r#"{"event":"refused","callid":"b","code":404}"#;
+        assert!(matches!(told(&mut bridges, refused), Some(News::Over(call, _)) if call == id(2)));
     }
 
     #[test]

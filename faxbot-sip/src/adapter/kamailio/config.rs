@@ -49,7 +49,7 @@ pub const FIELDS: FieldTable = FieldTable::new(
         settings::NUMBER_FORMAT,
         Field::new("options.outbound_proxy", Kind::Text, "where Kamailio sends the first call of `make_call`, and messages; its own address lets its script route them. Without it the address of each says it"),
         Field::new("options.controller", Kind::Text, "from whom messages come: the URI of `bridge_controller`").default_note("`sip:faxbot@` and `realm`").server_name("bridge_controller"),
-        Field::new("options.job_header", Kind::Text, "header that carries our id of a call through the first party's phone").default("X-Job"),
+        Field::new("options.job_header", Kind::Text, "header that carries our id of a call through the first party's phone; the script names it, too").default("X-Job"),
         Field::new("options.agent_body", Kind::Path, "file with the SDP that the first party is called with; without it Kamailio offers a held stream (0.0.0.0), which some phones refuse"),
         http_settings::POLL,
         settings::CONNECT_TIMEOUT,

@@ -20,7 +20,7 @@ use super::{
     config::{KamailioConfig, RpcSocket},
     desk::{Desk, MARKS},
     event, links, place,
-    server::Server,
+    server::{Cancel, Server},
     wire::{DialogHandle, method},
 };
 use crate::{
@@ -35,6 +35,10 @@ use crate::{
 
 /// While events come, the list is only there for what they missed.
 const SELDOM: u32 = 5;
+
+/// How often the list is asked for without events while a call of ours has no dialog: the mark of one
+/// that is over is not listed any more.
+const AWAITING: Duration = Duration::from_millis(500);
 
 /// How often it is asked which run of the server this is, beside the cases where that shows.
 const ASK_RUN: Duration = Duration::from_secs(30);
@@ -135,7 +139,12 @@ impl Core {
                 if self.line().rpc.is_some() {
                     return Ok(());
                 }
-                let (api, url) = self.config.http.client(self.http.get(), clock, random)?;
+                let (api, url) = self.config.http.client(
+                    self.http.get(),
+                    clock,
+                    random,
+                    self.config.request_timeout,
+                )?;
                 Rpc::http(api, url)
             }
         };
@@ -163,7 +172,11 @@ impl Core {
     }
 
     /// Asks which run of the server this is. Answers whether it is another one than before.
-    async fn is_other_run(&self, server: &Server<'_>, operation: &'static str) -> Result<bool> {
+    pub(super) async fn is_other_run(
+        &self,
+        server: &Server<'_>,
+        operation: &'static str,
+    ) -> Result<bool> {
         let uptime = server.uptime(operation).await?;
         let now = self.hub.now();
         self.line().run_asked = Some(now.instant);
@@ -189,7 +202,7 @@ impl Core {
             self.hub.events(|state, now| {
                 let mut out = Vec::new();
                 if forgot {
-                    out.extend(state.books.restarted(&seen, now));
+                    out.extend(state.books.restarted(&seen));
                 }
                 out.extend(state.books.listed(seen, whole, now));
                 out
@@ -263,6 +276,42 @@ impl Core {
         server.end(handle, operation).await
     }
 
+    /// A last look for the dialog of a call of ours, which may have come between two. A first party that
+    /// rings on is rung no longer.
+    async fn look_for(&self, id: CallId) {
+        const OPERATION: &str = "poll";
+        let awaited = || self.hub.state().books.is_awaited(id);
+        let later = || {
+            self.hub.note(|state, now| state.books.look_later(id, now));
+        };
+        if !awaited() {
+            return;
+        }
+        let Ok(server) = self.server(OPERATION) else {
+            return later();
+        };
+        let Ok(rows) = server.rows(OPERATION).await else {
+            // Who cannot look knows nothing.
+            return later();
+        };
+        let (seen, _) = rows.into_seen(MARKS);
+        self.hub
+            .events(|state, now| state.books.listed(seen, false, now));
+        let leg = self.hub.state().books.ringing_leg(id);
+        if let Some(call_id) = leg {
+            let gone = || self.hub.note(|state, now| state.books.cancelled(id, now));
+            match server.cancel(&call_id, OPERATION).await {
+                Ok(Cancel::Sent) => return gone(),
+                // What the answer was is told by now, or seen the next time.
+                Ok(Cancel::TooLate) if !self.hub.state().books.had_answer(id) => return later(),
+                Ok(Cancel::TooLate) => {}
+                Ok(Cancel::Gone) => gone(),
+                Err(_) => {}
+            }
+        }
+        self.hub.events(|state, now| state.books.unreached(id, now));
+    }
+
     /// When the server that answers was started, by our clock.
     pub(super) fn up_since(&self) -> Option<Timestamp> {
         self.hub.state().books.up_since
@@ -296,10 +345,18 @@ impl Polled for Core {
     }
 
     fn timing(&self) -> Timing {
-        let events = self.hub.state().books.has_events();
+        let (events, awaits) = {
+            let books = &self.hub.state().books;
+            (books.has_events(), books.awaits_dialogs())
+        };
+        let poll = match (events, awaits) {
+            (true, _) => self.config.poll * SELDOM,
+            (false, true) => self.config.poll.min(AWAITING),
+            (false, false) => self.config.poll,
+        };
         Timing {
             connect_timeout: self.config.connect_timeout,
-            poll: self.config.poll * if events { SELDOM } else { 1 },
+            poll,
             wait_for_server: self.config.wait_for_server,
         }
     }
@@ -348,17 +405,7 @@ impl Polled for Core {
             Todo::Settle(id) => self
                 .hub
                 .events(|state, now| state.books.dialogs.settle(id, now)),
-            Todo::Unreached(id) => {
-                // A last look: the call may have come between two.
-                if let Ok(server) = self.server("poll")
-                    && let Ok(rows) = server.rows("poll").await
-                {
-                    let (seen, _) = rows.into_seen(MARKS);
-                    self.hub
-                        .events(|state, now| state.books.listed(seen, false, now));
-                }
-                self.hub.events(|state, now| state.books.unreached(id, now));
-            }
+            Todo::Unreached(id) => self.look_for(id).await,
             // What became of a request whose answer was lost shows in the list alone.
             Todo::Look(_) | Todo::Poll => self.hub.note(|state, _| state.books.poll_soon()),
             Todo::HangUp(id) => place::hang_up_late(self, id).await,

@@ -2,13 +2,13 @@
 //! server they belong to. Sans-IO: time comes in as an argument.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     time::{Duration, Instant},
 };
 
 use faxbot_core::{
     Error, ErrorKind, Private, Result,
-    id::CallId,
+    id::{CallId, CallRef},
     message::{MessageContent, MessageKind},
     sip::{AdapterKind, CallUpdate, Disposition, SipEvent, Snapshot},
 };
@@ -29,6 +29,9 @@ use crate::adapter::{
 /// Names of `$dlg_var` that hold our id: that of the events' configuration first.
 pub(super) const MARKS: &[&str] = &["faxbot_job", "job"];
 
+/// Failures that wait for their dialogs at most.
+const MAX_FAILURES: usize = 256;
+
 /// How long the dialog of a call may take that is answered by what its phone tells. It is seen before
 /// that, or never: then it goes past this server.
 const DIALOG_WAIT: Duration = Duration::from_secs(5);
@@ -39,6 +42,8 @@ pub(super) struct Desk {
     bridges: Bridges,
     /// Call-IDs of dialogs that are calls of ours, told by an event that names no tag.
     expected: HashMap<String, CallId>,
+    /// Why requests failed whose dialogs are not known yet, by their Call-IDs: the last ones.
+    failures: VecDeque<(String, Report)>,
     /// What the server can do.
     pub(super) abilities: Abilities,
     /// Events come.
@@ -65,6 +70,7 @@ impl Desk {
             dialogs: Dialogs::new(AdapterKind::KAMAILIO),
             bridges: Bridges::new(controller),
             expected: HashMap::new(),
+            failures: VecDeque::new(),
             abilities: Abilities::hoped_for(),
             events: false,
             run: None,
@@ -90,7 +96,7 @@ impl Desk {
     ) -> Result<watch::Receiver<CallUpdate>> {
         let id = new.id;
         let updates = self.dialogs.open_ours(new, now)?;
-        self.bridges.open(id, first, second);
+        self.bridges.open(id, first, second, !self.events);
         Ok(updates)
     }
 
@@ -106,6 +112,9 @@ impl Desk {
     pub(super) fn set_events(&mut self, events: bool) {
         self.events = events;
         self.poll = true;
+        if !events {
+            self.bridges.blind();
+        }
         self.dialogs.set_events(events);
     }
 
@@ -155,19 +164,20 @@ impl Desk {
 
     /// The server was restarted: nobody can say what became of the calls that it does not list. It
     /// lists those that it keeps in a database.
-    pub(super) fn restarted(&mut self, seen: &[Seen], now: Now) -> Vec<SipEvent> {
+    pub(super) fn restarted(&mut self, seen: &[Seen]) -> Vec<SipEvent> {
         self.forgot = false;
         self.up.clear();
         if seen.is_empty() {
-            self.bridges.clear();
-            self.expected.clear();
-            return self.dialogs.restarted(now);
+            let out = self.dialogs.restarted(self.up_since);
+            self.tidy();
+            return out;
         }
         let there: HashSet<_> = seen.iter().map(|dialog| dialog.call_id.as_str()).collect();
         let live: Vec<_> = self.dialogs.calls().live().collect();
         let kept = |id: CallId| {
             let dialog = self.dialogs.seen(id);
             dialog.is_some_and(|dialog| there.contains(dialog.call_id.as_str()))
+                || self.dialogs.is_newer(id, self.up_since)
         };
         let lost: Vec<_> = live.into_iter().filter(|id| !kept(*id)).collect();
         let mut out = Vec::new();
@@ -176,6 +186,7 @@ impl Desk {
             let error = Error::new(ErrorKind::OutcomeUnknown, "call", message).with_call_id(id);
             out.extend(self.lose(id, error));
         }
+        self.tidy();
         out
     }
 
@@ -190,6 +201,8 @@ impl Desk {
             }
             Some(News::Over(id, report)) if self.dialogs.seen(id).is_none() => {
                 out.extend(self.dialogs.end(id, report, now));
+                // A leg that goes through the script is a dialog, too.
+                out.extend(self.of_a_dialog(event, None, now));
             }
             Some(News::Dialog(id)) if event.from_tag.is_none() => {
                 // The list has the tag.
@@ -217,9 +230,17 @@ impl Desk {
             },
             Meaning::Progress(101..=199) => Told::Rings,
             Meaning::Progress(200..=299) | Meaning::Start => Told::Answered,
-            Meaning::Failed => Told::Over(report(event)),
+            // The script may try another destination.
+            Meaning::Failed => {
+                self.keep_failure(event);
+                Told::Cause(report(event))
+            }
+            Meaning::Refused => Told::Over(report(event)),
             Meaning::DialogFailed if event.causes.sip_status.is_some() => Told::Over(report(event)),
-            Meaning::DialogFailed => Told::OverWithoutCause,
+            Meaning::DialogFailed => match self.take_failure(event) {
+                Some(report) => Told::Over(report),
+                None => Told::OverWithoutCause,
+            },
             Meaning::End => Told::Over(report(event)),
             Meaning::Leg(method) if method == "BYE" => {
                 // An RPC ends a dialog. Its own event may not come: the phones may be faster.
@@ -235,7 +256,7 @@ impl Desk {
         };
         if matches!(
             event.meaning,
-            Meaning::Failed | Meaning::DialogFailed | Meaning::End
+            Meaning::Refused | Meaning::DialogFailed | Meaning::End
         ) && let Some(handle) = event.handle
         {
             self.up.remove(&handle);
@@ -255,15 +276,69 @@ impl Desk {
         out
     }
 
+    /// Keeps why a request failed whose dialog is not known yet.
+    fn keep_failure(&mut self, event: &Event) {
+        let Some(call_id) = &event.call_id else {
+            return;
+        };
+        if self.dialogs.find(&CallRef::native(call_id)).is_none() {
+            if self.failures.len() >= MAX_FAILURES {
+                self.failures.pop_front();
+            }
+            self.failures.push_back((call_id.clone(), report(event)));
+        }
+    }
+
+    fn take_failure(&mut self, event: &Event) -> Option<Report> {
+        let call_id = event.call_id.as_deref()?;
+        let mut all = self.failures.iter();
+        let at = all.rposition(|(known, _)| known == call_id)?;
+        let (_, report) = self.failures.remove(at)?;
+        let unknown = self.dialogs.find(&CallRef::native(call_id)).is_none();
+        unknown.then_some(report)
+    }
+
+    /// Whether nothing is known yet of what became of a call of ours.
+    pub(super) fn is_awaited(&self, id: CallId) -> bool {
+        self.dialogs.calls().state(id).is_some() && self.dialogs.seen(id).is_none()
+    }
+
+    /// Whether calls of ours wait for their dialog.
+    pub(super) fn awaits_dialogs(&self) -> bool {
+        self.bridges.is_any()
+    }
+
+    /// The Call-ID of the INVITE by which the server rings the first party, where that can be taken back.
+    pub(super) fn ringing_leg(&self, id: CallId) -> Option<String> {
+        let leg = self.bridges.ringing_leg(id);
+        leg.filter(|_| self.abilities.cancels && self.is_awaited(id))
+    }
+
+    /// The server took it back. What a phone that answered at the same moment does is seen soon.
+    pub(super) fn cancelled(&mut self, id: CallId, now: Now) {
+        self.bridges.cancelled(id);
+        self.look_later(id, now);
+    }
+
+    /// It had its final answer. Answers whether nothing tells which, though there was time for it.
+    pub(super) fn had_answer(&mut self, id: CallId) -> bool {
+        self.bridges.had_answer(id)
+    }
+
+    /// A call that has no dialog is looked for once more.
+    pub(super) fn look_later(&mut self, id: CallId, now: Now) {
+        self.passing.retain(|(_, other)| *other != id);
+        self.passing.push((now.instant + DIALOG_WAIT, id));
+    }
+
     /// The ring time of a call of ours is over, and no dialog came.
     pub(super) fn unreached(&mut self, id: CallId, now: Now) -> Vec<SipEvent> {
-        if self.dialogs.seen(id).is_some() {
+        if !self.is_awaited(id) {
             return Vec::new();
         }
-        let out = match self.bridges.silence(id, self.events) {
+        let out = match self.bridges.silence(id) {
             Silence::Over(report) => self.dialogs.end(id, report, now),
-            Silence::Lost => {
-                let message = "the first party answered, and no call of its phone was seen at this server";
+            Silence::Lost(message) => {
                 let error = Error::new(ErrorKind::OutcomeUnknown, "call", message);
                 self.lose(id, error.with_call_id(id))
             }
@@ -298,6 +373,7 @@ fn seen(event: &Event, ours: Option<CallId>) -> Option<Seen> {
         mark: ours.or(event.mark),
         begun: event.at,
         answered: None,
+        ended: None,
     })
 }
 
@@ -350,6 +426,10 @@ impl Book for Desk {
         Dialogs::settle_todo(id)
     }
 
+    fn about(todo: &Todo) -> Option<CallId> {
+        Dialogs::about(todo)
+    }
+
     fn next_timeout(&self) -> Option<Instant> {
         let passing = self.passing.iter().map(|(at, _)| *at).min();
         [self.dialogs.next_timeout(), passing]
@@ -399,6 +479,7 @@ impl Book for Desk {
         self.up.clear();
         self.bridges.clear();
         self.expected.clear();
+        self.failures.clear();
         self.passing.clear();
         self.todo.clear();
         self.poll = false;

@@ -28,8 +28,10 @@ pub(super) enum Meaning {
     },
     /// A provisional answer passed, or the final good one.
     Progress(u16),
-    /// The INVITE failed, or was refused.
+    /// The INVITE failed at one destination. The script may try another.
     Failed,
+    /// The script itself refused the INVITE.
+    Refused,
     /// The caller gave up.
     Cancel,
     /// A dialog was answered.
@@ -79,6 +81,8 @@ pub(super) struct Event {
     pub(super) to: Option<String>,
     /// The Request-URI, where it is told beside To.
     pub(super) ruri: Option<String>,
+    /// Whom a phone is asked to call.
+    pub(super) refer_to: Option<String>,
     /// Our id in it.
     pub(super) mark: Option<CallId>,
     pub(super) handle: Option<DialogHandle>,
@@ -130,6 +134,7 @@ pub(super) fn read(payload: &[u8]) -> Option<Event> {
         from: owned(&["from", "from_uri", "aor", "user", "uri"]),
         to: owned(&["to", "to_uri"]),
         ruri: owned(&["ruri"]),
+        refer_to: owned(&["refer_to"]),
         mark: members.text(&["job"]).as_deref().and_then(read_mark),
         handle: members.handle(),
         causes,
@@ -208,6 +213,7 @@ impl Members {
                 None => Meaning::Idle,
             },
             "call:failed" | "failed" => Meaning::Failed,
+            "refused" => Meaning::Refused,
             "call:cancel" | "cancel" => Meaning::Cancel,
             "call:bye" | "bye" => Meaning::Bye,
             "dialog:start" | "start" => Meaning::Start,

@@ -35,7 +35,8 @@
 //! transfer after that BYE**. The answer of the server says nothing. The call is the one that the phone
 //! makes, known by a header that phones copy (`options.job_header`). No call is asked for twice.
 //!
-//! A call that rings cannot be ended from here: `hangup` answers
+//! While the first party rings, `hangup` takes that call of the server back, if events told of it, and so
+//! does the end of the ring time. Any other call that rings cannot be ended from here: `hangup` answers
 //! [`CannotCancelRinging`](HangupOutcome::CannotCancelRinging) and sends nothing.
 //!
 //! Of one that is answered the server hangs up the caller first, and leaves out the called phone if the

@@ -16,7 +16,7 @@ use super::{
     config::KamailioConfig,
     core::Core,
     desk::MARKS,
-    server::Server,
+    server::{Cancel, Server},
     wire::{Dialog, DialogState, check_text},
 };
 use crate::adapter::{
@@ -52,7 +52,7 @@ impl KamailioAdapter {
         let order = async move { request_call(&core, id, &first, &second).await };
         // Who gives up waiting leaves no call that was never asked for in the books.
         let order = order.instrument(Span::current());
-        match self.life.carry_out(OPERATION, order).await {
+        match self.life.see_through(OPERATION, order).await {
             Ok(()) => Ok(Call::new(id, updates)),
             Err(error) => Err(error.with_call_id(id)),
         }
@@ -132,8 +132,8 @@ fn marked(config: &KamailioConfig, uri: &str, id: CallId) -> String {
     format!("<{uri}{first}{}={}>", config.job_header, id.as_uuid())
 }
 
-/// Hangs up a call that is answered. One that rings cannot be ended from here: `dlg.end_dlg` says yes to
-/// it, and the phone rings on (observed on Kamailio 5.6.3).
+/// Hangs up a call that is answered. Of one that rings only the server's own call to a first party can be
+/// taken back: `dlg.end_dlg` says yes to any other, and the phone rings on (observed on Kamailio 5.6.3).
 pub(super) async fn hang_up(core: &Core, call: &CallRef) -> Result<HangupOutcome> {
     const OPERATION: &str = "hangup";
     let known = {
@@ -158,7 +158,7 @@ pub(super) async fn hang_up(core: &Core, call: &CallRef) -> Result<HangupOutcome
         return Ok(HangupOutcome::Requested);
     }
     if !answered {
-        return Ok(HangupOutcome::CannotCancelRinging);
+        return cancel(core, &server, id).await;
     }
     // Before the order: the end that follows is ours even if its event overtakes the answer.
     let is_up = {
@@ -184,12 +184,50 @@ pub(super) async fn hang_up(core: &Core, call: &CallRef) -> Result<HangupOutcome
             Ok(HangupOutcome::Requested)
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            // It ended meanwhile, by somebody else.
+            // It ended meanwhile, by somebody else, or the server was restarted.
             core.hub.note(|state, _| {
                 state.books.dialogs.hung_up_by_us(id, false);
                 state.books.poll_soon();
             });
+            if core.is_other_run(&server, OPERATION).await? {
+                let message = "the server was restarted and forgot the call";
+                let error = Error::new(ErrorKind::OutcomeUnknown, OPERATION, message);
+                return Err(error.with_call_id(id));
+            }
             Ok(HangupOutcome::Ended)
+        }
+        Err(error) => {
+            if error.effect() == Effect::NoEffect {
+                core.hub.state().books.dialogs.hung_up_by_us(id, false);
+            }
+            Err(error.with_call_id(id))
+        }
+    }
+}
+
+/// Takes back the server's own call to the first party. The call of its phone to the second cannot be
+/// taken back from here.
+async fn cancel(core: &Core, server: &Server<'_>, id: CallId) -> Result<HangupOutcome> {
+    const OPERATION: &str = "hangup";
+    let leg = core.hub.state().books.ringing_leg(id);
+    let Some(call_id) = leg else {
+        return Ok(HangupOutcome::CannotCancelRinging);
+    };
+    // Before the order: its end may be told before the answer.
+    core.hub.state().books.dialogs.hung_up_by_us(id, true);
+    match server.cancel(&call_id, OPERATION).await {
+        Ok(Cancel::Sent) => {
+            core.hub.events(|state, now| {
+                state.books.cancelled(id, now);
+                // Should the phone have answered at the same moment.
+                state.books.dialogs.hang_up_when_there(id);
+                state.books.dialogs.hanging_up(id, now)
+            });
+            Ok(HangupOutcome::Requested)
+        }
+        Ok(Cancel::TooLate | Cancel::Gone) => {
+            core.hub.state().books.dialogs.hung_up_by_us(id, false);
+            Ok(HangupOutcome::CannotCancelRinging)
         }
         Err(error) => {
             if error.effect() == Effect::NoEffect {
@@ -218,6 +256,11 @@ pub(super) async fn hang_up_late(core: &Core, id: CallId) {
     }
     match core.end_dialog(&server, id, OPERATION).await {
         Ok(()) => core.hub.note(|state, _| {
+            state.books.dialogs.hung_up(id);
+            state.books.poll_soon();
+        }),
+        // It ended meanwhile.
+        Err(error) if error.kind() == ErrorKind::NotFound => core.hub.note(|state, _| {
             state.books.dialogs.hung_up(id);
             state.books.poll_soon();
         }),

@@ -21,6 +21,21 @@ use crate::{
 /// The oldest version that the answers of are known (`git show 5.2:src/modules/dialog/dialog.c`).
 const OLDEST: (u32, u32) = (5, 2);
 
+/// The CSeq of each INVITE that the server itself begins a dialog with (`DEFAULT_CSEQ` in `tm/uac.h`), as
+/// a text: a number is refused.
+const FIRST_CSEQ: &str = "10";
+
+/// What became of an order to take an INVITE back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cancel {
+    /// It rings no longer, or stops soon.
+    Sent,
+    /// It had its final answer a moment ago.
+    TooLate,
+    /// The server knows no such INVITE any more: it was over some seconds ago.
+    Gone,
+}
+
 /// The server, asked in the name of an adapter.
 #[derive(Clone)]
 pub(super) struct Server<'a> {
@@ -150,6 +165,21 @@ impl<'a> Server<'a> {
         let params = params.into_iter().flatten().map(Value::from);
         let done: Result<Ignored> = self.act(method::BRIDGE, params, operation).await;
         done.map(drop)
+    }
+
+    /// Takes back an INVITE of the server's own, with a CANCEL as soon as the phone gave a sign of life
+    /// (`rpc_cancel` in `tm/rpc_uac.c`; observed on Kamailio 5.6.3 and 6.1).
+    pub(super) async fn cancel(&self, call_id: &str, operation: &'static str) -> Result<Cancel> {
+        let params = [Value::from(call_id), Value::from(FIRST_CSEQ)];
+        let done: Result<Value> = self.act(method::CANCEL, params, operation).await;
+        match done {
+            Ok(said) => Ok(match said.as_str() {
+                Some(said) if said.starts_with("branches remaining") => Cancel::Sent,
+                _ => Cancel::TooLate,
+            }),
+            Err(error) if error.native_text() == Some("Transaction not found") => Ok(Cancel::Gone),
+            Err(error) => Err(error),
+        }
     }
 
     /// Sends a SIP request and waits for its final answer. `acts` says whether it does something

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::server::{
     http::{Callback, HttpAnswer, MockVendor, SeenRequest, Then},
-    proxy::Tree,
+    proxy::{By, Happening, Tree},
     script::ReplyFault,
 };
 
@@ -92,6 +92,10 @@ impl Kamailio {
     fn relay(&mut self, now: Instant) {
         for (happening, at) in self.state.world.advance(now) {
             let wall = self.state.world.wall(at);
+            let by_rpc = matches!(happening, Happening::Ended { by: By::Server, .. });
+            if by_rpc && self.setup.silent_ends {
+                continue;
+            }
             for line in self.setup.events.lines(&happening, wall) {
                 self.evapi.relay(&line);
             }

@@ -17,6 +17,9 @@ use crate::server::script::Ending;
 /// From the BYE to the phone's own INVITE (PJSUA: one, recording `ctd_pjsua_agent`).
 const TRANSFER: Duration = Duration::from_millis(2);
 
+/// CSeq of the INVITE to a phone (observed on Kamailio 5.6.3 and 6.1).
+const FIRST_CSEQ: u32 = 10;
+
 /// The proxy's call to a phone.
 #[derive(Debug)]
 pub(in crate::server) struct Leg {
@@ -24,7 +27,10 @@ pub(in crate::server) struct Leg {
     phone: Phone,
     agent: Target,
     to: Option<Target>,
+    refer_to: String,
     told: bool,
+    /// It answered, or came to nothing: there is no INVITE any more that could be taken back.
+    is_final: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +39,8 @@ pub(in crate::server) enum AgentStep {
     Answers,
     /// The leg comes to nothing.
     Ends(u16),
+    /// The server gives up a phone that is not there.
+    IsGone,
     Transfers,
     /// The call past the proxy has this status at last.
     Elsewhere(u16),
@@ -55,14 +63,16 @@ impl ProxyWorld {
             phone,
             agent,
             to: Target::parse(to),
+            refer_to: to.to_owned(),
             told: false,
+            is_final: false,
         };
         self.local(&leg, "INVITE");
         let rings = at + self.setup.timings.setup;
         let ends = rings + leg.phone.ring.unwrap_or(self.setup.timings.ring);
         let last = match leg.phone.pick_up {
             // Not heard of again: its INVITE comes to nothing without a reply.
-            PickUp::Silent => return,
+            PickUp::Silent => (at + self.setup.answer_timeout, AgentStep::IsGone),
             PickUp::Answers => (ends, AgentStep::Answers),
             PickUp::Rejects(status) => (ends, AgentStep::Ends(status)),
             // The CANCEL is answered.
@@ -71,7 +81,9 @@ impl ProxyWorld {
                 (cancelled, AgentStep::Ends(487))
             }
         };
-        self.plan(rings, Step::Leg(number, AgentStep::Rings(180)));
+        if leg.phone.pick_up != PickUp::Silent {
+            self.plan(rings, Step::Leg(number, AgentStep::Rings(180)));
+        }
         self.plan(last.0, Step::Leg(number, last.1));
         self.legs.insert(number, leg);
     }
@@ -88,23 +100,46 @@ impl ProxyWorld {
         self.happened.push(Happening::Local {
             method: method.into(),
             call_id: leg.call_id.clone(),
-            ruri: leg.agent.uri.clone(),
+            ruri: leg.agent.full.clone(),
             from: self.setup.controller.clone(),
-            to: leg.agent.uri.clone(),
+            to: leg.agent.full.clone(),
+            refer_to: (method == "REFER").then(|| leg.refer_to.clone()),
         });
     }
 
+    /// Takes back the INVITE to a phone (`tm.cancel`). False where it had its final answer; `None` for one
+    /// that is not there.
+    pub(in crate::server) fn cancel_leg(
+        &mut self,
+        call_id: &str,
+        cseq: u32,
+        is_told: bool,
+    ) -> Option<bool> {
+        let is_it = |leg: &Leg| leg.call_id == call_id && cseq == FIRST_CSEQ;
+        let number = *self.legs.iter().find(|(_, leg)| is_it(leg))?.0;
+        if self.legs.get(&number).is_some_and(|leg| leg.is_final) {
+            return Some(false);
+        }
+        let leg = self.legs.remove(&number)?;
+        if is_told && leg.phone.pick_up != PickUp::Silent {
+            self.reply(&leg, "INVITE", 487);
+        }
+        Some(true)
+    }
+
     pub(super) fn agent_step(&mut self, number: u64, step: AgentStep, at: Instant) {
-        let Some(leg) = self.legs.remove(&number) else {
+        let Some(mut leg) = self.legs.remove(&number) else {
             return;
         };
         match step {
+            AgentStep::IsGone => {}
             AgentStep::Rings(status) => {
                 self.reply(&leg, "INVITE", status);
                 self.legs.insert(number, leg);
             }
             AgentStep::Ends(status) => self.reply(&leg, "INVITE", status),
             AgentStep::Answers => {
+                leg.is_final = true;
                 self.reply(&leg, "INVITE", 200);
                 self.local(&leg, "REFER");
                 let accepts = match leg.phone.on_refer {

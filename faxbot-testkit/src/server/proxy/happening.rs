@@ -43,6 +43,8 @@ pub(in crate::server) enum Happening {
         ruri: String,
         from: String,
         to: String,
+        /// Of a REFER, as it is sent.
+        refer_to: Option<String>,
     },
     /// A phone replies to such a request.
     LegReply {

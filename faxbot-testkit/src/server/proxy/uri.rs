@@ -5,6 +5,8 @@
 pub(in crate::server) struct Target {
     /// Without brackets, parameters and headers.
     pub uri: String,
+    /// With its parameters.
+    pub full: String,
     pub user: String,
     /// With its port.
     pub host: String,
@@ -25,6 +27,7 @@ impl Target {
             return None;
         }
         let (address, headers) = rest.split_once('?').unwrap_or((rest, ""));
+        let full = format!("{scheme}:{address}");
         let (address, _) = address.split_once(';').unwrap_or((address, ""));
         let (user, host) = address.rsplit_once('@').unwrap_or(("", address));
         if host.is_empty() || host.contains(char::is_whitespace) {
@@ -35,6 +38,7 @@ impl Target {
             .collect();
         Some(Self {
             uri: format!("{scheme}:{address}"),
+            full,
             user: user.to_owned(),
             host: host.to_owned(),
             headers,
@@ -64,6 +68,7 @@ mod tests {
         let target =
             Target::parse("<sip:2001@127.0.0.1:5070;transport=udp?X-Job=a%20b&B=1+2>").unwrap();
         assert_eq!(target.uri, "sip:2001@127.0.0.1:5070");
+        assert_eq!(target.full, "sip:2001@127.0.0.1:5070;transport=udp");
         assert_eq!(
             (target.user.as_str(), target.host.as_str()),
             ("2001", "127.0.0.1:5070")

@@ -460,6 +460,7 @@ impl ProxyWorld {
                     ruri,
                     from: from.clone(),
                     to: to.clone(),
+                    refer_to: None,
                 });
             }
         }

@@ -15,6 +15,7 @@ pub(in super::super) mod method {
     pub(in super::super::super) const DIALOG: &str = "dlg.dlg_list";
     pub(in super::super::super) const END: &str = "dlg.end_dlg";
     pub(in super::super::super) const BRIDGE: &str = "dlg.bridge_dlg";
+    pub(in super::super::super) const CANCEL: &str = "tm.cancel";
     pub(in super::super::super) const SEND_AND_WAIT: &str = "tm.t_uac_wait";
     pub(in super::super::super) const DESTINATIONS: &str = "dispatcher.list";
     pub(in super::super::super) const SET_STATE: &str = "dispatcher.set_state";

@@ -121,6 +121,7 @@ pub(super) fn lines(happening: &Happening, at: Timestamp) -> Vec<String> {
             ruri,
             from,
             to,
+            ..
         } => {
             let local = line("local:request")
                 .text("method", Some(method))

@@ -129,6 +129,7 @@ pub(super) fn lines(happening: &Happening, at: Timestamp) -> Vec<String> {
             ruri,
             from,
             to,
+            refer_to,
         } => {
             if !matches!(method.as_ref(), "INVITE" | "REFER" | "BYE") {
                 return Vec::new();
@@ -138,7 +139,8 @@ pub(super) fn lines(happening: &Happening, at: Timestamp) -> Vec<String> {
                 .word("method", method)
                 .text("from_uri", from)
                 .text("to_uri", to)
-                .text("ruri", ruri);
+                .text("ruri", ruri)
+                .text("refer_to", refer_to.as_deref().unwrap_or_default());
             vec![leg.end()]
         }
         Happening::LegReply {

@@ -25,10 +25,7 @@ pub(super) fn run(
 ) -> Option<(Outcome, Duration)> {
     match name {
         "t_uac_start" | "t_uac_wait" | "t_uac_wait_block" => {}
-        "cancel" => {
-            let cancelled = Tree::from("branches remaining (waiting for timeout)");
-            return Some((Ok(cancelled), Duration::ZERO));
-        }
+        "cancel" => return Some((cancel(server, request), Duration::ZERO)),
         _ => return None,
     }
     Some(match send(server, request) {
@@ -43,6 +40,21 @@ pub(super) fn run(
             (Ok(short), sent.after)
         }
     })
+}
+
+/// Both parameters are texts (observed on Kamailio 5.6.3 and 6.1).
+fn cancel(server: &mut Kamailio, request: &SeenRpc) -> Outcome {
+    let cseq = request.text(1).and_then(|cseq| cseq.parse().ok());
+    let (Some(call_id), Some(cseq)) = (request.text(0), cseq) else {
+        return Err(Refusal::new(400, "Callid and CSeq expected as parameters"));
+    };
+    // 6.1 tells nothing of the answer to a request that it took back.
+    let is_told = server.setup.version.starts_with('5');
+    match server.state.world.cancel_leg(call_id, cseq, is_told) {
+        Some(true) => Ok(Tree::from("branches remaining (waiting for timeout)")),
+        Some(false) => Ok(Tree::from("no more pending branches")),
+        None => Err(Refusal::new(400, "Transaction not found")),
+    }
 }
 
 /// A request and its final reply.
@@ -110,6 +122,7 @@ fn send(server: &mut Kamailio, request: &SeenRpc) -> Result<Sent, Refusal> {
         ruri: target.uri.clone(),
         from: address(&from),
         to: address(&to),
+        refer_to: None,
     });
     if method == "MESSAGE" {
         state.sent.push(SentMessage {
