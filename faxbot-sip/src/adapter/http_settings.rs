@@ -203,7 +203,10 @@ impl HttpSettings {
         let url = self.url()?;
         let http = match given {
             Some(given) => Arc::clone(given),
-            None => Arc::new(self.own_client()?),
+            None => Arc::new(self.own_client(request_timeout)?),
+    /// `request_timeout` is that of most requests. A connection gets half of it at most: a host that
+    /// swallows packets must show as one that is not there, and not as a request that has no answer.
+    ///
         };
         let http = Arc::new(Bounded {
             http,
@@ -211,6 +214,7 @@ impl HttpSettings {
         });
         let mut base = url.clone();
         base.set_path("/");
+        request_timeout: Duration,
         let mut api = ApiClient::over_plain_http(http, base, clock, random)?
             .with_auth(self.auth())
             .with_connections(self.connections, self.connection_wait);
@@ -250,8 +254,9 @@ impl HttpSettings {
         }
     }
 
-    fn own_client(&self) -> Result<ReqwestClient> {
-        let mut builder = ReqwestClient::builder().connect_timeout(self.connect_timeout);
+    fn own_client(&self, request_timeout: Duration) -> Result<ReqwestClient> {
+        let connect_timeout = self.connect_timeout.min(request_timeout / 2);
+        let mut builder = ReqwestClient::builder().connect_timeout(connect_timeout);
         if let Some(tls) = &self.tls {
             builder = with_tls(builder, tls)?;
         }

@@ -1,6 +1,8 @@
 use std::sync::Mutex;
 
-use faxbot_core::{clock::TokioClock, config::FieldTable, http::ApiCall, random::SystemRandom};
+use faxbot_core::{
+    Effect, clock::TokioClock, config::FieldTable, http::ApiCall, random::SystemRandom,
+};
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
 
@@ -31,6 +33,9 @@ const FIELDS: FieldTable = FieldTable::new(
         PLAIN_CREDENTIALS,
     ],
 );
+/// How long a request may take.
+const REQUEST: Duration = Duration::from_secs(10);
+
 
 #[derive(Deserialize)]
 struct Raw {
@@ -75,7 +80,7 @@ async fn asked(settings: &HttpSettings) -> Result<(Url, HeaderMap, u64)> {
     let fake = Arc::new(Fake::default());
     let given: Arc<dyn HttpClient> = fake.clone();
     let clock = TokioClock::shared();
-    let (api, url) = settings.client(Some(&given), clock, SystemRandom::shared())?;
+    let (api, url) = settings.client(Some(&given), clock, SystemRandom::shared(), REQUEST)?;
     api.call(ApiCall::act("test", HttpRequest::post(url, "{}")))
         .await?;
     let asked = fake.0.lock().unwrap().pop().unwrap();
@@ -369,9 +374,29 @@ fn files_of_tls_that_cannot_be_used_are_errors_of_the_configuration() {
         let settings = load(&json!({ "options": options })).unwrap();
         let clock = TokioClock::shared();
         let error = settings
-            .client(None, clock, SystemRandom::shared())
+            .client(None, clock, SystemRandom::shared(), REQUEST)
             .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config, "{options}");
         assert!(!error.to_string().contains("/"), "{error}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_takes_no_connection_got_nothing_of_a_request() {
+    // Nobody accepts: the connection, of which TLS is a part, is never made.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let settings = load(&json!({"port": port, "options": {"tls": true}})).unwrap();
+    assert!(settings.connect_timeout > REQUEST);
+    let clock = TokioClock::shared();
+    let (api, url) = settings
+        .client(None, clock, SystemRandom::shared(), REQUEST)
+        .unwrap();
+    let request = HttpRequest::post(url, "{}").with_timeout(REQUEST);
+    let call = ApiCall::act("make_call", request).without_repeats();
+    let error = api.call(call).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.effect()),
+        (ErrorKind::NotConnected, Effect::NoEffect)
+    );
 }

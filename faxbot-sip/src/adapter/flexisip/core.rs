@@ -64,7 +64,12 @@ impl Core {
             return Ok(api.clone());
         }
         let (clock, random) = (Arc::clone(&self.hub.clock), Arc::clone(&self.random));
-        let (client, _) = self.config.http.client(self.http.as_ref(), clock, random)?;
+        let (client, _) = self.config.http.client(
+            self.http.as_ref(),
+            clock,
+            random,
+            self.config.request_timeout,
+        )?;
         let made = FlexiApi::over(client, &self.config.path, &self.config.login)?
             .with_timeout(self.config.request_timeout)
             .with_max_answer_bytes(self.config.http.max_answer_bytes);
