@@ -211,6 +211,15 @@ async fn a_lost_answer_is_no_reason_to_call_again() {
         ReplyFault::Silent,
         ReplyFault::DropBefore,
         ReplyFault::Garbage("{\"jsonrpc\":\"2.0\"}".into()),
+        // The reply of a command that was carried out could not be built.
+        ReplyFault::Garbage(
+            r#"{"error":{"code":-32000,"message":"Server error","data":"Command handler returned null"},"id":null}"#
+                .into(),
+        ),
+        // A refusal that the list does not bear out.
+        ReplyFault::Garbage(
+            r#"{"error":{"code":500,"message":"Failed to initialize scenario"},"id":null}"#.into(),
+        ),
     ] {
         let rig = Rig::new().await;
         let adapter = rig.connected().await;
@@ -291,6 +300,38 @@ async fn a_server_without_an_address_of_its_own_says_what_is_missing() {
     );
     assert!(error.message().contains("server_address"), "{error}");
     assert!(adapter.snapshot().calls.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_not_believed_where_the_list_cannot_be_read() {
+    let rig = Rig::with(MockOpenSips::builder().without_server_address()).await;
+    let adapter = rig.connected().await;
+    rig.mock.next_reply("b2b_list", ReplyFault::DropBefore);
+    let error = adapter
+        .make_call(request("1001", "2000"))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.kind(), error.effect()),
+        (ErrorKind::OutcomeUnknown, Effect::Unknown)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disconnect_waits_for_the_answer_to_a_call_that_is_asked_for() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    rig.mock
+        .next_reply(TRIGGER, ReplyFault::Slow(Duration::from_secs(3)));
+    let asking = tokio::spawn({
+        let adapter = adapter.clone();
+        async move { adapter.make_call(request("1001", "2000")).await }
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let drained = adapter.disconnect(Duration::from_secs(20)).await.unwrap();
+    assert!(drained.complete);
+    assert_eq!(drained.calls_left, 1);
+    asking.await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]

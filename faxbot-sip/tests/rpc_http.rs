@@ -158,6 +158,18 @@ fn rows() -> Vec<Row> {
             now,
         ),
         (
+            "an answer that the server lost",
+            |it| json(200, refusal(it, -32000, "Server error")),
+            lost(E::Rejected),
+            now,
+        ),
+        (
+            "a part of an error",
+            |it| json(400, refusal(it, 404, "no").slice(..20)).then(Then::Unfinished),
+            refused(E::Protocol),
+            soon,
+        ),
+        (
             "unreadable request",
             |_| {
                 json(
@@ -426,19 +438,35 @@ async fn a_server_that_stops_under_a_call_leaves_it_unknown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_call_leaves_nothing_locked() {
+async fn the_place_of_a_dropped_call_is_taken_until_its_deadline_where_it_acts() {
     let mock = MockHttp::in_memory(Server::new(|it| ok(it).after(SECOND)));
     let one = NonZeroUsize::new(1).unwrap();
     let url = mock.url().join("mi").unwrap();
     let api = api(mock.client(), mock.url()).with_connections(one, 10 * SECOND);
     let rpc = Rpc::http(api, url);
-    for after in [Duration::ZERO, SECOND / 2] {
-        let dropped = tokio::time::timeout(after, act(&rpc)).await;
-        assert!(dropped.is_err());
+    for (acts, after) in [(false, SECOND), (true, 5 * SECOND + SECOND / 2)] {
+        let begun = Instant::now();
+        let dropped = async {
+            if acts {
+                act(&rpc).await
+            } else {
+                read(&rpc).await
+            }
+        };
+        assert!(
+            tokio::time::timeout(SECOND / 2, dropped).await.is_err(),
+            "acts: {acts}"
+        );
+        let before = mock.requests().len();
+        // Who leaves while it waits for a place was not sent.
+        if acts {
+            let waits = tokio::time::timeout(SECOND, act(&rpc)).await;
+            assert!(waits.is_err());
+        }
+        assert_eq!(act(&rpc).await, Ok("OK".to_owned()), "acts: {acts}");
+        assert_eq!(begun.elapsed(), after + SECOND / 2, "acts: {acts}");
+        assert_eq!(mock.requests().len(), before + 1, "acts: {acts}");
     }
-    let before = mock.requests().len();
-    assert_eq!(act(&rpc).await, Ok("OK".to_owned()));
-    assert_eq!(mock.requests().len(), before + 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -353,8 +353,6 @@ fn failed(failure: RpcFailure, operation: &'static str, bytes: usize) -> Refusal
     }
     let error = failure.into_error();
     let kind = match code {
-        // The command itself gave up: `b2b_bridge` with an unknown key, for one.
-        Some(-32000) => Some(ErrorKind::Rejected),
         // 200 occurs as the code of an error (`ul_sync`).
         Some(404 | 481) => Some(ErrorKind::NotFound),
         Some(410 | 480 | 491) => Some(ErrorKind::InvalidState),

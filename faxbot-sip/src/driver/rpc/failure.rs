@@ -5,6 +5,8 @@ use faxbot_core::{
     http::{HttpResponse, refusal},
 };
 
+use http::header::CONTENT_LENGTH;
+
 use crate::protocol::jsonrpc::{AnswerError, RpcError};
 
 /// What is called, and whether it changes something.
@@ -57,6 +59,10 @@ impl Call {
                 .with_native(native, None)
         };
         let error = match response.status.as_u16() {
+            // Neither the path nor the call is known to be wrong.
+            400 | 404 | 410 if is_cut(response) => {
+                other(ErrorKind::Protocol, "the server's answer was cut")
+            }
             // Not the call is unknown, but the path: that must not look like a call that is over.
             404 | 410 => other(
                 ErrorKind::Protocol,
@@ -120,9 +126,10 @@ impl RpcFailure {
     pub fn effect(&self) -> Effect {
         match &self.0.why {
             Why::Failed(error) => error.effect(),
-            Why::Refused(error) if error.code != 408 => Effect::NoEffect,
-            Why::Refused(_) | Why::NoAnswer(_) if self.0.call.acts => Effect::Unknown,
-            Why::Refused(_) | Why::NoAnswer(_) => Effect::NoEffect,
+            _ if !self.0.call.acts => Effect::NoEffect,
+            Why::Refused(error) if tells_nothing(error) => Effect::Unknown,
+            Why::Refused(_) => Effect::NoEffect,
+            Why::NoAnswer(_) => Effect::Unknown,
         }
     }
 
@@ -130,6 +137,11 @@ impl RpcFailure {
     pub fn kind(&self) -> ErrorKind {
         match &self.0.why {
             Why::Failed(error) => error.kind(),
+            Why::Refused(error)
+                if self.0.call.acts && tells_nothing(error) && error.code != TIMEOUT =>
+            {
+                ErrorKind::OutcomeUnknown
+            }
             Why::Refused(error) => kind(error),
             Why::NoAnswer(_) if self.0.call.acts => ErrorKind::OutcomeUnknown,
             Why::NoAnswer(_) => ErrorKind::Protocol,
@@ -151,11 +163,12 @@ impl RpcFailure {
     /// | 403 | [`ErrorKind::PermissionDenied`] |
     /// | 404, 481, a text with `not found` | [`ErrorKind::NotFound`] |
     /// | 408 | [`ErrorKind::Timeout`]: the server asked somebody who did not answer |
+    /// | -32603, -32000 without `Failed to handle parameter`, for a call that acts | [`ErrorKind::OutcomeUnknown`]: the server lost its answer |
     /// | any other | [`ErrorKind::Rejected`] |
     ///
     /// Code and text of the server are the native ones. A status of HTTP without an answer has the
     /// kind of [`refusal`], but for 404 ([`ErrorKind::Protocol`]) and 400
-    /// ([`ErrorKind::InvalidRequest`]). What is no answer is [`ErrorKind::Protocol`], or
+    /// ([`ErrorKind::InvalidRequest`], or [`ErrorKind::Protocol`] where its body was cut). What is no answer is [`ErrorKind::Protocol`], or
     /// [`ErrorKind::OutcomeUnknown`] for a call that acts.
     pub fn into_error(self) -> Error {
         let (kind, effect) = (self.kind(), self.effect());
@@ -194,6 +207,16 @@ impl From<RpcFailure> for Error {
     }
 }
 
+/// Whether an answer has a body that did not come whole.
+fn is_cut(response: &HttpResponse) -> bool {
+    let announced = || {
+        let length = response.headers.get(CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.trim().parse::<u64>().ok());
+        length.is_some_and(|length| length > 0)
+    };
+    !response.complete && (!response.body.is_empty() || announced())
+}
+
 /// The server's words, with what it adds to them.
 fn text(error: RpcError) -> Option<String> {
     let mut text = error.message;
@@ -209,6 +232,26 @@ fn text(error: RpcError) -> Option<String> {
         text.push_str(&data);
     }
     (!text.is_empty()).then_some(text)
+}
+
+/// The other side of the server did not answer in time.
+const TIMEOUT: i64 = 408;
+
+/// Whether a refusal leaves open what became of a call that acts. OpenSIPS says -32000 `Command handler
+/// returned null` for each command that gives no reply, also for one that was carried out and whose
+/// reply could not be built, and -32603 for a reply that it could not write (`handle_mi_request` in
+/// `mi/mi.c`, `mi/item.c`). `Failed to handle parameter` comes before the command runs
+/// (`01_jsonrpc_errors`).
+fn tells_nothing(error: &RpcError) -> bool {
+    let before_it_ran = || {
+        let data = error.data.as_ref().and_then(serde_json::Value::as_str);
+        data.is_some_and(|data| data.starts_with("Failed to handle parameter"))
+    };
+    match error.code {
+        TIMEOUT | -32603 => true,
+        -32000 => !before_it_ran(),
+        _ => false,
+    }
 }
 
 fn is_unknown_method(error: &RpcError) -> bool {
@@ -227,7 +270,7 @@ fn kind(error: &RpcError) -> ErrorKind {
         401 => ErrorKind::Authentication,
         403 => ErrorKind::PermissionDenied,
         404 | 481 => ErrorKind::NotFound,
-        408 => ErrorKind::Timeout,
+        TIMEOUT => ErrorKind::Timeout,
         _ if says("not found") => ErrorKind::NotFound,
         _ if says("invalid parameters") => ErrorKind::InvalidRequest,
         _ => ErrorKind::Rejected,
@@ -242,6 +285,7 @@ fn words(kind: ErrorKind) -> &'static str {
         ErrorKind::PermissionDenied => "the server does not allow this",
         ErrorKind::NotFound => "the server does not know it",
         ErrorKind::Timeout => "the server had no answer from the other side",
+        ErrorKind::OutcomeUnknown => "the server took the request and lost its answer",
         _ => "the server refused",
     }
 }

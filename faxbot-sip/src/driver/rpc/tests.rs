@@ -1,7 +1,7 @@
 //! What becomes of each failure, and of each refusal that was recorded.
 
 use faxbot_core::{Effect, Error, ErrorKind, http::HttpResponse};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode, header::CONTENT_LENGTH};
 
 use super::failure::Call;
 use crate::protocol::jsonrpc::{AnswerError, RpcError};
@@ -38,7 +38,6 @@ fn each_refusal_has_its_kind_and_happened_certainly_not() {
         (480, "Temporarily Unavailable", E::Rejected),
         (491, "Request Pending", E::Rejected),
         (500, "Failed to initialize scenario", E::Rejected),
-        (-32000, "Server error", E::Rejected),
         (200, "Contacts already synced", E::Rejected),
         (0, "", E::Rejected),
     ];
@@ -72,6 +71,72 @@ fn a_time_out_of_the_server_itself_tells_nothing_of_an_act() {
             Effect::NoEffect
         };
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, effect));
+    }
+}
+
+#[test]
+fn a_server_that_lost_its_answer_tells_nothing_of_an_act() {
+    use ErrorKind as E;
+    let (null, param) = (
+        "Command handler returned null",
+        "Failed to handle parameter",
+    );
+    let rows = [
+        (-32000, Some(null), false),
+        (-32000, None, false),
+        (-32000, Some(param), true),
+        (-32603, None, false),
+        (-32603, Some(param), false),
+    ];
+    for (code, data, certain) in rows {
+        for call in BOTH {
+            let mut refused = RpcError::new(code, "Server error");
+            if let Some(data) = data {
+                refused = refused.with_data(data);
+            }
+            let failure = call.refused(refused, None);
+            let (kind, effect) = if certain || !call.acts {
+                (E::Rejected, Effect::NoEffect)
+            } else {
+                (E::OutcomeUnknown, Effect::Unknown)
+            };
+            assert_eq!(
+                (failure.kind(), failure.effect()),
+                (kind, effect),
+                "{code} {data:?}, acts: {}",
+                call.acts
+            );
+            let error = failure.into_error();
+            assert_eq!((error.kind(), error.effect()), (kind, effect));
+            assert_eq!(error.native_code(), Some(code.to_string().as_str()));
+        }
+    }
+}
+
+#[test]
+fn a_status_whose_body_was_cut_is_not_taken_for_a_wrong_path() {
+    for status in [400, 404, 410] {
+        for (body, announced, cut) in [("", "0", false), ("", "87", true), ("{\"json", "", true)] {
+            let mut headers = HeaderMap::new();
+            if !announced.is_empty() {
+                headers.insert(CONTENT_LENGTH, announced.parse().unwrap());
+            }
+            for complete in [true, false] {
+                let response = HttpResponse::new(StatusCode::from_u16(status).unwrap(), body)
+                    .with_headers(headers.clone())
+                    .with_complete(complete);
+                for call in BOTH {
+                    let error = call.status(&response).into_error();
+                    let says_so = error.message() == "the server's answer was cut";
+                    assert_eq!(says_so, cut && !complete, "{status} {body:?} {announced}");
+                    assert_eq!(error.effect(), Effect::NoEffect);
+                    assert_eq!(error.native_code(), Some(status.to_string().as_str()));
+                    if says_so {
+                        assert_eq!(error.kind(), ErrorKind::Protocol);
+                    }
+                }
+            }
+        }
     }
 }
 
