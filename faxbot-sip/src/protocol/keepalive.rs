@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// No pings closer together than this, whatever the config says.
-const SHORTEST: Duration = Duration::from_millis(100);
+pub(in crate::protocol) const SHORTEST: Duration = Duration::from_millis(100);
 
 /// Stands for "never" where a duration does not fit an [`Instant`].
 const FAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);

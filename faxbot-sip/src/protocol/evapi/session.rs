@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::codec::NetstringCodec;
 use crate::protocol::{
     config::SessionConfig,
-    keepalive::after,
+    keepalive::{SHORTEST, after},
     outbox::Outbox,
     session::{CloseReason, NotTaken, Output, Session, Token, Transmit},
 };
@@ -102,7 +102,7 @@ pub struct Sent;
 pub struct EvapiSession {
     config: EvapiConfig,
     state: State,
-    /// When the server is written to, if nothing came or went before.
+    /// When the server is written to, if nothing came or went before. `None` until it is ready.
     nudge: Option<Instant>,
     out: Outbox<Self>,
 }
@@ -128,14 +128,16 @@ impl EvapiSession {
         }
     }
 
-    fn set_ready(&mut self) {
+    fn set_ready(&mut self, now: Instant) {
         self.state = State::Ready;
+        self.rests(now);
         self.out.stop_timer();
         self.out.tell(Output::Ready(()));
     }
 
     fn rests(&mut self, now: Instant) {
-        self.nudge = Some(after(now, self.config.ping_interval));
+        let interval = self.config.ping_interval.max(SHORTEST);
+        self.nudge = Some(after(now, interval));
     }
 }
 
@@ -150,17 +152,15 @@ impl Session for EvapiSession {
         if self.state == State::Idle {
             self.state = State::Settling;
             self.out.set_timer(now, self.config.own.settle);
-            self.rests(now);
         }
     }
 
     fn handle_frame(&mut self, frame: Bytes, now: Instant) {
         match self.state {
             State::Idle | State::Closed => return,
-            State::Settling => self.set_ready(),
-            State::Ready => {}
+            State::Settling => self.set_ready(now),
+            State::Ready => self.rests(now),
         }
-        self.rests(now);
         if !frame.is_empty() {
             self.out.tell(Output::Event(frame));
         }
@@ -186,7 +186,7 @@ impl Session for EvapiSession {
 
     fn handle_timeout(&mut self, now: Instant) {
         if self.state == State::Settling && self.out.is_timer_over(now) {
-            self.set_ready();
+            self.set_ready(now);
         }
         if self.state == State::Ready && self.nudge.is_some_and(|at| at <= now) {
             self.out.write(None, Bytes::from_static(NOTHING));
@@ -298,6 +298,27 @@ mod tests {
             assert_eq!(at, now + round * Duration::from_secs(15));
             session.handle_timeout(at);
             assert_eq!(drain(&mut session), (vec![], NOTHING.to_vec()));
+        }
+    }
+
+    #[test]
+    fn a_keep_alive_that_is_too_short_is_raised_and_one_that_is_shorter_than_the_watch_waits() {
+        for interval in [Duration::ZERO, Duration::from_millis(100)] {
+            let now = Instant::now();
+            let config = EvapiConfig::new().with_ping(interval, interval);
+            let mut session = EvapiSession::new(config);
+            session.handle_connected(now);
+            // Not before the connection counts as open: nothing would be written yet.
+            let mut at = now + Duration::from_millis(250);
+            assert_eq!(session.poll_timeout(), Some(at), "{interval:?}");
+            session.handle_timeout(at);
+            assert_eq!(drain(&mut session), (vec!["ready".to_owned()], vec![]));
+            for _ in 0..3 {
+                at += Duration::from_millis(100);
+                assert_eq!(session.poll_timeout(), Some(at), "{interval:?}");
+                session.handle_timeout(at);
+                assert_eq!(drain(&mut session), (vec![], NOTHING.to_vec()));
+            }
         }
     }
 
