@@ -20,12 +20,17 @@ const MAX: usize = 10_000;
 /// list may be older than the event of the end.
 const SAME: Duration = Duration::from_secs(10);
 
+/// Handles of one name that are remembered. Whoever calls in repeats a Call-ID and a tag for as long as
+/// it likes, and each time is another dialog.
+const MAX_HANDLES: usize = 64;
+
 /// One that is over.
 #[derive(Debug)]
 struct Gone {
     at: Instant,
     /// The call that it was, unless it was over before we knew of it.
     call: Option<CallId>,
+    /// The newest first.
     handles: Vec<String>,
     /// Why, where the call was not known.
     report: Option<Report>,
@@ -48,9 +53,12 @@ impl Past {
         now: Instant,
     ) {
         let mut handles = handles;
+        // Of many of one dialog the last ones are the newest.
+        handles.reverse();
         if let Some(before) = self.gone.get_mut(&key) {
             handles.append(&mut before.handles);
         }
+        handles.truncate(MAX_HANDLES);
         let gone = Gone {
             at: now,
             call: Some(call),
@@ -176,5 +184,28 @@ pub(super) fn key(seen: &Seen) -> DialogKey {
     DialogKey {
         call_id: seen.call_id.clone(),
         from_tag: seen.from_tag.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_used_again_and_again_keeps_the_newest_handles_alone() {
+        let (mut past, mut now) = (Past::default(), Instant::now());
+        let key = || DialogKey {
+            call_id: "same".to_owned(),
+            from_tag: "tag".to_owned(),
+        };
+        for n in 0..1_000 {
+            now += SAME;
+            let handles = vec![format!("{n}:first"), format!("{n}:last")];
+            past.ended(key(), CallId::new(), handles, now);
+        }
+        let handles = &past.gone[&key()].handles;
+        assert_eq!(handles.len(), MAX_HANDLES);
+        assert_eq!(handles[..3], ["999:last", "999:first", "998:last"]);
+        assert_eq!(past.len(), (1, 1));
     }
 }
