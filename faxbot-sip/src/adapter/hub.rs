@@ -10,7 +10,7 @@ use std::{
 
 use faxbot_core::{
     Error, ErrorKind, Result, Timestamp,
-    clock::SharedClock,
+    clock::{SharedClock, later},
     event::EventBus,
     id::CallId,
     sip::{
@@ -229,7 +229,7 @@ impl<S: Session, B: Book> Hub<S, B> {
         limit: Duration,
         mut look: impl FnMut(&mut State<S, B>) -> Option<T>,
     ) -> Option<T> {
-        let over = self.clock.now() + limit;
+        let over = later(self.clock.now(), limit);
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
@@ -350,15 +350,18 @@ impl<S: Session, B: Book> Hub<S, B> {
         })
     }
 
-    /// As [`connected`](Self::connected), for an adapter without a link.
+    /// As [`connected`](Self::connected), for an adapter without a link. `false` if it disconnects.
     #[cfg(any(feature = "kamailio", feature = "opensips", feature = "flexisip"))]
-    pub(crate) fn opened(&self) {
+    pub(crate) fn opened(&self) -> bool {
         let connected_at = self.clock.now();
-        self.events(|state, now| {
+        self.change(|state, now| {
+            if state.connection == ConnectionState::Disconnecting {
+                return (false, Vec::new());
+            }
             self.health().connected(connected_at);
             let gap = state.lost_at.take().map(|from| Gap::new(from, now.wall));
-            state.move_to(ConnectionState::Connected, gap)
-        });
+            (true, state.move_to(ConnectionState::Connected, gap))
+        })
     }
 
     /// The connection is lost, since `at`: it is made again.

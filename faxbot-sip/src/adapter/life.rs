@@ -7,6 +7,7 @@ use std::{
 
 use faxbot_core::{
     Result,
+    clock::later,
     random::SharedRandom,
     sip::{ConnectionState, Drained},
     task::TaskSet,
@@ -167,7 +168,7 @@ impl<C: Core> Life<C> {
                 return Drained::default();
             }
         };
-        let until = hub.clock.now() + within;
+        let until = later(hub.clock.now(), within);
         let left = || until.saturating_duration_since(hub.clock.now());
         hub.connection(ConnectionState::Disconnecting);
         let mut drained = true;

@@ -9,7 +9,10 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use faxbot_core::{Error, clock::SharedClock};
+use faxbot_core::{
+    Error,
+    clock::{SharedClock, later},
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::{mpsc, oneshot, watch},
@@ -51,8 +54,8 @@ pub(super) struct CloseBy {
 impl CloseBy {
     pub(super) fn within(now: Instant, within: Duration) -> Self {
         Self {
-            drain: now + within - GOODBYE.min(within / 4),
-            end: now + within,
+            drain: later(now, within.saturating_sub(GOODBYE.min(within / 4))),
+            end: later(now, within),
         }
     }
 }
@@ -346,13 +349,13 @@ impl Progress {
         };
         if self
             .writing_since
-            .is_some_and(|since| since + write_stall <= now)
+            .is_some_and(|since| later(since, write_stall) <= now)
         {
             return Err(LinkError::WriteStalled);
         }
         if desk
             .stalled_since
-            .is_some_and(|since| since + pump_stall <= now)
+            .is_some_and(|since| later(since, pump_stall) <= now)
         {
             return Err(LinkError::PumpStalled);
         }
@@ -371,8 +374,8 @@ impl Progress {
             Stage::Goodbye(by) => Some(by.end),
         };
         let failed = self.write_failed.as_ref().map(|(_, until)| *until);
-        let writing = self.writing_since.map(|since| since + write_stall);
-        let pump = desk.stalled_since.map(|since| since + pump_stall);
+        let writing = self.writing_since.map(|since| later(since, write_stall));
+        let pump = desk.stalled_since.map(|since| later(since, pump_stall));
         [desk.poll_timeout(), stage, failed, writing, pump]
             .into_iter()
             .flatten()

@@ -9,7 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use faxbot_core::{Error, clock::SharedClock, random::SharedRandom};
+use faxbot_core::{
+    Error,
+    clock::{SharedClock, later},
+    random::SharedRandom,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::protocol::session::Session;
@@ -243,7 +247,7 @@ impl<S: Session> Handle<S> {
         request: S::Request,
         timeout: Duration,
     ) -> Result<S::Reply, RequestError> {
-        let deadline = self.shared.clock.now() + timeout;
+        let deadline = later(self.shared.clock.now(), timeout);
         let (reply, mut verdict) = oneshot::channel();
         let fate = Arc::new(Fate::default());
         let ticket = Ticket {

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use faxbot_core::{
     Error, Result, Timestamp,
-    clock::SharedClock,
+    clock::{SharedClock, later},
     random::SharedRandom,
     retry::RetryPolicy,
     task::{StopToken, TaskSet},
@@ -320,7 +320,7 @@ impl<S: Session> Link<S> {
     /// # Cancel safety
     /// Dropping the future changes nothing.
     pub async fn wait_up(&self, within: Duration) -> Result<()> {
-        let until = self.shared.clock.now() + within;
+        let until = later(self.shared.clock.now(), within);
         tokio::select! {
             biased;
             up = self.came_up() => up,
@@ -371,7 +371,10 @@ impl<S: Session> Link<S> {
             closing.get_or_insert(CloseBy::within(now, within));
             first
         });
-        let end = self.closing.borrow().map_or(now + within, |by| by.end);
+        let end = self
+            .closing
+            .borrow()
+            .map_or_else(|| later(now, within), |by| by.end);
         let mut state = self.shared.state.subscribe();
         let ended = tokio::select! {
             biased;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use faxbot_core::{
-    clock::SharedClock,
+    clock::{SharedClock, later},
     random::SharedRandom,
     task::{StopToken, TaskSet},
 };
@@ -282,7 +282,10 @@ impl<S: Session> Listener<S> {
             closing.get_or_insert(CloseBy::within(now, within));
             first
         });
-        let end = self.closing.borrow().map_or(now + within, |by| by.end);
+        let end = self
+            .closing
+            .borrow()
+            .map_or_else(|| later(now, within), |by| by.end);
         let mut report = self.report.clone();
         let ended = tokio::select! {
             biased;

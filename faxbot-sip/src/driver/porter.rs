@@ -7,7 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use faxbot_core::{clock::SharedClock, random::SharedRandom, task::TaskSet};
+use faxbot_core::{
+    clock::{SharedClock, later},
+    random::SharedRandom,
+    task::TaskSet,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::protocol::session::Session;
@@ -150,7 +154,7 @@ impl<S: Session, F: SessionFactory<S>> Porter<S, F> {
             shared: Arc::clone(&shared),
             events: events.clone(),
             closing: closing.subscribe(),
-            ready_by: self.clock.now() + self.options.ready_timeout,
+            ready_by: later(self.clock.now(), self.options.ready_timeout),
             write_stall: self.options.write_stall,
             pump_stall: self.options.pump_stall,
         };
@@ -233,7 +237,7 @@ impl<S: Session> Visit<S> {
             biased;
             _ = tell(&self.shared, &self.events, &mut closing, news) => {}
             // An owner that takes nothing does not keep its place for ever.
-            () = clock.sleep_until(clock.now() + self.options.pump_stall) => {}
+            () = clock.sleep_until(later(clock.now(), self.options.pump_stall)) => {}
         }
         let drained = ended.drained;
         self.shared.enter(LinkPhase::Ended, |state| {

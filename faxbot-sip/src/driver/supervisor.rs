@@ -14,7 +14,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use faxbot_core::task::StopToken;
+use faxbot_core::{clock::later, task::StopToken};
 use tokio::sync::mpsc;
 
 use crate::protocol::session::Session;
@@ -150,7 +150,7 @@ impl<S: Session, F: SessionFactory<S>> Supervisor<S, F> {
 
     async fn attempt(&mut self, generation: u64) -> Ended<S> {
         let clock = &self.shared.clock;
-        let ready_by = clock.now() + self.options.connect_timeout;
+        let ready_by = later(clock.now(), self.options.connect_timeout);
         let mut closing = self.closing.clone();
         let transport = tokio::select! {
             biased;
@@ -198,7 +198,7 @@ impl<S: Session, F: SessionFactory<S>> Supervisor<S, F> {
             biased;
             _ = closing.wait_for(Option::is_some) => false,
             () = self.events.closed() => false,
-            () = clock.sleep_until(clock.now() + wait) => true,
+            () = clock.sleep_until(later(clock.now(), wait)) => true,
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, fmt, time::Duration};
 
-use faxbot_core::{Effect, Error, ErrorKind, Result, clock::SharedClock};
+use faxbot_core::{
+    Effect, Error, ErrorKind, Result,
+    clock::{SharedClock, later},
+};
 
 use super::board::Expected;
 use crate::protocol::esl::{Command, CommandError, Frame};
@@ -131,7 +134,7 @@ impl Execution {
     /// # Cancel safety
     /// Dropping the future leaves the application running.
     pub async fn completed(mut self) -> Result<Executed> {
-        let late = self.clock.now() + self.within.unwrap_or(LONG);
+        let late = later(self.clock.now(), self.within.unwrap_or(LONG));
         let mut state = self.expected.board.watch();
         let clock = &self.clock;
         let ended = async {

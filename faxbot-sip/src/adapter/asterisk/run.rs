@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use faxbot_core::{Error, ErrorKind, Result, id::CallId, sip::Severity};
+use faxbot_core::{Error, ErrorKind, Result, clock::later, id::CallId, sip::Severity};
 
 use tracing::Instrument as _;
 
@@ -43,7 +43,7 @@ pub(super) async fn work(core: Arc<Core>, handle: Handle<AmiSession>) {
     let now = core.clock.now();
     let worker = Worker {
         server: Server::new(handle, core.config.request_timeout),
-        next_poll: now + core.config.fax_poll,
+        next_poll: later(now, core.config.fax_poll),
         next_sweep: None,
         sessions: VecDeque::new(),
         old: VecDeque::new(),
@@ -104,7 +104,7 @@ impl Worker {
                 tracing::debug!(%error, "asterisk: progress of faxes could not be asked for");
             }
             // Counted from the end: on a slow server one poll must not follow the other at once.
-            self.next_poll = self.core.clock.now() + self.core.config.fax_poll;
+            self.next_poll = later(self.core.clock.now(), self.core.config.fax_poll);
             return true;
         }
         if let Some(key) = self.old.pop_front() {

@@ -8,6 +8,7 @@ use std::{
 
 use faxbot_core::{
     Error, ErrorKind, Private, Result,
+    clock::later,
     id::{CallId, CallRef},
     sip::{CallState, Direction, IncomingCall, RejectCause, SipEvent},
 };
@@ -76,7 +77,7 @@ impl Books {
         if !self.door.flood.admits(undecided) {
             return self.refuse(id, came.native);
         }
-        let due = now.instant + self.door.deadline;
+        let due = later(now.instant, self.door.deadline);
         let deadline = now.wall + self.door.deadline;
         let mut call = IncomingCall::new(id, now.wall - came.age, deadline);
         call.caller = came.caller;

@@ -29,6 +29,7 @@ use std::{
 
 use faxbot_core::{
     Effect, Error, ErrorKind, Result,
+    clock::later,
     fax::{FaxProgress, FaxUpdate},
     id::{CallId, CallRef},
     sip::{
@@ -204,7 +205,10 @@ impl Books {
         match self.lines.get_mut(&id) {
             Some(line) if !line.cancel => {
                 line.requested = Some(now.instant);
-                line.check_at = Some(now.instant + line.ring_timeout + OVERDUE);
+                line.check_at = Some(later(
+                    now.instant,
+                    line.ring_timeout.saturating_add(OVERDUE),
+                ));
                 true
             }
             _ => false,

@@ -262,6 +262,18 @@ fn a_refusal_waits_for_the_end_of_the_channel_that_says_more() {
 }
 
 #[test]
+fn a_call_may_ring_without_a_limit_of_time() {
+    let mut bench = Bench::new();
+    let id = CallId::new();
+    let mut line = Bench::line(id, Plan::Single);
+    line.ring_timeout = Duration::MAX;
+    let _updates = bench.books.open(line, bench.now).unwrap();
+    assert!(bench.books.requested(id, bench.now));
+    let asked = bench.books.next_timeout().unwrap();
+    assert!(asked > bench.now.instant + 1_000 * RING);
+}
+
+#[test]
 fn a_call_that_says_nothing_is_asked_for() {
     let mut bench = Bench::new();
     let id = bench.placed(Plan::Single);

@@ -2,6 +2,7 @@
 
 use faxbot_core::{
     Effect, Error, ErrorKind, Private, Result,
+    clock::later,
     fax::{FaxCall, FaxRequest, T38Mode},
     id::{CallId, CallRef},
     sip::{Call, CallRequest, CallState, Direction, HangupOutcome, Lookup},
@@ -88,7 +89,10 @@ impl YateAdapter {
                 let at = now.instant;
                 let (ring, total) = (request.ring_timeout, request.total_timeout());
                 let digital = request.t38 == T38Mode::Require;
-                state.books.limits.sends(id, at + ring, at + total, digital);
+                state
+                    .books
+                    .limits
+                    .sends(id, later(at, ring), later(at, total), digital);
                 state.books.paths.insert(remote, id);
             }
             (opened, Vec::new())

@@ -27,6 +27,21 @@ async fn a_close_awaits_answers_says_good_bye_and_takes_nothing_new() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_and_a_close_without_a_limit_of_time_are_no_harm() {
+    let (rig, mut peer, _notes) = up(Plan::Pipe(4096)).await;
+    let handle = rig.link.handle();
+    let answer = ask(&handle, "due", Duration::MAX);
+    peer.line().await.unwrap();
+    let closing = tokio::spawn(async move { rig.link.close(Duration::MAX).await });
+    tokio::time::sleep(3600 * SECOND).await;
+    peer.say("ok 0 done\n").await;
+    assert_eq!(answer.await.unwrap().unwrap(), "done");
+    assert_eq!(peer.line().await.as_deref(), Some("bye"));
+    peer.say("bye\n").await;
+    assert!(closing.await.unwrap().drained);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_close_that_runs_out_of_time_ends_written_requests_as_closed_and_unknown() {
     let (rig, mut peer, _notes) = up(Plan::Pipe(64)).await;
     let handle = rig.link.handle();

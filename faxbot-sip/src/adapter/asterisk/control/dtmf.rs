@@ -9,6 +9,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use faxbot_core::{
     Effect, Error, ErrorKind, Result,
+    clock::later,
     id::{CallId, RequestId},
     sip::{CallState, DtmfRequest, SipEvent},
 };
@@ -99,7 +100,11 @@ async fn send_now(
     // A dialplan reload takes the extension away.
     core.keep_extension(server, OPERATION).await?;
     let count = u32::try_from(request.digits.len()).unwrap_or(u32::MAX);
-    let takes = (request.duration.max(SHORTEST_SENT) + GAP).saturating_mul(count);
+    let takes = request
+        .duration
+        .max(SHORTEST_SENT)
+        .saturating_add(GAP)
+        .saturating_mul(count);
     let sender = Sender::new(core);
     // Looked up after the turn came: the call may be gone.
     let Some(channel) = core.state().books.own_channel(id) else {
@@ -107,9 +112,9 @@ async fn send_now(
     };
     let order = originate(core, &sender, &channel, request, takes)?;
     let began = core.clock.now();
-    *busy = Some(began + takes);
+    *busy = Some(later(began, takes));
     server.order(order, OPERATION).await?;
-    let limit = takes + core.config.request_timeout;
+    let limit = takes.saturating_add(core.config.request_timeout);
     let over = core.until(limit, |state| {
         (!state.books.senders.contains(&sender.channel)).then_some(())
     });
@@ -155,7 +160,10 @@ fn originate(
             .header("Async", "true")?
             .header("ChannelId", &sender.channel)?
             .header("OtherChannelId", &sender.other)?
-            .header("Timeout", &millis(takes + core.config.request_timeout))?
+            .header(
+                "Timeout",
+                &millis(takes.saturating_add(core.config.request_timeout)),
+            )?
             // Never run: nobody answers.
             .header("Application", "Wait")?
             .header("Data", "1")?

@@ -6,6 +6,7 @@ use std::time::Duration;
 use faxbot_core::{
     Effect, Error, ErrorKind, Result,
     address::Address,
+    clock::later,
     id::{CallId, CallRef},
     sip::{CallState, Causes, ConnectionState, TransferPlan, TransferRequest},
 };
@@ -129,7 +130,7 @@ async fn call_new_party(
         return Err(error);
     }
     core.events(|state, now| state.books.shift(id, CallState::Transferring, now));
-    match outcome(core, server, id, &own, ring + GRACE).await {
+    match outcome(core, server, id, &own, ring.saturating_add(GRACE)).await {
         Outcome::Answered => {
             core.events(|state, now| {
                 let _ = calling(state, id, None);
@@ -207,7 +208,7 @@ async fn stay(
 
 /// Waits for the outcome of the `Dial` that our channel is in.
 async fn outcome(core: &Core, server: &Server, id: CallId, own: &str, limit: Duration) -> Outcome {
-    let end = core.clock.now() + limit;
+    let end = later(core.clock.now(), limit);
     let (mut pause, mut gap, mut missed) = (ASK, false, 0);
     while core.clock.now() < end {
         let heard = core.until(pause, |state| {

@@ -225,7 +225,9 @@ enum Ended {
 /// Waits for the other party. A caller whose party does not answer stays, parked.
 async fn bridged(core: &Core, server: &Server, id: CallId, channel: &str) -> Result<()> {
     const OPERATION: &str = "accept";
-    let limit = CallOptions::default().timeout + core.config.request_timeout;
+    let limit = CallOptions::default()
+        .timeout
+        .saturating_add(core.config.request_timeout);
     let ended = core
         .until(limit, |state| {
             let Some(line) = state.books.lines.get(&id) else {

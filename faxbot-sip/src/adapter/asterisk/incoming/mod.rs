@@ -17,6 +17,7 @@ use std::{
 
 use faxbot_core::{
     Private,
+    clock::later,
     id::CallId,
     sip::{CallState, Direction, IncomingCall, SipEvent},
 };
@@ -191,7 +192,7 @@ impl Books {
 
     /// It went through the dialplan and waits for another decision.
     fn came_back(&mut self, id: CallId, state: &str, now: Now) {
-        let due = now.instant + self.door.deadline;
+        let due = later(now.instant, self.door.deadline);
         if let Some(waiting) = self.waiting_of(id) {
             waiting.came_back(state == "Up", due, now);
             self.todo.push(Todo::Announce(id));
@@ -204,7 +205,7 @@ impl Books {
             return Vec::new();
         }
         let id = call_id(&came.uniqueid);
-        let due = now.instant + self.door.deadline;
+        let due = later(now.instant, self.door.deadline);
         let deadline = now.wall + self.door.deadline;
         if let Some(waiting) = self.waiting_of(id) {
             if waiting.is_through() {

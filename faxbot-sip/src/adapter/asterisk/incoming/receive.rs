@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use faxbot_core::{
     ErrorKind, Result,
+    clock::later,
     fax::{FaxOutcome, TakenFax},
     id::{CallId, CallRef},
 };
@@ -51,7 +52,7 @@ async fn of_an_earlier_process(core: &Core, server: &Server, id: CallId) -> Resu
             Err(error) => return Err(error.with_call_id(id)),
         }
         let wait = core.config.fax_poll.max(ASK_AGAIN);
-        core.clock.sleep_until(core.clock.now() + wait).await;
+        core.clock.sleep_until(later(core.clock.now(), wait)).await;
     }
     match server.outcome(&core.store, id).await {
         Ok(Some(report)) if report.incoming && report.is_fax => {

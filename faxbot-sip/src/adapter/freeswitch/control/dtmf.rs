@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use faxbot_core::{
     Effect, Result,
+    clock::later,
     sip::{CallState, DtmfRequest},
 };
 
@@ -50,8 +51,12 @@ pub(crate) async fn send(core: &Core, server: &Server, request: DtmfRequest) -> 
         return Err(gone(OPERATION).with_call_id(id));
     };
     let count = u32::try_from(request.digits.len()).unwrap_or(u32::MAX);
-    let takes = (request.duration.max(SHORTEST_SENT) + GAP).saturating_mul(count);
-    *turn = Some(core.hub.clock.now() + takes);
+    let takes = request
+        .duration
+        .max(SHORTEST_SENT)
+        .saturating_add(GAP)
+        .saturating_mul(count);
+    *turn = Some(later(core.hub.clock.now(), takes));
     let millis = request.duration.as_millis();
     let order = format!("{own} {}@{millis}", request.digits);
     if let Err(error) = server.api("uuid_send_dtmf", &order, OPERATION).await {

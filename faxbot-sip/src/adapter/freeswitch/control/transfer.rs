@@ -10,6 +10,7 @@ use std::time::Duration;
 use faxbot_core::{
     Effect, Error, ErrorKind, Result,
     address::Address,
+    clock::later,
     id::{CallId, CallRef, RequestId},
     sip::{CallState, Causes, ConnectionState, TransferPlan, TransferRequest},
 };
@@ -160,7 +161,7 @@ async fn call_new_party(
     }
     core.hub
         .events(|state, now| state.books.shift(id, CallState::Transferring, now));
-    match outcome(core, server, id, &own, &party, ring + GRACE).await {
+    match outcome(core, server, id, &own, &party, ring.saturating_add(GRACE)).await {
         Outcome::Answered => {
             core.hub.events(|state, now| {
                 calling(state, id, None);
@@ -253,7 +254,7 @@ async fn outcome(
     limit: Duration,
 ) -> Outcome {
     let hub = &core.hub;
-    let end = hub.clock.now() + limit;
+    let end = later(hub.clock.now(), limit);
     let (mut pause, mut gap, mut missed) = (ASK, false, 0);
     while hub.clock.now() < end {
         let heard = hub.until(pause, |state| {

@@ -206,7 +206,9 @@ enum Ended {
 
 /// Waits for the other party.
 async fn bridged(core: &Core, id: CallId) -> Result<()> {
-    let limit = CallOptions::default().timeout + core.config.request_timeout;
+    let limit = CallOptions::default()
+        .timeout
+        .saturating_add(core.config.request_timeout);
     let ended = core
         .hub
         .until(limit, |state| {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use faxbot_core::{
     ErrorKind, Result,
+    clock::later,
     fax::{FaxOutcome, TakenFax},
     id::{CallId, CallRef},
 };
@@ -44,7 +45,7 @@ async fn of_an_earlier_process(core: &Core, server: &Server, id: CallId) -> Resu
     let pause = async |time: Duration| {
         core.hub
             .clock
-            .sleep_until(core.hub.clock.now() + time)
+            .sleep_until(later(core.hub.clock.now(), time))
             .await;
     };
     while server.channel(&uuid, OPERATION).await?.is_some() {

@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use faxbot_core::{
     Error, ErrorKind, Result,
+    clock::later,
     id::CallId,
     sip::{CallState, DtmfRequest},
 };
@@ -60,7 +61,7 @@ pub(in crate::adapter::yate) async fn send(
 }
 
 async fn send_now(core: &Core, server: &Server, id: CallId, request: &DtmfRequest) -> Result<()> {
-    let pace = PACE.max(request.duration + GAP);
+    let pace = PACE.max(request.duration.saturating_add(GAP));
     // Asked after the turn came: the call may be gone, or connected to somebody else.
     let (own, partner) = place(core, server, id, OPERATION).await?;
     let held = core.hub.state().books.calls().state(id) == Some(CallState::OnHold);
@@ -74,7 +75,7 @@ async fn send_now(core: &Core, server: &Server, id: CallId, request: &DtmfReques
         let command = message("chan.dtmf", &params, OPERATION)?;
         server.order(command, OPERATION).await?;
         let clock = &core.hub.clock;
-        clock.sleep_until(clock.now() + pace).await;
+        clock.sleep_until(later(clock.now(), pace)).await;
     }
     let clock = &core.hub.clock;
     clock.sleep_until(clock.now() + LAST).await;

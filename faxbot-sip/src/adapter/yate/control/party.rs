@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use faxbot_core::{
     Effect, Error, ErrorKind, Result,
+    clock::later,
     id::{CallId, RequestId},
     sip::{CallOptions, Causes, ConnectionState},
 };
@@ -257,7 +258,7 @@ async fn listen(
 ) -> Result<Heard> {
     let hub = &core.hub;
     let (id, party) = (called.id, called.party.as_str());
-    let end = hub.clock.now() + ring + GRACE;
+    let end = later(hub.clock.now(), ring.saturating_add(GRACE));
     let mut gap = false;
     loop {
         let heard = hub.until(ASK, |state| {
