@@ -528,6 +528,24 @@ async fn a_stopped_task_set_ends_waiting_calls_and_later_ones() {
     }
 }
 
+#[tokio::test]
+async fn a_task_set_that_is_dropped_ends_waiting_calls_and_later_ones() {
+    let stage = Stage::new();
+    for server in stage.servers().await {
+        let tasks = TaskSet::current("test").unwrap();
+        let (to, random) = (server.peer(), SystemRandom::shared());
+        let options = stage.options(&to);
+        let rpc = Rpc::datagram(to, options, TokioClock::shared(), random, &tasks).unwrap();
+        let waiting = rpc.clone();
+        let waiting = tokio::spawn(async move { act(&waiting, 1, 600 * SECOND).await });
+        let _asked = server.call().await;
+        drop(tasks);
+        assert_eq!(waiting.await.unwrap(), UNKNOWN);
+        let closed = Err((ErrorKind::Closed, Effect::NoEffect));
+        assert_eq!(act(&rpc, 2, SECOND).await, closed);
+    }
+}
+
 #[test]
 fn without_a_runtime_it_is_an_error_and_no_panic() {
     let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -118,36 +118,32 @@ impl<R: Runs> Tenure<R> {
 
     /// Carries an order out in a task of the connection: who gives up waiting for it does not leave it
     /// half done. A disconnect ends it at any await.
+    ///
+    /// # Errors
+    /// `NotConnected` for an order that was not begun; `Closed` for one that a disconnect ended.
     pub(crate) async fn carry_out<T: Send + 'static>(
         &self,
         operation: &'static str,
         order: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        let (tell, told) = oneshot::channel();
-        let order = async move {
-            // The caller may be gone.
-            let _ = tell.send(order.await);
-        };
-        if let Phase::Running(running) = &*self.phase() {
+        let (order, told) = told(order);
+        self.look(operation, |running| {
             running.tasks().spawn_until_stopped(order);
-        }
+        })?;
         told.await.unwrap_or_else(|_| Err(disconnected(operation)))
     }
 
     /// As [`carry_out`](Self::carry_out), for an order that a disconnect lets end.
+    ///
+    /// # Errors
+    /// As there; `Closed` where the time of the disconnect was over before the order was.
     pub(crate) async fn see_through<T: Send + 'static>(
         &self,
         operation: &'static str,
         order: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        let (tell, told) = oneshot::channel();
-        let order = async move {
-            // The caller may be gone.
-            let _ = tell.send(order.await);
-        };
-        if let Phase::Running(running) = &*self.phase() {
-            running.tasks().spawn(order);
-        }
+        let (order, told) = told(order);
+        self.look(operation, |running| running.tasks().spawn(order))?;
         told.await.unwrap_or_else(|_| Err(disconnected(operation)))
     }
 
@@ -175,6 +171,18 @@ impl<R> Clone for WeakTenure<R> {
     fn clone(&self) -> Self {
         Self(Weak::clone(&self.0))
     }
+}
+
+/// An order whose result is told to who waits for it, if anybody does.
+fn told<T>(
+    order: impl Future<Output = Result<T>>,
+) -> (impl Future<Output = ()>, oneshot::Receiver<Result<T>>) {
+    let (tell, told) = oneshot::channel();
+    let order = async move {
+        // The caller may be gone.
+        let _ = tell.send(order.await);
+    };
+    (order, told)
 }
 
 fn disconnected(operation: &'static str) -> Error {

@@ -10,6 +10,7 @@ use std::{
 
 use faxbot_core::{
     Error, ErrorKind, Result,
+    clock::later,
     random::SystemRandom,
     sip::{ConnectionState, Drained},
     task::TaskSet,
@@ -18,7 +19,7 @@ use tokio::sync::{Notify, watch};
 
 use super::{
     Polled,
-    worker::{First, Worker},
+    worker::{First, SetUp, Worker},
 };
 use crate::{
     adapter::{
@@ -37,9 +38,11 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 /// What the tasks get to end by themselves when there is no time left.
 const LAST_WORD: Duration = Duration::from_millis(200);
 
-/// The worker and the orders that run.
+/// The worker and the orders that run. Field order is drop order: what they rest on goes last.
 pub(crate) struct Running {
     tasks: TaskSet,
+    /// What the last set-up began: answers to orders come by it, so that it outlives them.
+    set_up: SetUp,
     /// How the first set-up went.
     first: watch::Receiver<First>,
     /// Orders that a disconnect ends at any await.
@@ -104,6 +107,7 @@ impl<C: Polled> PolledLife<C> {
                 if let Some(running) = attempt.running() {
                     // A worker that still runs would say `error` after `disconnected`.
                     running.tasks.stop(LAST_WORD).await;
+                    running.set_up.end().await;
                 }
                 Err(error)
             }
@@ -113,15 +117,18 @@ impl<C: Polled> PolledLife<C> {
     fn start(&self) -> Result<Running> {
         let tasks = TaskSet::current("connect")?;
         let (tell, first) = watch::channel(First::Open);
+        let set_up = SetUp::default();
         let worker = Worker {
             core: Arc::clone(&self.core),
             poke: Arc::clone(&self.poke),
             random: SystemRandom::shared(),
             tell,
+            set_up: set_up.clone(),
         };
         tasks.spawn_until_stopped(worker.run());
         Ok(Running {
             tasks,
+            set_up,
             first,
             open: Arc::default(),
         })
@@ -140,7 +147,7 @@ impl<C: Polled> PolledLife<C> {
                 return Drained::default();
             }
         };
-        let until = hub.clock.now() + within;
+        let until = later(hub.clock.now(), within);
         let left = || until.saturating_duration_since(hub.clock.now());
         let was_up = hub.state().connection == ConnectionState::Connected;
         hub.connection(ConnectionState::Disconnecting);
@@ -158,6 +165,7 @@ impl<C: Polled> PolledLife<C> {
             }
             drained = running.open.load(Ordering::Relaxed) == 0;
             drained &= running.tasks.stop(left().max(LAST_WORD)).await;
+            running.set_up.end().await;
         }
         let left = closing.finish();
         Drained::new(drained, left)

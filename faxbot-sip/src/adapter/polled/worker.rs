@@ -1,10 +1,15 @@
 //! The worker of an adapter that polls: sets up, polls, does the work of the books, and begins anew when
 //! the server is lost.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use faxbot_core::{
     Effect, Error, ErrorKind, Result, Timestamp,
+    clock::later,
     random::SharedRandom,
     retry::RetryPolicy,
     sip::{ConnectionState, Severity},
@@ -39,12 +44,39 @@ pub(super) enum First {
     Failed(Error),
 }
 
+/// What the last set-up began. Clones are one. It is not the worker's alone: a disconnect ends the
+/// worker at once, and orders whose answers come by these tasks after that.
+#[derive(Clone, Default)]
+pub(super) struct SetUp(Arc<Mutex<Option<TaskSet>>>);
+
+impl SetUp {
+    /// The tasks of another set-up.
+    fn begin(&self) -> Result<TaskSet> {
+        let tasks = TaskSet::current("connect")?;
+        *self.tasks() = Some(tasks.clone());
+        Ok(tasks)
+    }
+
+    /// Ends all that was begun.
+    pub(super) async fn end(&self) {
+        let tasks = self.tasks().take();
+        if let Some(tasks) = tasks {
+            tasks.stop(LAST_WORD).await;
+        }
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, Option<TaskSet>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 pub(super) struct Worker<C: Polled> {
     pub(super) core: Arc<C>,
     /// A poll is wanted.
     pub(super) poke: Arc<Notify>,
     pub(super) random: SharedRandom,
     pub(super) tell: watch::Sender<First>,
+    pub(super) set_up: SetUp,
 }
 
 /// What happened so far.
@@ -65,9 +97,9 @@ impl<C: Polled> Worker<C> {
         let mut history = History::default();
         let policy = RetryPolicy::connection();
         loop {
-            let Some(tasks) = self.come_up(&work, &policy, &mut history).await else {
+            if !self.come_up(&work, &policy, &mut history).await {
                 return;
-            };
+            }
             let up_since = self.hub().clock.now();
             let (reason, good_until) = tokio::select! {
                 lost = self.poll_until_lost() => lost,
@@ -80,7 +112,7 @@ impl<C: Polled> Worker<C> {
             tracing::info!(%reason, adapter = hub.name, "the server is lost");
             hub.health().connection_failed();
             hub.lost(good_until);
-            tasks.stop(LAST_WORD).await;
+            self.set_up.end().await;
             // One that comes and goes is not called in a busy loop.
             self.rest_serving(&work, self.wait(&policy, history.attempts, false))
                 .await;
@@ -91,28 +123,32 @@ impl<C: Polled> Worker<C> {
         self.core.hub()
     }
 
-    /// Sets up until that goes well. Answers what was begun for it; `None` when nothing more is to be
-    /// tried.
-    async fn come_up(
-        &self,
-        work: &TaskSet,
-        policy: &RetryPolicy,
-        history: &mut History,
-    ) -> Option<TaskSet> {
+    /// Sets up until that goes well. `false` when nothing more is to be tried.
+    async fn come_up(&self, work: &TaskSet, policy: &RetryPolicy, history: &mut History) -> bool {
         loop {
+            if self.is_closing() {
+                return false;
+            }
             history.attempts = history.attempts.saturating_add(1);
-            let tasks = TaskSet::current("connect").ok()?;
+            let Ok(tasks) = self.set_up.begin() else {
+                return false;
+            };
             let done = tokio::select! {
                 done = self.set_up(&tasks) => done,
                 never = self.serve(work, false) => match never {},
             };
             let Err(error) = done else {
                 history.ever_up = true;
-                self.hub().opened();
-                self.tell.send_replace(First::Up);
-                return Some(tasks);
+                let opened = self.hub().opened();
+                if opened {
+                    self.tell.send_replace(First::Up);
+                }
+                return opened;
             };
-            tasks.stop(LAST_WORD).await;
+            self.set_up.end().await;
+            if self.is_closing() {
+                return false;
+            }
             let hub = self.hub();
             hub.health().connection_failed();
             hub.state().books.attempt_failed();
@@ -123,7 +159,7 @@ impl<C: Polled> Worker<C> {
                 hub.trouble(Severity::Critical, error.clone());
                 hub.connection(ConnectionState::Error);
                 self.tell.send_replace(First::Failed(error));
-                return None;
+                return false;
             }
             let severity = if refused {
                 Severity::Critical
@@ -136,9 +172,14 @@ impl<C: Polled> Worker<C> {
         }
     }
 
+    /// Whether the adapter disconnects: nothing is begun any more.
+    fn is_closing(&self) -> bool {
+        self.hub().state().connection == ConnectionState::Disconnecting
+    }
+
     async fn set_up(&self, tasks: &TaskSet) -> Result<()> {
         let hub = self.hub();
-        let by = hub.clock.now() + self.core.timing().connect_timeout;
+        let by = later(hub.clock.now(), self.core.timing().connect_timeout);
         tokio::select! {
             done = self.core.set_up(tasks) => done,
             () = hub.clock.sleep_until(by) => {
@@ -165,7 +206,7 @@ impl<C: Polled> Worker<C> {
     async fn rest_serving(&self, work: &TaskSet, wait: Duration) {
         let clock = &self.hub().clock;
         tokio::select! {
-            () = clock.sleep_until(clock.now() + wait) => {}
+            () = clock.sleep_until(later(clock.now(), wait)) => {}
             never = self.serve(work, false) => match never {},
         }
     }
@@ -187,8 +228,10 @@ impl<C: Polled> Worker<C> {
                     good_until = begun;
                     failures = 0;
                 }
-                // Ours, and nothing of it reached the server.
-                Err(error) if error.kind() == ErrorKind::Overloaded => {
+                // Ours, and nothing of it reached the server: one that says so itself has a code.
+                Err(error)
+                    if error.kind() == ErrorKind::Overloaded && error.native_code().is_none() =>
+                {
                     tracing::debug!(%error, "a poll found no place");
                 }
                 Err(error) => {
@@ -209,7 +252,7 @@ impl<C: Polled> Worker<C> {
         let now = clock.now();
         clock.sleep_until(now + rest.min(SHORTEST_REST)).await;
         tokio::select! {
-            () = clock.sleep_until(now + rest) => {}
+            () = clock.sleep_until(later(now, rest)) => {}
             () = self.poke.notified() => {}
         }
     }

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use faxbot_core::{
     Effect, Error, ErrorKind, Result,
-    clock::SharedClock,
+    clock::{SharedClock, later},
     random::SharedRandom,
     task::{StopToken, TaskSet},
 };
@@ -173,7 +173,6 @@ impl Datagram {
                 () = stop.cancelled() => {}
                 () = receiver.run(latest) => {}
             }
-            receiver.board.close();
         });
         Ok(Self {
             to,
@@ -320,7 +319,7 @@ impl fmt::Debug for Datagram {
     }
 }
 
-/// Takes what comes.
+/// Takes what comes. When it is gone, however it went, who waits is told.
 struct Receiver {
     /// Whose datagrams are taken.
     from: Option<std::net::IpAddr>,
@@ -328,6 +327,12 @@ struct Receiver {
     board: Arc<Board>,
     clock: SharedClock,
     dropped: Arc<AtomicU64>,
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.board.close();
+    }
 }
 
 impl Receiver {
@@ -368,10 +373,4 @@ impl Receiver {
     fn take(&self, body: &[u8]) -> bool {
         answer_id(body).is_some_and(|id| self.board.answer(id, Bytes::copy_from_slice(body)))
     }
-}
-
-/// `wait` after `now`; what the platform cannot hold is a year away, which is never.
-fn later(now: Instant, wait: Duration) -> Instant {
-    const FAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-    now.checked_add(wait.min(FAR)).unwrap_or(now)
 }

@@ -83,10 +83,112 @@ async fn an_order_whose_caller_leaves_is_carried_out_all_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_order_without_a_connection_is_refused() {
+async fn an_order_without_a_connection_is_refused_and_did_nothing() {
     let life = Fake::new().life();
-    let nothing = life.carry_out("hangup", async { Ok(()) }).await;
-    assert_eq!(nothing.unwrap_err().kind(), ErrorKind::NotConnected);
+    for open in [false, true] {
+        if open {
+            life.open().await.unwrap();
+            life.close(SECOND).await;
+        }
+        for ends in [false, true] {
+            let order = async { Ok(()) };
+            let nothing = if ends {
+                life.see_through("hangup", order).await
+            } else {
+                life.carry_out("hangup", order).await
+            };
+            let error = nothing.unwrap_err();
+            assert_eq!(
+                (error.kind(), error.effect()),
+                (ErrorKind::NotConnected, faxbot_core::Effect::NoEffect)
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_during_a_disconnect_is_refused_and_did_nothing() {
+    let fake = Fake::new();
+    *fake.closing.lock().unwrap() = Step::Hangs;
+    let life = fake.life();
+    life.open().await.unwrap();
+    let closing = tokio::spawn({
+        let life = life.clone();
+        async move { life.close(5 * SECOND).await }
+    });
+    tokio::time::sleep(SECOND).await;
+    let error = life.see_through("hangup", async { Ok(()) }).await;
+    let error = error.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.effect()),
+        (ErrorKind::NotConnected, faxbot_core::Effect::NoEffect)
+    );
+    closing.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_set_up_began_serves_the_orders_that_a_disconnect_lets_end() {
+    let life = Fake::new().life();
+    let fake = Arc::clone(life.core());
+    life.open().await.unwrap();
+    let order = tokio::spawn({
+        let (life, fake) = (life.clone(), Arc::clone(&fake));
+        async move {
+            let order = async move {
+                tokio::time::sleep(3 * SECOND).await;
+                Ok(fake.running.load(Ordering::SeqCst))
+            };
+            life.see_through("hangup", order).await
+        }
+    });
+    tokio::time::sleep(SECOND).await;
+    assert!(life.close(10 * SECOND).await.complete);
+    assert_eq!(order.await.unwrap().unwrap(), 1);
+    assert_eq!(fake.running.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disconnect_without_a_limit_of_time_is_no_harm() {
+    let life = Fake::new().life();
+    life.open().await.unwrap();
+    assert!(life.close(Duration::MAX).await.complete);
+    assert_eq!(life.core().state(), ConnectionState::Disconnected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_lost_during_a_disconnect_is_not_set_up_again() {
+    let gone = Step::Fails(ErrorKind::NotConnected);
+    let mut fake = Fake::new().polls(&[gone]);
+    fake.hangs_up = true;
+    *fake.hang_up.lock().unwrap() = Step::Hangs;
+    let life = fake.life();
+    let fake = Arc::clone(life.core());
+    life.open().await.unwrap();
+    for _ in 0..3 {
+        fake.call();
+    }
+    let mut events = fake.hub.bus.subscribe();
+    tokio::time::sleep(SECOND).await;
+    // The next poll is a second away, and three calls take two seconds each.
+    life.close(20 * SECOND).await;
+    assert_eq!(fake.count("poll"), 1);
+    assert_eq!(fake.count("set up"), 1);
+    let told = connections(&mut events);
+    let wanted = [
+        ConnectionState::Disconnecting,
+        ConnectionState::Disconnected,
+    ];
+    assert_eq!(told, wanted.map(|state| (state, None)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_up_that_ends_during_a_disconnect_does_not_say_connected() {
+    let fake = Fake::new();
+    let mut events = fake.hub.bus.subscribe();
+    fake.hub.connection(ConnectionState::Disconnecting);
+    assert!(!fake.hub.opened());
+    assert_eq!(fake.state(), ConnectionState::Disconnecting);
+    assert_eq!(connections(&mut events).len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -116,19 +218,7 @@ async fn calls_are_hung_up_on_close_where_that_is_configured_and_no_longer_than_
 }
 
 fn foreign(fake: &Fake) {
-    use crate::adapter::dialogs::{Seen, Stage};
-    let seen = Seen {
-        call_id: "another@pbx".to_owned(),
-        from_tag: "tag".to_owned(),
-        to_tag: None,
-        stage: Stage::Up,
-        from: None,
-        to: None,
-        handle: "1:2".to_owned(),
-        mark: None,
-        begun: None,
-        answered: None,
-    };
+    let seen = seen("another@pbx");
     fake.hub
         .events(|state, now| state.books.listed(&[seen], true, now));
 }

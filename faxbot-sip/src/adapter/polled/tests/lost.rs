@@ -19,6 +19,8 @@ async fn a_server_is_lost_at_once_where_nobody_listens_and_else_by_two_polls_in_
         (vec![fails(K::Protocol), fails(K::Rejected)], true),
         // No request of ours left this process.
         (vec![fails(K::Overloaded); 5], false),
+        // The server did, and says so.
+        (vec![Step::Busy; 2], true),
         (
             vec![fails(K::Timeout), fails(K::Overloaded), fails(K::Io)],
             true,

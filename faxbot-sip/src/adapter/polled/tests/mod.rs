@@ -23,7 +23,7 @@ use faxbot_core::{
 
 use super::{NoLink, Polled, PolledLife, Timing, Work};
 use crate::adapter::{
-    dialogs::{Dialogs, NewOurs, Todo},
+    dialogs::{Dialogs, NewOurs, Seen, Stage, Todo},
     hub::{Book as _, Hub},
 };
 
@@ -35,6 +35,8 @@ const POLL: Duration = Duration::from_secs(2);
 enum Step {
     Good,
     Fails(ErrorKind),
+    /// The server says that it takes no more now.
+    Busy,
     /// Takes this long, and goes well.
     Slow(Duration),
     Hangs,
@@ -45,6 +47,10 @@ impl Step {
         match self {
             Self::Good => Ok(()),
             Self::Fails(kind) => Err(Error::new(kind, "test", "failed")),
+            Self::Busy => {
+                let error = Error::new(ErrorKind::Overloaded, "test", "failed");
+                Err(error.with_native(Some("429".to_owned()), None))
+            }
             Self::Slow(time) => {
                 tokio::time::sleep(time).await;
                 Ok(())
@@ -244,6 +250,23 @@ struct Look<'a>(&'a AtomicUsize);
 impl Drop for Look<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// A dialog that is up.
+fn seen(call_id: &str) -> Seen {
+    Seen {
+        call_id: call_id.to_owned(),
+        from_tag: "tag".to_owned(),
+        to_tag: None,
+        stage: Stage::Up,
+        from: None,
+        to: None,
+        handle: "1:2".to_owned(),
+        mark: None,
+        begun: None,
+        answered: None,
+        ended: None,
     }
 }
 
