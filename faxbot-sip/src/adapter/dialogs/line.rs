@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use faxbot_core::Timestamp;
+
 use super::seen::{Report, Seen, Stage};
+use crate::adapter::calls::Now;
 
 /// Handles of earlier dialogs of one name that a call remembers.
 const MAX_HANDLES: usize = 8;
@@ -19,10 +22,14 @@ pub(super) struct Line {
     /// The party that answers is known to be called, or more.
     pub(super) reached: bool,
     pub(super) ring_timeout: Duration,
+    /// When its request was handed to the connection, if it is ours.
+    pub(super) requested_at: Option<Timestamp>,
+    /// When a list last showed it without an answer, by our clock.
+    pub(super) unanswered_at: Option<Timestamp>,
     /// A hang-up is owed: it is sent when the dialog is there.
     pub(super) cancel: bool,
     pub(super) by_us: bool,
-    /// Why it ends, told before its end.
+    /// Why it ends, told before its end; none once it is answered.
     pub(super) cause: Option<Report>,
     /// The list that it was last in.
     pub(super) round: u64,
@@ -30,6 +37,8 @@ pub(super) struct Line {
     pub(super) fresh: bool,
     /// It is over, and its cause is awaited until then.
     pub(super) settle_at: Option<Instant>,
+    /// When that was told.
+    pub(super) over_at: Option<Timestamp>,
     /// When it is to be said that no dialog came.
     pub(super) unreached_at: Option<Instant>,
     /// When the server is to be asked for it.
@@ -62,6 +71,32 @@ impl Line {
         fill(&mut seen.mark, &now.mark);
         fill(&mut seen.begun, &now.begun);
         fill(&mut seen.answered, &now.answered);
+        if other {
+            seen.ended = now.ended;
+        } else {
+            fill(&mut seen.ended, &now.ended);
+        }
+    }
+
+    /// A list shows it at this stage.
+    pub(super) fn is_shown(&mut self, stage: Stage, now: Now) {
+        if stage < Stage::Answered {
+            self.unanswered_at = Some(now.wall);
+        }
+    }
+
+    /// A list shows it as over, after that was told.
+    pub(super) fn ended(&mut self, now: &Seen) {
+        if let Some(seen) = self.seen.as_mut() {
+            fill(&mut seen.ended, &now.ended);
+        }
+    }
+
+    /// It is not over: another request of its name came.
+    pub(super) fn goes_on(&mut self) {
+        self.settle_at = None;
+        self.over_at = None;
+        self.cause = None;
     }
 
     /// The stage that it has reached.

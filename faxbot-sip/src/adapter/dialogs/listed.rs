@@ -4,7 +4,7 @@ use faxbot_core::{id::CallId, sip::SipEvent};
 
 use super::{
     Dialogs, Todo,
-    seen::{Seen, Stage},
+    seen::{Report, Seen, Stage},
 };
 use crate::adapter::calls::Now;
 
@@ -61,8 +61,7 @@ impl Dialogs {
                 return Vec::new();
             }
             // The request came again, with credentials.
-            line.settle_at = None;
-            line.cause = None;
+            line.goes_on();
         } else if other {
             let namesakes = list.iter().filter(|it| same_name(it, one));
             let its = namesakes.filter(|it| !line.is_other(&it.handle));
@@ -83,14 +82,14 @@ impl Dialogs {
                     return Vec::new();
                 }
                 // The name is used again, for another call.
-                let report = line.cause.take().unwrap_or_default();
-                let mut out = self.end(id, report, now);
+                let mut out = self.end(id, Report::default(), now);
                 out.extend(self.lives_anew(one, now));
                 return out;
             }
         }
         line.show(one);
         line.round = round;
+        line.is_shown(one.stage, now);
         if line.cancel {
             self.want(Todo::HangUp(id));
         }
@@ -106,6 +105,9 @@ impl Dialogs {
         let Some(id) = self.enter(one, now) else {
             return Vec::new();
         };
+        if let Some(line) = self.lines.get_mut(&id) {
+            line.is_shown(one.stage, now);
+        }
         let mut out = self.raise(id, one.stage, one.answered, now);
         if let Some(report) = stray {
             // The list is older than the event of its end.
@@ -126,10 +128,7 @@ impl Dialogs {
                 return Vec::new();
             };
             let mut out = self.raise(id, Stage::Begun, None, now);
-            if let (Some(report), Some(line)) = (told, self.lines.get_mut(&id)) {
-                line.cause = Some(report);
-            }
-            out.extend(self.ends(id, one, now));
+            out.extend(self.ends(id, one, told, now));
             return out;
         };
         let round = self.round;
@@ -145,13 +144,15 @@ impl Dialogs {
             return Vec::new();
         }
         line.round = round;
-        if line.settle_at.is_some() {
+        if line.settle_at.is_some() && one.answered.is_none() {
+            line.ended(one);
             return Vec::new();
         }
-        self.ends(id, one, now)
+        self.ends(id, one, None, now)
     }
 
-    fn ends(&mut self, id: CallId, one: &Seen, now: Now) -> Vec<SipEvent> {
+    /// A list shows a call as over; `told` is what an event said of that before.
+    fn ends(&mut self, id: CallId, one: &Seen, told: Option<Report>, now: Now) -> Vec<SipEvent> {
         let mut out = Vec::new();
         if one.answered.is_some() {
             out.extend(self.raise(id, Stage::Answered, one.answered, now));
@@ -159,7 +160,10 @@ impl Dialogs {
         if let Some(line) = self.lines.get_mut(&id) {
             line.show(one);
         }
-        out.extend(self.over(id, now));
+        out.extend(match told {
+            Some(report) => self.over_for(id, report, now),
+            None => self.over(id, now),
+        });
         out
     }
 

@@ -6,6 +6,7 @@
 //! the absence of a dialog but that it is over. A dialog that a restart of the server forgot is lost,
 //! which says nothing of the call.
 
+mod ending;
 mod line;
 mod listed;
 mod past;
@@ -24,7 +25,8 @@ use std::{
 };
 
 use faxbot_core::{
-    Error, ErrorKind, Private, Result, Timestamp,
+    Error, Private, Result, Timestamp,
+    clock::later,
     id::{CallId, CallRef},
     plugin::Page,
     sip::{
@@ -38,16 +40,12 @@ use uuid::Uuid;
 pub(crate) use self::seen::{Report, Seen, Stage, Told};
 use self::{line::Line, past::Past};
 use super::{
-    calls::{Calls, Ending, NewCall, Now},
+    calls::{Calls, NewCall, Now},
     history::{Cdr, Cdrs},
     hub::Book,
     lookup,
     polled::Work,
 };
-
-/// How long the cause of an end may come after the end itself, where events are expected. Both servers
-/// tell it before or with it; their processes send in any order.
-const CAUSE_WAIT: Duration = Duration::from_secs(1);
 
 /// What a party may take beyond the ring time before it counts as not reached.
 const REACH_MARGIN: Duration = Duration::from_secs(5);
@@ -173,74 +171,6 @@ impl Dialogs {
         };
         line.rise(stage);
         self.raise(id, stage, None, now)
-    }
-
-    /// The call is over, and this is known of why.
-    pub(crate) fn end(&mut self, id: CallId, report: Report, now: Now) -> Vec<SipEvent> {
-        let Some(mut line) = self.lines.remove(&id) else {
-            return Vec::new();
-        };
-        if let Some(seen) = line.seen.as_ref() {
-            let key = past::key(seen);
-            // Events need not tell them: a list may have, later.
-            self.calls
-                .learn_parties(id, seen.from.as_deref(), seen.to.as_deref());
-            self.unlist(id, &key.call_id);
-            let handles = line.take_handles();
-            self.past.ended(key, id, handles, now.instant);
-        }
-        let ending = Ending {
-            by_us: line.by_us,
-            causes: report.causes,
-            fax: None,
-            at: report.at.map(|at| at.min(now.wall)),
-            disposition: report.disposition,
-        };
-        let change = self.calls.end(id, ending, now);
-        change.map(SipEvent::CallStateChanged).into_iter().collect()
-    }
-
-    /// The call is over and nobody said why. Where events are expected, they get a moment for it.
-    pub(crate) fn over(&mut self, id: CallId, now: Now) -> Vec<SipEvent> {
-        let answered = self.calls.is_answered(id);
-        let Some(line) = self.lines.get_mut(&id) else {
-            return Vec::new();
-        };
-        if let Some(cause) = line.cause.take() {
-            return self.over_for(id, cause, now);
-        }
-        if answered || !self.events {
-            return self.end(id, Report::default(), now);
-        }
-        self.await_cause(id, now);
-        Vec::new()
-    }
-
-    /// The wait for a cause is over.
-    pub(crate) fn settle(&mut self, id: CallId, now: Now) -> Vec<SipEvent> {
-        let line = self.lines.get_mut(&id);
-        let Some(line) = line.filter(|line| line.settle_at.is_some()) else {
-            return Vec::new();
-        };
-        let report = line.cause.take().unwrap_or_default();
-        self.end(id, report, now)
-    }
-
-    /// The server forgot its dialogs: nobody can say what became of the calls. One whose request is on
-    /// its way stays.
-    pub(crate) fn restarted(&mut self, _now: Now) -> Vec<SipEvent> {
-        let all: Vec<_> = self.calls.live().collect();
-        let mut out = Vec::new();
-        for id in all {
-            if self.calls.state(id) == Some(CallState::Created) {
-                continue;
-            }
-            let message = "the server was restarted and forgot the call";
-            let error = Error::new(ErrorKind::OutcomeUnknown, "call", message).with_call_id(id);
-            out.extend(self.lose(id, error));
-        }
-        self.past.clear();
-        out
     }
 
     /// We hang up, or certainly could not: the end that follows is ours or not.
@@ -428,38 +358,6 @@ impl Dialogs {
         }
     }
 
-    fn lose_call(&mut self, id: CallId, error: Error) -> Vec<SipEvent> {
-        if let Some(line) = self.lines.remove(&id)
-            && let Some(seen) = line.seen
-        {
-            self.unlist(id, &seen.call_id);
-        }
-        let change = self.calls.lose(id, error);
-        change.map(SipEvent::CallStateChanged).into_iter().collect()
-    }
-
-    /// Over, for this reason.
-    fn over_for(&mut self, id: CallId, report: Report, now: Now) -> Vec<SipEvent> {
-        if self.calls.is_answered(id) || !report.is_challenge() {
-            return self.end(id, report, now);
-        }
-        // The request may come again with credentials, under the same name.
-        if let Some(line) = self.lines.get_mut(&id) {
-            line.cause = Some(report);
-        }
-        self.await_cause(id, now);
-        Vec::new()
-    }
-
-    fn await_cause(&mut self, id: CallId, now: Now) {
-        if let Some(line) = self.lines.get_mut(&id)
-            && line.settle_at.is_none()
-        {
-            line.settle_at = Some(now.instant + CAUSE_WAIT);
-        }
-        self.set_alarm(id);
-    }
-
     fn set_alarm(&mut self, id: CallId) {
         if let Some(at) = self.lines.get(&id).and_then(|line| line.wakes_at()) {
             self.alarms.insert((at, id));
@@ -520,9 +418,7 @@ impl Dialogs {
         }
         let mut when = now;
         if let Some(answered) = answered.filter(|_| next == CallState::Connected) {
-            // By the server's clock.
-            let start = self.calls.status(id).map(|status| status.started_at);
-            when.wall = answered.min(now.wall).max(start.unwrap_or(answered));
+            when.wall = self.answered_at(id, answered, now);
         }
         let moved = if at.can_become(next) {
             self.calls.advance(id, next, when)
@@ -530,6 +426,12 @@ impl Dialogs {
             self.calls.jump(id, next, when)
         };
         let moved = moved.ok().flatten();
+        if next == CallState::Connected
+            && let Some(line) = self.lines.get_mut(&id)
+        {
+            // Of a party that did not answer, before this one did.
+            line.cause = None;
+        }
         moved.map(SipEvent::CallStateChanged).into_iter().collect()
     }
 
@@ -577,6 +479,13 @@ impl Book for Dialogs {
         Todo::Settle(id)
     }
 
+    fn about(todo: &Todo) -> Option<CallId> {
+        match *todo {
+            Todo::HangUp(id) | Todo::Look(id) | Todo::Unreached(id) | Todo::Settle(id) => Some(id),
+            Todo::Poll => None,
+        }
+    }
+
     fn next_timeout(&self) -> Option<Instant> {
         self.alarms.first().map(|(at, _)| *at)
     }
@@ -595,8 +504,12 @@ impl Book for Dialogs {
         let Some(line) = self.lines.get_mut(&id).filter(|line| !line.cancel) else {
             return false;
         };
+        line.requested_at = Some(now.wall);
         if !line.reached {
-            line.unreached_at = Some(now.instant + line.ring_timeout + REACH_MARGIN);
+            line.unreached_at = Some(later(
+                now.instant,
+                line.ring_timeout.saturating_add(REACH_MARGIN),
+            ));
         }
         self.set_alarm(id);
         true

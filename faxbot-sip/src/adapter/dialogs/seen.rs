@@ -40,6 +40,8 @@ pub(crate) struct Seen {
     pub(crate) mark: Option<CallId>,
     pub(crate) begun: Option<Timestamp>,
     pub(crate) answered: Option<Timestamp>,
+    /// When it ended. This and the two before are by the server's clock.
+    pub(crate) ended: Option<Timestamp>,
 }
 
 impl fmt::Debug for Seen {
@@ -78,7 +80,8 @@ pub(crate) enum Told {
     Transferring,
     /// It stays where it is: the transfer failed.
     NotTransferred,
-    /// Why it ends, should this be its end. The end itself is told otherwise.
+    /// Why it ends, should this be its end, and should nobody have answered. The end itself is told
+    /// otherwise.
     Cause(Report),
     /// It is over, for this reason.
     Over(Report),
@@ -102,6 +105,13 @@ impl Report {
             causes,
             ..Self::default()
         }
+    }
+
+    /// Whether this has the words for the status that the other has alone.
+    pub(super) fn says_more_than(&self, other: &Self) -> bool {
+        self.causes.sip_status == other.causes.sip_status
+            && self.causes.native.is_some()
+            && other.causes.native.is_none()
     }
 
     /// The request was challenged: the caller may send it again with credentials, in a new dialog of the

@@ -42,6 +42,7 @@ impl Dialogs {
             self.of_a_stranger(call_id, from_tag, told, now);
             return Vec::new();
         };
+        let answered = self.calls.is_answered(id);
         let Some(line) = self.lines.get_mut(&id) else {
             return Vec::new();
         };
@@ -64,6 +65,8 @@ impl Dialogs {
             Told::Resumed => self.back_from(id, CallState::OnHold, now),
             Told::Transferring => self.advance(id, CallState::Transferring, now),
             Told::NotTransferred => self.back_from(id, CallState::Transferring, now),
+            // Of another party, before this one answered; or of a request within the call.
+            Told::Cause(_) if answered => Vec::new(),
             Told::Cause(report) => {
                 let awaited = line.settle_at.is_some();
                 line.cause = Some(report);
@@ -73,7 +76,12 @@ impl Dialogs {
                     Vec::new()
                 }
             }
-            Told::Over(report) => self.over_for(id, report, now),
+            Told::Over(report) => {
+                // What was told before may say more of the same.
+                let told = line.cause.take();
+                let told = told.filter(|told| told.says_more_than(&report));
+                self.over_for(id, told.unwrap_or(report), now)
+            }
             Told::OverWithoutCause => self.over(id, now),
         }
     }
@@ -120,8 +128,7 @@ impl Dialogs {
                 return Vec::new();
             }
             // The request came again, with credentials.
-            line.settle_at = None;
-            line.cause = None;
+            line.goes_on();
         }
         line.show(seen);
         self.raise(id, seen.stage, seen.answered, now)

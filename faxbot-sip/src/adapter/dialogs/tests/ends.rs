@@ -98,7 +98,69 @@ fn a_cause_that_is_no_end_ends_nothing() {
     bench.told(&one, Told::Answered);
     assert_eq!(bench.state(&one), Some(S::Connected));
     bench.told(&one, Told::OverWithoutCause);
-    assert_eq!(bench.only_record().disposition, Disposition::Answered);
+    let record = bench.only_record();
+    assert_eq!(record.disposition, Disposition::Answered);
+    assert!(record.causes.is_empty(), "{:?}", record.causes);
+}
+
+#[test]
+fn what_a_party_that_did_not_answer_told_is_no_cause_of_the_end_of_an_answered_call() {
+    let one = seen("a@pbx", Stage::Begun);
+    let mut up = at(one.clone(), Stage::Up);
+    let mut over = at(one.clone(), Stage::Over);
+    let answered = Bench::new(true).now.wall;
+    (up.answered, over.answered) = (Some(answered), Some(answered));
+    let cause = || Told::Cause(for_status(486));
+    for name in [
+        "cause, answer, end",
+        "answer, cause, end",
+        "cause, list, end",
+        "list, cause, end",
+        "cause, list, over",
+        "cause, over",
+        "cause, list, absent, absent",
+        "cause, answer, hold, cause, end",
+    ] {
+        let mut bench = Bench::new(true);
+        bench.begun(&one);
+        for part in name.split(", ") {
+            match part {
+                "cause" => bench.told(&one, cause()),
+                "answer" => bench.told(&one, Told::Answered),
+                "hold" => bench.told(&one, Told::Held),
+                "list" => bench.listed(std::slice::from_ref(&up)),
+                "over" => bench.listed(std::slice::from_ref(&over)),
+                "absent" => bench.listed(&[]),
+                _ => bench.told(&one, Told::OverWithoutCause),
+            }
+            bench.pass(100 * MS);
+        }
+        let record = bench.only_record();
+        assert_eq!(record.disposition, Disposition::Answered, "{name}");
+        assert!(record.causes.is_empty(), "{name}: {:?}", record.causes);
+    }
+}
+
+#[test]
+fn the_cause_that_comes_with_the_end_of_an_answered_call_stays() {
+    let one = seen("a@pbx", Stage::Up);
+    let told = || Told::Over(Report::new(Causes::new().with_q850(16)));
+    let mut over = at(one.clone(), Stage::Over);
+    over.answered = Some(Bench::new(true).now.wall);
+    // After its beginning, and before all that is known of it.
+    for known in [true, false] {
+        let mut bench = Bench::new(true);
+        if known {
+            bench.listed(&[one.clone()]);
+            bench.told(&one, told());
+        } else {
+            bench.told(&one, told());
+            bench.listed(&[over.clone()]);
+        }
+        let record = bench.only_record();
+        assert_eq!(record.disposition, Disposition::Answered);
+        assert_eq!(record.causes.q850, Some(16));
+    }
 }
 
 #[test]

@@ -307,7 +307,7 @@ fn a_restart_loses_calls_and_ends_none() {
     };
     let mut updates = bench.books.open_ours(new, bench.now).unwrap();
     let _ = bench.steps();
-    let events = bench.books.restarted(bench.now);
+    let events = bench.books.restarted(None);
     bench.keep(events);
     assert_eq!(bench.events.len(), 3);
     assert!(bench.events.iter().all(|it| it.to == S::Terminated));
@@ -338,7 +338,7 @@ fn who_waits_for_a_call_that_is_lost_hears_that_nobody_knows() {
     let updates = bench.books.open_ours(new, bench.now).unwrap();
     bench.books.requested(id, bench.now);
     bench.books.taken(id, bench.now);
-    bench.books.restarted(bench.now);
+    bench.books.restarted(None);
     let end = updates.borrow().end.clone();
     let Some(Err(error)) = end else {
         panic!("{end:?}");
@@ -359,4 +359,35 @@ fn a_list_names_the_parties_that_an_event_did_not() {
     let parties = [record.from, record.to].map(|party| party.map(Private::into_inner));
     let parties = parties.each_ref().map(Option::as_deref);
     assert_eq!(parties, [Some("sip:1001@pbx"), Some("sip:2000@pbx")]);
+}
+
+#[test]
+fn a_restart_loses_no_call_that_was_asked_for_after_it() {
+    let mut bench = Bench::new(false);
+    let with_dialog = seen("a@pbx", Stage::Up);
+    bench.listed(&[with_dialog.clone()]);
+    let (before, after) = (CallId::new(), CallId::new());
+    bench.open(before, "sip:2000@pbx");
+    bench.pass(60 * SECOND);
+    // Nobody noticed it. Its age comes in whole seconds: the server may seem to be younger than it is.
+    let up_since = bench.now.wall + SECOND;
+    bench.open(after, "sip:3000@pbx");
+    bench.pass(20 * SECOND);
+    let events = bench.books.restarted(Some(up_since));
+    bench.keep(events);
+    assert_eq!(bench.books.calls().state(before), None);
+    assert_eq!(bench.state(&with_dialog), None);
+    assert_eq!(bench.books.calls().state(after), Some(S::Dialing));
+    // It goes on as ever.
+    let mut one = seen("b@pbx", Stage::Up);
+    one.mark = Some(after);
+    bench.listed(&[one]);
+    assert_eq!(bench.books.calls().state(after), Some(S::Connected));
+    // Once it has a dialog, a list tells what became of it.
+    assert!(!bench.books.is_newer(after, Some(up_since)));
+    // Of a server that does not tell its age nothing can be said.
+    let last = CallId::new();
+    bench.open(last, "sip:4000@pbx");
+    bench.books.restarted(None);
+    assert_eq!(bench.books.calls().state(last), None);
 }

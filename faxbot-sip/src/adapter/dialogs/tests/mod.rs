@@ -3,11 +3,12 @@ mod lists;
 mod orders;
 mod ours;
 mod size;
+mod times;
 
 use std::time::{Duration, Instant};
 
 use faxbot_core::{
-    Private, Timestamp,
+    ErrorKind, Private, Timestamp,
     id::{CallId, CallRef},
     sip::{
         AdapterKind, CallRecord, CallState, CallStateChanged, Causes, Disposition, HistoryQuery,
@@ -140,6 +141,7 @@ fn seen(call_id: &str, stage: Stage) -> Seen {
         mark: None,
         begun: None,
         answered: None,
+        ended: None,
     }
 }
 

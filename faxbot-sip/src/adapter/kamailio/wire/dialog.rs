@@ -273,6 +273,7 @@ impl Row {
             mark,
             begun: self.init_ts.time(),
             answered: self.start_ts.time(),
+            ended: self.end_ts.time(),
         })
     }
 }
@@ -371,6 +372,16 @@ mod tests {
         assert!(matches!(seen[1].stage, Stage::Early));
         assert_eq!(seen[1].answered, None);
         assert_eq!((seen[1].to_tag.as_deref(), seen[1].mark), (None, None));
+    }
+
+    #[test]
+    fn one_that_is_over_has_its_own_time_for_that() {
+        let over = r#"{"h_entry":1,"h_id":2,"call-id":"c","state":5,"init_ts":1795246060,"start_ts":1795246064,"end_ts":1795246070}"#;
+        let (seen, whole) = rows(&format!("[{UP}, {over}]")).into_seen(&[]);
+        assert!(whole);
+        assert_eq!(seen[0].ended, None);
+        assert_eq!(seen[1].stage, Stage::Over);
+        assert_eq!(seen[1].ended.unwrap().as_second(), 1_795_246_070);
     }
 
     #[test]
