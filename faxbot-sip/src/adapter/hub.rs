@@ -2,7 +2,7 @@
 //! and how its tasks wake each other.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque, hash_map::Entry},
     fmt,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -34,7 +34,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// A method that answers events changes the books; [`Hub::events`] publishes them.
 pub(crate) trait Book: Send + 'static {
     /// What the worker must do after an input.
-    type Todo: Copy + Send;
+    type Todo: Copy + Eq + Send;
 
     fn calls(&self) -> &Calls;
 
@@ -43,6 +43,12 @@ pub(crate) trait Book: Send + 'static {
 
     /// The work that ends a call whose end events told of.
     fn settle_todo(id: CallId) -> Self::Todo;
+
+    /// The call that a piece of work is about, where it need not be done twice while it waits, nor once
+    /// the call is over.
+    fn about(_todo: &Self::Todo) -> Option<CallId> {
+        None
+    }
 
     /// When [`timeout`](Self::timeout) wants to be called.
     fn next_timeout(&self) -> Option<Instant>;
@@ -131,6 +137,8 @@ pub(crate) struct State<S: Session, B: Book> {
     /// A connection that wants to be set up.
     pub(crate) setup: Option<Setup<S>>,
     pub(crate) work: VecDeque<B::Todo>,
+    /// What of that is [`about`](Book::about) a call, by call.
+    waiting: HashMap<CallId, Vec<B::Todo>>,
     /// Settlements whose outcome could not be read, and when it is tried again.
     pub(crate) later: Vec<(Instant, CallId)>,
 }
@@ -157,6 +165,7 @@ impl<S: Session, B: Book> Hub<S, B> {
             lost_at: None,
             setup: None,
             work: VecDeque::new(),
+            waiting: HashMap::new(),
             later: Vec::new(),
         };
         Self {
@@ -193,9 +202,7 @@ impl<S: Session, B: Book> Hub<S, B> {
         let now = self.now();
         let mut state = self.state();
         let (value, events) = change(&mut state, now);
-        let todo = state.books.take_todo();
-        let wake = !todo.is_empty();
-        state.work.extend(todo);
+        let wake = state.queue_todo();
         for event in events {
             self.bus.publish(now.wall, event);
         }
@@ -292,22 +299,18 @@ impl<S: Session, B: Book> Hub<S, B> {
 
     /// As [`turn`](Self::turn), for a worker that does only what is `wanted` now. The rest waits.
     pub(crate) fn turn_for(&self, wanted: impl Fn(&B::Todo) -> bool) -> Turn<S, B> {
-        let next = |state: &mut State<S, B>| {
-            let at = state.work.iter().position(&wanted)?;
-            state.work.remove(at)
-        };
         let take = |state: &mut State<S, B>, now: Now| {
             if let Some(setup) = state.setup.take() {
                 return Some(Turn::SetUp(setup));
             }
-            if let Some(todo) = next(state) {
+            if let Some(todo) = state.next_work(&wanted) {
                 return Some(Turn::Do(todo));
             }
             if state.next_due().is_some_and(|due| due <= now.instant) {
                 state.due(now);
-                state.work.extend(state.books.take_todo());
+                state.queue_todo();
             }
-            next(state).map(Turn::Do)
+            state.next_work(&wanted).map(Turn::Do)
         };
         let mut state = self.state();
         let taken = take(&mut state, self.now());
@@ -428,6 +431,43 @@ impl<S: Session, B: Book> State<S, B> {
         vec![SipEvent::CapabilitiesChanged(now_can)]
     }
 
+    /// Queues what the books want, but for what waits already. Answers whether there is something new.
+    fn queue_todo(&mut self) -> bool {
+        let mut any = false;
+        for todo in self.books.take_todo() {
+            if let Some(id) = B::about(&todo) {
+                let of_call = self.waiting.entry(id).or_default();
+                if of_call.contains(&todo) {
+                    continue;
+                }
+                of_call.push(todo);
+            }
+            self.work.push_back(todo);
+            any = true;
+        }
+        any
+    }
+
+    /// Takes the next piece of work that is wanted now.
+    fn next_work(&mut self, wanted: &impl Fn(&B::Todo) -> bool) -> Option<B::Todo> {
+        loop {
+            let at = self.work.iter().position(wanted)?;
+            let todo = self.work.remove(at)?;
+            let Some(id) = B::about(&todo) else {
+                return Some(todo);
+            };
+            if let Entry::Occupied(mut of_call) = self.waiting.entry(id) {
+                of_call.get_mut().retain(|other| *other != todo);
+                if of_call.get().is_empty() {
+                    of_call.remove();
+                }
+            }
+            if self.books.calls().state(id).is_some() {
+                return Some(todo);
+            }
+        }
+    }
+
     /// When [`due`](Self::due) wants to be called.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         let later = self.later.iter().map(|(at, _)| *at).min();
@@ -451,6 +491,7 @@ impl<S: Session, B: Book> State<S, B> {
     /// Forgets what belongs to a connection that is over for good.
     pub(crate) fn forget_connection(&mut self) {
         self.work.clear();
+        self.waiting.clear();
         self.later.clear();
         self.books.forget_connection();
         self.setup = None;
