@@ -359,6 +359,10 @@ fn a_url_gives_the_same_value() {
         .load(&from_url_text("ami://fax:hunter2@[::1]", SCHEMES).unwrap())
         .unwrap();
     assert_eq!((short.host.as_str(), short.port), ("::1", 5038));
+    let sections = from_url_text("ami://fax@pbx?auth.password=p%2B&queue=5", SCHEMES).unwrap();
+    let config: Config = TABLE.load(&sections).unwrap();
+    assert_eq!(config.auth.password.expose(), "p+");
+    assert_eq!(config.options.queue, 5);
 }
 
 #[test]

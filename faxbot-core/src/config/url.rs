@@ -38,8 +38,9 @@ impl UrlScheme {
 /// Turns a URL into a value for [`FieldTable::load`](super::FieldTable::load).
 ///
 /// User and password become `auth.username` and `auth.password`, host and port are themselves, a
-/// path is `options.path`, and each part of the query an option. All are percent-decoded; a plus
-/// sign stays one, so that `?caller_id=+49301234567` works.
+/// path is `options.path`, and each part of the query an option, but for those that begin with `auth.`:
+/// `?auth.scheme=digest` is a field of that section. All are percent-decoded; a plus sign stays one, so
+/// that `?caller_id=+49301234567` works.
 ///
 /// # Errors
 /// An unknown scheme, a fragment (a `#` in a password has to be written `%23`), an option given
@@ -112,11 +113,15 @@ pub fn from_url(url: &Url, schemes: &[UrlScheme]) -> Result<Value, ConfigErrors>
             problems.push(broken_encoding("options"));
             continue;
         };
-        if options.contains_key(&name) {
-            let place = format!("options.{}", name.escape_debug());
+        let (section, entries, name) = match name.strip_prefix("auth.") {
+            Some(name) => ("auth", &mut auth, name.to_owned()),
+            None => ("options", &mut options, name),
+        };
+        if entries.contains_key(&name) {
+            let place = format!("{section}.{}", name.escape_debug());
             problems.push(ConfigError::new(place, "given twice", "it once"));
         }
-        options.insert(name, value.into());
+        entries.insert(name, value.into());
     }
 
     ConfigErrors::check(problems)?;
