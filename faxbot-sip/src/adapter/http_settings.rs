@@ -104,7 +104,7 @@ pub(crate) const fn path(default: &'static str) -> Field {
 }
 
 /// Who we are to the server. `Debug` shows the kind alone.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) enum Credentials {
     #[default]
     None,
@@ -112,6 +112,18 @@ pub(crate) enum Credentials {
     ApiKey(Secret),
     Basic(String, Secret),
     Digest(String, Secret),
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Token(_) => "Token(..)",
+            Self::ApiKey(_) => "ApiKey(..)",
+            Self::Basic(..) => "Basic(..)",
+            Self::Digest(..) => "Digest(..)",
+        })
+    }
 }
 
 /// How a server is asked over HTTP.
@@ -192,6 +204,9 @@ impl RawHttpAuth {
 impl HttpSettings {
     /// The client of the server, and the address that it answers at. Opens nothing.
     ///
+    /// `request_timeout` is that of most requests. A connection gets half of it at most: a host that
+    /// swallows packets must show as one that is not there, and not as a request that has no answer.
+    ///
     /// # Errors
     /// `Config` when a file of TLS cannot be used.
     pub(crate) fn client(
@@ -199,14 +214,12 @@ impl HttpSettings {
         given: Option<&Arc<dyn HttpClient>>,
         clock: SharedClock,
         random: SharedRandom,
+        request_timeout: Duration,
     ) -> Result<(ApiClient, Url)> {
         let url = self.url()?;
         let http = match given {
             Some(given) => Arc::clone(given),
             None => Arc::new(self.own_client(request_timeout)?),
-    /// `request_timeout` is that of most requests. A connection gets half of it at most: a host that
-    /// swallows packets must show as one that is not there, and not as a request that has no answer.
-    ///
         };
         let http = Arc::new(Bounded {
             http,
@@ -214,7 +227,6 @@ impl HttpSettings {
         });
         let mut base = url.clone();
         base.set_path("/");
-        request_timeout: Duration,
         let mut api = ApiClient::over_plain_http(http, base, clock, random)?
             .with_auth(self.auth())
             .with_connections(self.connections, self.connection_wait);
@@ -265,8 +277,15 @@ impl HttpSettings {
 }
 
 fn with_tls(mut builder: ReqwestClientBuilder, tls: &TlsConfig) -> Result<ReqwestClientBuilder> {
+    if tls.server_name.is_some() {
+        let message = "over http the certificate is checked for the host, and for no other name";
+        return Err(Error::new(ErrorKind::Config, "connect", message));
+    }
     if let Some(ca) = &tls.ca {
-        builder = builder.add_root_pem(&read(ca, "cannot read the tls ca file")?)?;
+        // As over TCP: these, and nobody else.
+        builder = builder
+            .system_roots(false)
+            .add_root_pem(&read(ca, "cannot read the tls ca file")?)?;
     }
     if let Some((chain, key)) = &tls.client {
         let chain = read(chain, "cannot read the tls client certificate")?;

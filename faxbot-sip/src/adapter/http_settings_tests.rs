@@ -25,7 +25,6 @@ const FIELDS: FieldTable = FieldTable::new(
         settings::TLS_CA,
         settings::TLS_CERTIFICATE,
         settings::TLS_KEY,
-        settings::TLS_SERVER_NAME,
         CONNECTIONS,
         CONNECTION_WAIT,
         POLL,
@@ -33,9 +32,9 @@ const FIELDS: FieldTable = FieldTable::new(
         PLAIN_CREDENTIALS,
     ],
 );
+
 /// How long a request may take.
 const REQUEST: Duration = Duration::from_secs(10);
-
 
 #[derive(Deserialize)]
 struct Raw {
@@ -264,6 +263,11 @@ fn every_mistake_is_told_with_its_place() {
             "belong together",
         ),
         (
+            json!({"options": {"tls": true, "tls_server_name": "pbx.example"}}),
+            "options.tls_server_name",
+            "unknown key",
+        ),
+        (
             json!({"options": {"connections": 0}}),
             "options.connections",
             "0",
@@ -355,6 +359,73 @@ async fn credentials_go_to_another_machine_with_tls_or_where_that_is_wanted() {
         let settings = load(&value).unwrap();
         asked(&settings).await.unwrap();
     }
+}
+
+#[test]
+fn debug_shows_the_kind_of_credentials_alone() {
+    let secret = || Secret::new("hunter2".to_owned());
+    for (credentials, shown) in [
+        (Credentials::None, "None"),
+        (Credentials::Token(secret()), "Token(..)"),
+        (Credentials::ApiKey(secret()), "ApiKey(..)"),
+        (Credentials::Basic("alice".into(), secret()), "Basic(..)"),
+        (Credentials::Digest("alice".into(), secret()), "Digest(..)"),
+    ] {
+        assert_eq!(format!("{credentials:?}"), shown);
+    }
+    let value = json!({"auth": {"username": "alice", "password": "hunter2"}});
+    let shown = format!("{:?}", load(&value).unwrap());
+    assert!(!shown.contains("alice"), "{shown}");
+}
+
+#[test]
+fn the_way_to_send_a_password_may_stand_in_a_url() {
+    use faxbot_core::config::{UrlScheme, from_url_text};
+    let schemes = &[UrlScheme::new("proxy+http", "proxy")];
+    let url = "proxy+http://alice:hunter2@127.0.0.1:5060/RPC?auth.scheme=digest&connections=2";
+    let settings = load(&from_url_text(url, schemes).unwrap()).unwrap();
+    assert_eq!(settings.connections.get(), 2);
+    let Credentials::Digest(user, password) = settings.credentials else {
+        panic!("{:?}", settings.credentials);
+    };
+    assert_eq!((user.as_str(), password.expose()), ("alice", "hunter2"));
+    for (url, place) in [
+        ("proxy+http://a:b@h/?auth.username=c", "auth.username"),
+        (
+            "proxy+http://h/?auth.scheme=digest&auth.scheme=basic",
+            "auth.scheme",
+        ),
+    ] {
+        let errors = from_url_text(url, schemes).unwrap_err();
+        let places: Vec<_> = errors.iter().map(|it| it.path.as_str()).collect();
+        assert_eq!(places, [place]);
+    }
+}
+
+#[test]
+fn authorities_of_ours_are_the_only_ones_and_the_host_is_the_only_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let ca = directory.path().join("ca.pem");
+    let own = rcgen::generate_simple_self_signed(["pbx.example".to_owned()]).unwrap();
+    fs::write(&ca, own.cert.pem()).unwrap();
+    for (ca, shown) in [
+        (Some(ca), ["roots: 1", "system_roots: false"]),
+        (None, ["roots: 0", "system_roots: true"]),
+    ] {
+        let tls = TlsConfig {
+            ca,
+            ..TlsConfig::default()
+        };
+        let builder = with_tls(ReqwestClient::builder(), &tls).unwrap();
+        let builder = format!("{builder:?}");
+        assert!(shown.iter().all(|it| builder.contains(it)), "{builder}");
+    }
+    let tls = TlsConfig {
+        server_name: Some("other.example".to_owned()),
+        ..TlsConfig::default()
+    };
+    let error = with_tls(ReqwestClient::builder(), &tls).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
 }
 
 #[test]

@@ -122,6 +122,7 @@ pub struct ReqwestClientBuilder {
     proxy_from_environment: bool,
     user_agent: String,
     roots: Vec<CertificateDer<'static>>,
+    system_roots: bool,
     identity: Option<Arc<Identity>>,
 }
 
@@ -134,6 +135,7 @@ impl Default for ReqwestClientBuilder {
             proxy_from_environment: false,
             user_agent: concat!("faxbot/", env!("CARGO_PKG_VERSION")).to_owned(),
             roots: Vec::new(),
+            system_roots: true,
             identity: None,
         }
     }
@@ -182,13 +184,22 @@ impl ReqwestClientBuilder {
         self
     }
 
-    /// Trusts the authorities of a PEM file's content besides those of the operating system.
+    /// Trusts the authorities of a PEM file's content, besides those of the operating system unless
+    /// [`system_roots`](Self::system_roots) switches these off.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] if there is no certificate in it.
     pub fn add_root_pem(mut self, pem: &[u8]) -> Result<Self> {
         self.roots.extend(tls::certificates(pem)?);
         Ok(self)
+    }
+
+    /// Trusts the authorities of the operating system; default yes. Without them and without
+    /// [`add_root_pem`](Self::add_root_pem) no server is trusted.
+    #[must_use]
+    pub fn system_roots(mut self, trusted: bool) -> Self {
+        self.system_roots = trusted;
+        self
     }
 
     /// Shows this certificate to servers that ask for one: the content of a PEM file with our
@@ -215,7 +226,10 @@ impl ReqwestClientBuilder {
         // Each default is switched off by name where a feature of reqwest that another crate of the
         // program asks for would switch it on.
         let mut builder = Client::builder()
-            .tls_backend_preconfigured(tls::config(self.roots, self.identity.as_deref())?)
+            .tls_backend_preconfigured(tls::config(
+                tls::authorities(self.roots, self.system_roots)?,
+                self.identity.as_deref(),
+            )?)
             .http1_only()
             .redirect(redirect::Policy::none())
             .retry(retry::never())
@@ -258,6 +272,7 @@ impl fmt::Debug for ReqwestClientBuilder {
             .field("proxy_from_environment", &self.proxy_from_environment)
             .field("user_agent", &self.user_agent)
             .field("roots", &self.roots.len())
+            .field("system_roots", &self.system_roots)
             .field("identity", &self.identity.is_some())
             .finish()
     }

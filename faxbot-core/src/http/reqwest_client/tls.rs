@@ -26,15 +26,17 @@ impl Identity {
     }
 }
 
-/// The authorities of the operating system and these.
-pub(super) fn config(
-    more: Vec<CertificateDer<'static>>,
-    identity: Option<&Identity>,
-) -> Result<ClientConfig> {
+/// These authorities, and those of the operating system where they are trusted, too.
+pub(super) fn authorities(
+    own: Vec<CertificateDer<'static>>,
+    system: bool,
+) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
-    // Some machines ship single certificates that rustls refuses: the others must work.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    for certificate in more {
+    if system {
+        // Some machines ship single certificates that rustls refuses: the others must work.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    }
+    for certificate in own {
         roots.add(certificate).map_err(|error| {
             wrong("a certificate that cannot be an authority").with_source(error)
         })?;
@@ -43,6 +45,11 @@ pub(super) fn config(
         // Not an error: what runs on this machine is asked without TLS, and all else fails safely.
         tracing::warn!("no tls authority to trust on this machine: https will fail");
     }
+    Ok(roots)
+}
+
+/// TLS with these authorities.
+pub(super) fn config(roots: RootCertStore, identity: Option<&Identity>) -> Result<ClientConfig> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| wrong("no usable tls version").with_source(error))?
