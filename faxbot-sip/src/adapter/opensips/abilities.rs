@@ -57,7 +57,13 @@ impl Abilities {
             send: all(&["t_uac_dlg"]),
             events: all(&["event_subscribe"]),
             records: false,
-            sessions: all(&["ua_session_client_start", "ua_session_list"]),
+            sessions: all(&[
+                "ua_session_client_start",
+                "ua_session_update",
+                "ua_session_reply",
+                "ua_session_terminate",
+                "ua_session_list",
+            ]),
         }
     }
 

@@ -2,61 +2,26 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use faxbot_core::{Error, ErrorKind, Result, address::Address};
+use faxbot_core::{Error, Result, address::Address};
 use serde_json::{Value, json};
 
 use super::{
     OpenSipsAdapter, message,
     message::Pong,
     server::{listed, named, plain, refused},
-    target::{invalid, is_uri, uri},
+    target::invalid,
     wire::{
         b2b::Tuple,
         dialog::Dialog,
         lenient::as_number,
         routing::{
-            Balanced, BalancerList, Dispatcher, DispatcherList, DispatcherState, Profile,
-            ProfileList, ProfileSize, Trunk, TrunkList,
+            Balanced, BalancerList, Dispatcher, DispatcherList, DispatcherState, Trunk, TrunkList,
         },
         server::ServerVersion,
-        users::{Contact, ContactList, LocationDump, Registration, Session, SessionList},
+        users::{Contact, ContactList, LocationDump, Registration},
     },
 };
 use crate::protocol::jsonrpc::{Params, Request};
-
-/// A session of one leg to begin: the server calls, and we bring what is said of media.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct NewSession {
-    /// Who is called.
-    pub to: Address,
-    /// Who calls.
-    pub from: Address,
-    /// The session description.
-    pub sdp: Option<String>,
-    /// The server's letters for what `E_UA_SESSION` tells: `a` ACKs, `r` replies, `h` headers, `b` bodies;
-    /// `arhb` by default.
-    pub flags: String,
-}
-
-impl NewSession {
-    /// A session without a session description.
-    pub fn new(to: Address, from: Address) -> Self {
-        Self {
-            to,
-            from,
-            sdp: None,
-            flags: "arhb".to_owned(),
-        }
-    }
-
-    /// Sets the session description.
-    #[must_use]
-    pub fn with_sdp(mut self, sdp: impl Into<String>) -> Self {
-        self.sdp = Some(sdp.into());
-        self
-    }
-}
 
 /// Each answers `Unsupported` where the server does not have the command, `NotConnected` without a
 /// connection, and otherwise as its own `Errors` say. What only reads has no effect.
@@ -266,128 +231,6 @@ impl OpenSipsAdapter {
         let request = plain("reg_list", OPERATION)?;
         let list: TrunkList = self.server(OPERATION)?.read(request, OPERATION).await?;
         Ok(list.into_all())
-    }
-
-    /// The profiles that the operator declared (`list_all_profiles`).
-    ///
-    /// # Errors
-    /// `Unsupported` without the module `dialog`.
-    ///
-    /// # Cancel safety
-    /// Only reads.
-    pub async fn profiles(&self) -> Result<Vec<Profile>> {
-        const OPERATION: &str = "profiles";
-        let request = plain("list_all_profiles", OPERATION)?;
-        let list: ProfileList = self.server(OPERATION)?.read(request, OPERATION).await?;
-        Ok(list.profiles)
-    }
-
-    /// How many dialogs are in a profile (`profile_get_size`), with this value where one is given.
-    ///
-    /// # Errors
-    /// `NotFound` for a profile that is not declared.
-    ///
-    /// # Cancel safety
-    /// Only reads.
-    pub async fn profile_size(&self, profile: &str, value: Option<&str>) -> Result<u64> {
-        const OPERATION: &str = "profile_size";
-        let request = match value {
-            Some(value) => listed(
-                "profile_get_size",
-                [json!(profile), json!(value)],
-                OPERATION,
-            )?,
-            None => listed("profile_get_size", [json!(profile)], OPERATION)?,
-        };
-        let size: ProfileSize = self.server(OPERATION)?.read(request, OPERATION).await?;
-        Ok(size.count())
-    }
-
-    /// Begins a session of one leg (`ua_session_client_start`). Answers its key, which is its Call-ID;
-    /// `E_UA_SESSION` tells of the rest, as [`SipEvent::Raw`](faxbot_core::sip::SipEvent::Raw). The server
-    /// needs `advertised_contact` of `b2b_entities`, written with `sip:`.
-    ///
-    /// # Errors
-    /// `InvalidRequest`; `Rejected` when the server could not begin it; `OutcomeUnknown` without an
-    /// answer: ask with [`sessions`](Self::sessions).
-    ///
-    /// # Cancel safety
-    /// A request that was written is not undone.
-    pub async fn start_session(&self, session: NewSession) -> Result<String> {
-        const OPERATION: &str = "start_session";
-        let config = &self.core.config;
-        let to = uri(config, &session.to, OPERATION)?;
-        let from = uri(config, &session.from, OPERATION)?;
-        if [&to, &from]
-            .iter()
-            .any(|uri| !is_uri(uri) || uri.contains(','))
-        {
-            return Err(invalid(
-                OPERATION,
-                "a party of a session is a uri without a comma",
-            ));
-        }
-        let mut values = vec![
-            ("ruri".to_owned(), json!(to)),
-            ("to".to_owned(), json!(to)),
-            ("from".to_owned(), json!(from)),
-        ];
-        if let Some(sdp) = &session.sdp {
-            values.push(("body".to_owned(), json!(sdp)));
-            values.push(("content_type".to_owned(), json!("application/sdp")));
-        }
-        if !session.flags.is_empty() {
-            values.push(("flags".to_owned(), json!(session.flags)));
-        }
-        let request = Request::new("ua_session_client_start", Params::Named(values))
-            .map_err(|error| refused(OPERATION, error))?;
-        let server = self.server(OPERATION)?;
-        match server.act(request, OPERATION).await {
-            Ok(key) => Ok(key),
-            Err(refusal) if refusal.code == Some(500) => {
-                let message = "the server could not begin the session: is advertised_contact of b2b_entities set?";
-                Err(refusal.means(ErrorKind::Rejected, message))
-            }
-            Err(refusal) => Err(refusal.into()),
-        }
-    }
-
-    /// The sessions of one leg that are up (`ua_session_list`).
-    ///
-    /// # Errors
-    /// `Unsupported` where the server has none.
-    ///
-    /// # Cancel safety
-    /// Only reads.
-    pub async fn sessions(&self) -> Result<Vec<Session>> {
-        const OPERATION: &str = "sessions";
-        let request = plain("ua_session_list", OPERATION)?;
-        let list: SessionList = self.server(OPERATION)?.read(request, OPERATION).await?;
-        Ok(list.into_all())
-    }
-
-    /// Ends a session of one leg (`ua_session_terminate`): BYE, or CANCEL.
-    ///
-    /// # Errors
-    /// `NotFound` for a key that is not there.
-    ///
-    /// # Cancel safety
-    /// A request that was written is not undone.
-    pub async fn end_session(&self, key: &str) -> Result<()> {
-        const OPERATION: &str = "end_session";
-        let request = named("ua_session_terminate", [("key", json!(key))], OPERATION)?;
-        match self
-            .server(OPERATION)?
-            .act::<Value>(request, OPERATION)
-            .await
-        {
-            Ok(_) => Ok(()),
-            // It has no other number for that (recording `05_ua_session_client`).
-            Err(refusal) if refusal.code == Some(500) => {
-                Err(refusal.means(ErrorKind::NotFound, "the server has no such session"))
-            }
-            Err(refusal) => Err(refusal.into()),
-        }
     }
 
     /// Asks a party whether it is there (OPTIONS, by `t_uac_dlg`). Over HTTP every other request of every

@@ -49,10 +49,12 @@ mod event;
 mod lookup;
 mod message;
 mod place;
+mod profiles;
 mod rings;
 mod rounds;
 mod run;
 mod server;
+mod sessions;
 mod state;
 mod subscribe;
 mod target;
@@ -82,13 +84,15 @@ use serde_json::Value;
 use tracing::Instrument as _;
 
 pub use self::{
-    api::NewSession,
     config::{EventSocket, FIELDS, Leg, OpenSipsConfig, SCHEMES},
     message::Pong,
+    sessions::{NewSession, SessionBody, SessionEvent, SessionEventKind},
     wire::{
         b2b::{Tuple, TupleState},
         dialog::{Dialog, DialogState},
-        routing::{Balanced, BalancedResource, Dispatcher, DispatcherState, Profile, Trunk},
+        routing::{
+            Balanced, BalancedResource, Dispatcher, DispatcherState, Profile, ProfileValue, Trunk,
+        },
         server::ServerVersion,
         users::{Contact, Registration, Session},
     },

@@ -402,7 +402,7 @@ impl Desk {
         };
         let known = self.knows(&seen);
         if !known && self.is_placing() && seen.call_id.starts_with(OF_A_LEG) {
-            self.want_pairs();
+            // The call is looked at often already.
             self.rounds.want_list();
             return Vec::new();
         }

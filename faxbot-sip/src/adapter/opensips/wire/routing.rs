@@ -222,6 +222,18 @@ pub struct Profile {
     pub has_value: bool,
 }
 
+/// A value in a profile, as `profile_get_values` shows it (recording `02_dlg_one_live_dialog`).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct ProfileValue {
+    /// The value; `None` in a profile without values.
+    #[serde(default)]
+    pub value: Option<Private>,
+    /// The dialogs that have it.
+    #[serde(default, deserialize_with = "lenient::number")]
+    pub count: i64,
+}
+
 /// What `profile_get_size` answers.
 #[derive(Deserialize)]
 pub(in super::super) struct ProfileSize {
@@ -244,6 +256,17 @@ impl ProfileSize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_profile_without_values_has_one_that_is_none() {
+        // Recording `02_dlg_one_live_dialog`.
+        let all: Vec<ProfileValue> =
+            serde_json::from_str(r#"[{"value":"alice","count":1},{"value":null,"count":2}]"#)
+                .unwrap();
+        assert_eq!(all[0].value.as_ref().unwrap().expose(), "alice");
+        assert_eq!((all[1].value.as_ref(), all[1].count), (None, 2));
+        assert!(!format!("{all:?}").contains("alice"));
+    }
 
     #[test]
     fn destinations_keep_their_set_and_their_state() {
