@@ -1,4 +1,7 @@
+use faxbot_core::id::CallRef;
+
 use super::*;
+use crate::adapter::dialogs::Report;
 
 #[tokio::test(start_paused = true)]
 async fn polls_never_overlap_and_a_slow_one_delays_the_next() {
@@ -104,4 +107,67 @@ async fn a_piece_of_work_makes_place_for_the_next() {
     });
     tokio::time::sleep(4 * SECOND).await;
     assert_eq!(fake.count("look"), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_waits_while_the_server_is_lost_does_not_grow_and_is_done_once() {
+    let gone = Step::Fails(ErrorKind::NotConnected);
+    let mut set_ups = vec![Step::Good];
+    set_ups.extend(vec![Step::Fails(ErrorKind::NotConnected); 1000]);
+    let life = Fake::new().set_ups(&set_ups).polls(&[gone]).life();
+    let fake = Arc::clone(life.core());
+    life.open().await.unwrap();
+    let calls: Vec<_> = (0..10).map(|_| fake.call()).collect();
+    tokio::time::sleep(3 * SECOND).await;
+    assert_eq!(fake.state(), ConnectionState::Connecting);
+    fake.hub.note(|state, now| {
+        for id in &calls {
+            assert!(state.books.requested(*id, now));
+            state.books.unsure(*id, now);
+        }
+    });
+    // The ring time is over soon, and that is said again every 5 s.
+    tokio::time::sleep(600 * SECOND).await;
+    assert_eq!(fake.state(), ConnectionState::Connecting);
+    // A look and a last look each.
+    assert_eq!(fake.hub.state().work.len(), 20);
+    // Some of them are over meanwhile.
+    fake.hub.events(|state, now| {
+        let over = calls.iter().take(4);
+        over.flat_map(|id| state.books.end(*id, Report::default(), now))
+            .collect()
+    });
+    fake.set_ups.lock().unwrap().clear();
+    while fake.state() != ConnectionState::Connected {
+        tokio::time::sleep(SECOND).await;
+    }
+    tokio::time::sleep(SECOND).await;
+    assert_eq!((fake.count("look"), fake.count("other")), (6, 6));
+    // What is still wanted is said again, and done again.
+    tokio::time::sleep(5 * SECOND).await;
+    assert_eq!(fake.count("other"), 12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hang_up_that_is_owed_waits_once_however_often_its_call_is_seen() {
+    let fake = Fake::new();
+    *fake.work.lock().unwrap() = Step::Hangs;
+    let life = fake.life();
+    let fake = Arc::clone(life.core());
+    life.open().await.unwrap();
+    let one = seen("a@pbx");
+    let id = fake.hub.change(|state, now| {
+        let out = state.books.listed(std::slice::from_ref(&one), true, now);
+        let id = state.books.find(&CallRef::native("a@pbx")).unwrap();
+        (id, out)
+    });
+    fake.hub.note(|state, _| state.books.hang_up_when_there(id));
+    for _ in 0..100 {
+        tokio::time::sleep(SECOND).await;
+        fake.hub
+            .events(|state, now| state.books.listed(std::slice::from_ref(&one), true, now));
+    }
+    // All places are taken by what hangs.
+    assert_eq!(fake.count("other"), 4);
+    assert!(fake.hub.state().work.len() <= 1);
 }
