@@ -20,6 +20,8 @@ pub(crate) enum Manner {
     Transfers,
     /// Refuses the call with a status.
     Refuses(u16),
+    /// Rings until it is given up.
+    Rings,
     /// Says nothing at all.
     IsSilent,
     /// Answers, and refuses the REFER with a status.
@@ -180,6 +182,13 @@ impl Agent {
         .await;
     }
 
+    pub(crate) async fn wait_cancelled(&self) {
+        until("the phone is rung no longer", LIMIT, async || {
+            (!self.requests("CANCEL").is_empty()).then_some(())
+        })
+        .await;
+    }
+
     /// Waits for the end of a call of its own, by the other side.
     pub(crate) async fn wait_hung_up(&self) {
         until("the phone's own call ends", LIMIT, async || {
@@ -231,6 +240,7 @@ impl Phone {
             ("INVITE", None) => self.called(message).await,
             ("REFER", None) => self.referred(message).await,
             ("BYE", None) => self.hung_up(&message).await,
+            ("CANCEL", None) => self.given_up(&message).await,
             ("INVITE", Some(status)) => self.answered(&message, status).await,
             _ => {}
         }
@@ -249,10 +259,20 @@ impl Phone {
         let tag = leg.tag.clone();
         match self.manner {
             Manner::Refuses(status) => self.reply(&invite, &format!("{status} No"), &tag, "").await,
+            Manner::Rings => self.reply(&invite, "180 Ringing", &tag, "").await,
             _ => {
                 self.reply(&invite, "180 Ringing", &tag, "").await;
                 self.reply(&invite, "200 OK", &tag, SDP).await;
             }
+        }
+    }
+
+    async fn given_up(&mut self, cancel: &Message) {
+        self.reply(cancel, "200 OK", "", "").await;
+        if let Some(leg) = self.legs.get(cancel.header("Call-ID")) {
+            let (invite, tag) = (leg.invite.clone(), leg.tag.clone());
+            self.reply(&invite, "487 Request Terminated", &tag, "")
+                .await;
         }
     }
 

@@ -9,7 +9,7 @@ use crate::{
     watch::{changes_of, history, only_record, states, wait_many, wait_none},
 };
 use faxbot_core::{
-    Error,
+    Error, ErrorKind,
     id::CallId,
     sip::{
         Call, CallRecord, CallRequest, CallState, Disposition, HangupOutcome, Lookup,
@@ -26,6 +26,7 @@ crate::on_both_kamailios!(
     the_first_party_is_reached_by_the_servers_own_routing,
     a_first_party_that_is_busy_ends_the_call_with_its_status,
     a_first_party_that_says_nothing_ends_the_call_after_the_ring_time,
+    a_first_party_that_rings_is_rung_no_longer_once_we_hang_up,
     without_events_a_first_party_that_is_busy_was_not_reached,
     a_phone_that_refuses_to_transfer_ends_the_call,
     a_phone_that_forgets_the_transfer_ends_the_call_after_the_ring_time,
@@ -37,10 +38,6 @@ crate::on_both_kamailios!(
 
 /// The shortest: what nobody tells is decided 5 s after it.
 const RING: Duration = Duration::from_secs(1);
-
-fn both_configs(kamailio: &Kamailio) -> [KamailioConfig; 2] {
-    [kamailio.config_with_events(), kamailio.polling()]
-}
 
 async fn place(adapter: &KamailioAdapter, from: &Agent, to: &str) -> Call {
     let (from, to) = (from.uri().parse().unwrap(), to.parse().unwrap());
@@ -195,25 +192,61 @@ async fn a_first_party_that_is_busy_ends_the_call_with_its_status(version: Versi
     assert_eq!(agent.times_called(), 1);
 }
 
+/// The end of a call of which nobody knows how it goes.
+async fn is_lost(adapter: &KamailioAdapter, call: &Call) -> Error {
+    let ended = within("the call is given up", LIMIT, call.ended()).await;
+    let lost = ended.unwrap_err();
+    assert_eq!(lost.kind(), ErrorKind::OutcomeUnknown);
+    assert_eq!(lost.call_id(), Some(call.id()));
+    assert!(history(adapter).await.is_empty());
+    lost
+}
+
 async fn a_first_party_that_says_nothing_ends_the_call_after_the_ring_time(version: Version) {
     let kamailio = Kamailio::start(version, &[]).await;
-    for (config, disposition) in both_configs(&kamailio)
-        .into_iter()
-        .zip([Disposition::NoAnswer, Disposition::Unknown])
-    {
-        let adapter = connected(config).await;
-        let agent = Agent::start(&kamailio, Manner::IsSilent).await;
+    let adapter = kamailio.adapter().await;
+    let agent = Agent::start(&kamailio, Manner::IsSilent).await;
+    let call = place(&adapter, &agent, "sip:nobody@127.0.0.1:9").await;
+    let record = fails(&adapter, &call).await;
+    assert_eq!(record.disposition, Disposition::NoAnswer);
+    assert_eq!(record.causes.sip_status, None);
+    assert!((5..=14).contains(&record.duration_seconds.unwrap()));
+    assert_eq!(agent.times_called(), 1);
+    // Without events nobody knows whether it still rings.
+    let adapter = connected(kamailio.polling()).await;
+    let agent = Agent::start(&kamailio, Manner::IsSilent).await;
+    let call = place(&adapter, &agent, "sip:nobody@127.0.0.1:9").await;
+    agent.wait_called().await;
+    let outcome = adapter.hangup(&call.call_ref()).await.unwrap();
+    assert_eq!(outcome, HangupOutcome::CannotCancelRinging);
+    is_lost(&adapter, &call).await;
+    assert_eq!(agent.times_called(), 1);
+}
+
+async fn a_first_party_that_rings_is_rung_no_longer_once_we_hang_up(version: Version) {
+    let kamailio = Kamailio::start(version, &[]).await;
+    let adapter = kamailio.adapter().await;
+    for we_hang_up in [true, false] {
+        let agent = Agent::start(&kamailio, Manner::Rings).await;
         let call = place(&adapter, &agent, "sip:nobody@127.0.0.1:9").await;
         agent.wait_called().await;
-        let outcome = adapter.hangup(&call.call_ref()).await.unwrap();
-        assert_eq!(outcome, HangupOutcome::CannotCancelRinging);
-        let record = fails(&adapter, &call).await;
-        assert_eq!(record.disposition, disposition);
-        assert_eq!(record.causes.sip_status, None);
-        assert!((5..=8).contains(&record.duration_seconds.unwrap()));
+        let wanted = if we_hang_up {
+            until("the leg is told", LIMIT, async || {
+                let outcome = adapter.hangup(&call.call_ref()).await.unwrap();
+                (outcome == HangupOutcome::Requested).then_some(())
+            })
+            .await;
+            Disposition::Cancelled
+        } else {
+            // The server itself would ring for 30 s.
+            Disposition::NoAnswer
+        };
+        agent.wait_cancelled().await;
+        let record = ended(&call).await;
+        assert_eq!((record.disposition, record.answer), (wanted, None));
         assert_eq!(agent.times_called(), 1);
-        adapter.disconnect(LIMIT).await.unwrap();
     }
+    assert_eq!(history(&adapter).await.len(), 2);
 }
 
 async fn without_events_a_first_party_that_is_busy_was_not_reached(version: Version) {
@@ -221,11 +254,7 @@ async fn without_events_a_first_party_that_is_busy_was_not_reached(version: Vers
     let adapter = connected(kamailio.polling()).await;
     let agent = Agent::start(&kamailio, Manner::Refuses(486)).await;
     let call = place(&adapter, &agent, "sip:nobody@127.0.0.1:9").await;
-    let record = fails(&adapter, &call).await;
-    assert_eq!(record.disposition, Disposition::Unknown);
-    assert_eq!((record.causes.sip_status, record.causes.q850), (None, None));
-    let native = record.causes.native.unwrap();
-    assert!(native.contains("was not reached"), "{native}");
+    is_lost(&adapter, &call).await;
     assert_eq!(agent.times_called(), 1);
 }
 
@@ -248,10 +277,9 @@ async fn a_phone_that_forgets_the_transfer_ends_the_call_after_the_ring_time(ver
     let agent = Agent::start(&kamailio, Manner::DropsTransfer).await;
     let customer = Party::answers().start(&kamailio).await;
     let call = place(&adapter, &agent, &customer.uri()).await;
-    let record = fails(&adapter, &call).await;
-    assert_eq!(record.disposition, Disposition::Unknown);
-    let native = record.causes.native.unwrap();
-    assert!(native.contains("first party answered"), "{native}");
+    let lost = is_lost(&adapter, &call).await;
+    let message = lost.message();
+    assert!(message.contains("first party answered"), "{message}");
     assert!(customer.invites().is_empty());
 }
 

@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use crate::{
     agent::{Agent, Manner},
-    real::{LIMIT, party::Party, party_caller::Caller, until},
+    real::{
+        LIMIT,
+        party::Party,
+        party_caller::{Caller, register},
+        until,
+    },
     server::{Kamailio, Version, connected},
     watch::{changes_of, history, only_record, states, wait_none, wait_one},
 };
@@ -19,6 +24,7 @@ crate::on_both_kamailios!(
     events_tell_why_a_call_was_not_answered,
     polling_alone_invents_no_cause,
     a_call_to_a_registered_user_is_one_call,
+    a_destination_that_fails_is_not_the_end_of_a_call,
 );
 
 const DIALING: CallState = CallState::Dialing;
@@ -179,6 +185,29 @@ async fn events_tell_why_a_call_was_not_answered(version: Version) {
     }
 }
 
+/// The script has a failure route of its own, which calls a second phone.
+async fn a_destination_that_fails_is_not_the_end_of_a_call(version: Version) {
+    let kamailio = Kamailio::start(version, &[]).await;
+    let adapter = kamailio.adapter().await;
+    let busy = Party::refuses(486).start(&kamailio).await;
+    let other = Party::answers().start(&kamailio).await;
+    for (user, phone) in [("first", &busy), ("second", &other)] {
+        assert_eq!(register(&kamailio, user, phone.port(), 60).await, 200);
+    }
+    let mut events = adapter.subscribe();
+    let spare = kamailio.uri_of("spare");
+    let caller = Caller::dial(&kamailio, &spare).start().await;
+    let id = next_call(&mut events).await;
+    wait_one(&adapter, CallState::Connected).await;
+    assert_eq!(busy.invites().len(), 1);
+    caller.hang_up();
+    let changes = changes_of(&mut events, id).await;
+    let record = changes.last().unwrap().record.clone().unwrap();
+    assert_eq!(record.disposition, Disposition::Answered);
+    assert_eq!(record.causes.sip_status, None);
+    assert_eq!(only_record(&adapter).await.id, Some(id));
+}
+
 async fn polling_alone_invents_no_cause(version: Version) {
     let kamailio = Kamailio::start(version, &["ring=3"]).await;
     let adapter = connected(kamailio.polling()).await;
@@ -204,7 +233,7 @@ async fn a_call_to_a_registered_user_is_one_call(version: Version) {
     let kamailio = Kamailio::start(version, &[]).await;
     let adapter = kamailio.adapter().await;
     let party = Party::answers().start(&kamailio).await;
-    let status = crate::real::party_caller::register(&kamailio, "bob", party.port(), 60).await;
+    let status = register(&kamailio, "bob", party.port(), 60).await;
     assert_eq!(status, 200);
     let caller = Caller::call(&kamailio, "bob").start().await;
     wait_one(&adapter, CallState::Connected).await;
