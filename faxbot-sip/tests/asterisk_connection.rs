@@ -168,6 +168,15 @@ async fn disconnect_ends_what_waits_and_leaves_no_task_and_no_call_is_harmed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_disconnect_without_a_limit_of_time_is_no_harm() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    let drained = adapter.disconnect(Duration::MAX).await.unwrap();
+    assert!(drained.complete);
+    assert_eq!(adapter.connection().state, ConnectionState::Disconnected);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_disconnect_that_is_dropped_leaves_the_adapter_disconnected() {
     let rig = Rig::new().await;
     let adapter = rig.connected().await;

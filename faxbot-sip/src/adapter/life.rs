@@ -5,29 +5,17 @@ use std::{
     time::Duration,
 };
 
-use faxbot_core::{
-    Result,
-    clock::later,
-    random::SharedRandom,
-    sip::{ConnectionState, Drained},
-    task::TaskSet,
-};
+use faxbot_core::{Result, random::SharedRandom, sip::Drained, task::TaskSet};
 
 use super::{
-    hub::{Book as _, Core},
+    hub::Core,
     pump::pump,
-    tenure::{Runs, Tenure, WeakTenure},
+    tenure::{LAST_WORD, Runs, Tenure, WeakTenure},
 };
 use crate::{
     driver::{Connect, Handle, Link, LinkOptions, RoundTripObserver, SessionFactory},
     protocol::session::Session,
 };
-
-/// How long `disconnect` waits for one hang-up where calls are hung up on close.
-const HANGUP_LIMIT: Duration = Duration::from_secs(2);
-
-/// What the tasks get to end by themselves once the link is closed.
-const LAST_WORD: Duration = Duration::from_millis(200);
 
 /// A link and what serves it. Field order is drop order: the link goes before the tasks.
 pub(crate) struct Running<S: Session> {
@@ -157,44 +145,21 @@ impl<C: Core> Life<C> {
 
     /// Disconnects, as `SipAdapter::disconnect` tells it.
     pub(crate) async fn close(&self, within: Duration) -> Drained {
-        let hub = self.core.hub();
-        let mut closing = match self.tenure.begin_close(hub) {
+        let mut closing = match self.tenure.begin_close(self.core.hub(), within).await {
             Ok(closing) => closing,
-            Err(attempt) => {
-                if let Some(attempt) = attempt {
-                    // The connect that waits ends as closed.
-                    attempt.stop(within).await;
-                }
-                return Drained::default();
-            }
+            Err(drained) => return drained,
         };
-        let until = later(hub.clock.now(), within);
-        let left = || until.saturating_duration_since(hub.clock.now());
-        hub.connection(ConnectionState::Disconnecting);
         let mut drained = true;
         if let Some(running) = closing.running() {
             if self.core.hangs_up_on_close() {
-                self.hang_all_up(&running.handle, left).await;
+                let handle = &running.handle;
+                let hang_up = |id, limit| self.core.hang_up_on_close(handle, id, limit);
+                closing.hang_all_up(hang_up).await;
             }
-            drained = running.link.close(left()).await.drained;
-            running.tasks.stop(left().max(LAST_WORD)).await;
+            drained = running.link.close(closing.left()).await.drained;
+            closing.stop().await;
         }
-        let left = closing.finish();
-        Drained::new(drained, left)
-    }
-
-    async fn hang_all_up(&self, handle: &Handle<C::Session>, left: impl Fn() -> Duration) {
-        let live: Vec<_> = self.core.hub().state().books.ours();
-        for id in live {
-            let limit = HANGUP_LIMIT.min(left());
-            if limit.is_zero() {
-                break;
-            }
-            if let Err(error) = self.core.hang_up_on_close(handle, id, limit).await {
-                let adapter = self.core.hub().name;
-                tracing::warn!(%error, call_id = %id, adapter, "a call could not be hung up on close");
-            }
-        }
+        Drained::new(drained, closing.finish())
     }
 
     /// What asks the server while the connection is up.

@@ -3,13 +3,28 @@
 
 #[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 use std::sync::Weak;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
-use faxbot_core::{Error, ErrorKind, Result, sip::ConnectionState, task::TaskSet};
+use faxbot_core::{
+    Error, ErrorKind, Result,
+    clock::later,
+    id::CallId,
+    sip::{ConnectionState, Drained},
+    task::TaskSet,
+};
 use tokio::sync::oneshot;
 
 use super::hub::{Book, Hub};
 use crate::{driver::LinkError, protocol::session::Session};
+
+/// How long `disconnect` waits for one hang-up where calls are hung up on close.
+const HANGUP_LIMIT: Duration = Duration::from_secs(2);
+
+/// What tasks get to end by themselves when there is no time left.
+pub(crate) const LAST_WORD: Duration = Duration::from_millis(200);
 
 /// What runs while an adapter is connected.
 pub(crate) trait Runs {
@@ -77,19 +92,44 @@ impl<R: Runs> Tenure<R> {
         }
     }
 
-    /// Takes what runs; else answers the tasks of a connection that is being made.
-    pub(crate) fn begin_close<'a, S: Session, B: Book>(
+    /// Takes what runs, to end it within that time; or ends a connection that is being made, and answers
+    /// what was drained.
+    pub(crate) async fn begin_close<'a, S: Session, B: Book>(
         &'a self,
         hub: &'a Hub<S, B>,
-    ) -> Result<Closing<'a, S, B, R>, Option<TaskSet>> {
+        within: Duration,
+    ) -> Result<Closing<'a, S, B, R>, Drained> {
+        match self.take() {
+            Ok(running) => {
+                #[cfg(any(feature = "kamailio", feature = "opensips", feature = "flexisip"))]
+                let was_up = hub.state().connection == ConnectionState::Connected;
+                let closing = Closing {
+                    tenure: self,
+                    hub,
+                    running: Some(running),
+                    until: later(hub.clock.now(), within),
+                    #[cfg(any(feature = "kamailio", feature = "opensips", feature = "flexisip"))]
+                    was_up,
+                    left: 0,
+                };
+                hub.connection(ConnectionState::Disconnecting);
+                Ok(closing)
+            }
+            Err(attempt) => {
+                if let Some(attempt) = attempt {
+                    // The connect that waits ends as closed.
+                    attempt.stop(within).await;
+                }
+                Err(Drained::default())
+            }
+        }
+    }
+
+    /// Takes what runs; else answers the tasks of a connection that is being made.
+    fn take(&self) -> Result<R, Option<TaskSet>> {
         let mut phase = self.phase();
         match std::mem::replace(&mut *phase, Phase::Closing) {
-            Phase::Running(running) => Ok(Closing {
-                tenure: self,
-                hub,
-                running: Some(running),
-                left: 0,
-            }),
+            Phase::Running(running) => Ok(running),
             Phase::Connecting(tasks) => {
                 *phase = Phase::Connecting(tasks.clone());
                 Err(Some(tasks))
@@ -238,12 +278,61 @@ pub(crate) struct Closing<'a, S: Session, B: Book, R: Runs> {
     tenure: &'a Tenure<R>,
     hub: &'a Hub<S, B>,
     running: Option<R>,
+    until: Instant,
+    #[cfg(any(feature = "kamailio", feature = "opensips", feature = "flexisip"))]
+    was_up: bool,
     left: usize,
 }
 
 impl<S: Session, B: Book, R: Runs> Closing<'_, S, B, R> {
     pub(crate) fn running(&self) -> Option<&R> {
         self.running.as_ref()
+    }
+
+    /// Whether the server could be asked when the disconnect began.
+    #[cfg(any(feature = "kamailio", feature = "opensips", feature = "flexisip"))]
+    pub(crate) fn was_up(&self) -> bool {
+        self.was_up
+    }
+
+    /// The time that is left.
+    pub(crate) fn left(&self) -> Duration {
+        self.until.saturating_duration_since(self.hub.clock.now())
+    }
+
+    /// Hangs our calls up, one after another, each within its limit and all within the time that is
+    /// left.
+    pub(crate) async fn hang_all_up<F: Future<Output = Result<()>>>(
+        &self,
+        hang_up: impl Fn(CallId, Duration) -> F,
+    ) {
+        let ours = self.hub.state().books.ours();
+        for id in ours {
+            let limit = HANGUP_LIMIT.min(self.left());
+            if limit.is_zero() {
+                break;
+            }
+            let by = later(self.hub.clock.now(), limit);
+            let done = tokio::select! {
+                done = hang_up(id, limit) => done,
+                () = self.hub.clock.sleep_until(by) => {
+                    Err(Error::new(ErrorKind::Timeout, "disconnect", "no answer in time"))
+                }
+            };
+            if let Err(error) = done {
+                let adapter = self.hub.name;
+                tracing::warn!(%error, call_id = %id, adapter, "a call could not be hung up on close");
+            }
+        }
+    }
+
+    /// Waits for the tasks in the time that is left, and ends the rest. Answers whether all ended by
+    /// themselves.
+    pub(crate) async fn stop(&self) -> bool {
+        match &self.running {
+            Some(running) => running.tasks().stop(self.left().max(LAST_WORD)).await,
+            None => true,
+        }
     }
 
     /// Answers how many calls were left alone.

@@ -10,7 +10,6 @@ use std::{
 
 use faxbot_core::{
     Error, ErrorKind, Result,
-    clock::later,
     random::SystemRandom,
     sip::{ConnectionState, Drained},
     task::TaskSet,
@@ -22,21 +21,12 @@ use super::{
     worker::{First, SetUp, Worker},
 };
 use crate::{
-    adapter::{
-        hub::Book as _,
-        tenure::{Runs, Tenure},
-    },
+    adapter::tenure::{LAST_WORD, Runs, Tenure},
     driver::LinkError,
 };
 
-/// How long `disconnect` waits for one hang-up where calls are hung up on close.
-const HANGUP_LIMIT: Duration = Duration::from_secs(2);
-
 /// How long `disconnect` waits for the orderly end.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
-
-/// What the tasks get to end by themselves when there is no time left.
-const LAST_WORD: Duration = Duration::from_millis(200);
 
 /// The worker and the orders that run. Field order is drop order: what they rest on goes last.
 pub(crate) struct Running {
@@ -136,60 +126,29 @@ impl<C: Polled> PolledLife<C> {
 
     /// Disconnects, as `SipAdapter::disconnect` tells it.
     pub(crate) async fn close(&self, within: Duration) -> Drained {
-        let hub = self.core.hub();
-        let mut closing = match self.tenure.begin_close(hub) {
+        let mut closing = match self.tenure.begin_close(self.core.hub(), within).await {
             Ok(closing) => closing,
-            Err(attempt) => {
-                if let Some(attempt) = attempt {
-                    // The connect that waits ends as closed.
-                    attempt.stop(within).await;
-                }
-                return Drained::default();
-            }
+            Err(drained) => return drained,
         };
-        let until = later(hub.clock.now(), within);
-        let left = || until.saturating_duration_since(hub.clock.now());
-        let was_up = hub.state().connection == ConnectionState::Connected;
-        hub.connection(ConnectionState::Disconnecting);
         let mut drained = true;
         if let Some(running) = closing.running() {
-            if was_up {
+            if closing.was_up() {
                 if self.core.hangs_up_on_close() {
-                    self.hang_all_up(left).await;
+                    let hang_up = |id, limit| self.core.hang_up_on_close(id, limit);
+                    closing.hang_all_up(hang_up).await;
                 }
-                let by = hub.clock.now() + CLOSE_LIMIT.min(left());
+                let clock = &self.core.hub().clock;
+                let by = clock.now() + CLOSE_LIMIT.min(closing.left());
                 tokio::select! {
                     () = self.core.close() => {}
-                    () = hub.clock.sleep_until(by) => {}
+                    () = clock.sleep_until(by) => {}
                 }
             }
             drained = running.open.load(Ordering::Relaxed) == 0;
-            drained &= running.tasks.stop(left().max(LAST_WORD)).await;
+            drained &= closing.stop().await;
             running.set_up.end().await;
         }
-        let left = closing.finish();
-        Drained::new(drained, left)
-    }
-
-    async fn hang_all_up(&self, left: impl Fn() -> Duration) {
-        let hub = self.core.hub();
-        let ours = hub.state().books.ours();
-        for id in ours {
-            let limit = HANGUP_LIMIT.min(left());
-            if limit.is_zero() {
-                break;
-            }
-            let by = hub.clock.now() + limit;
-            let done = tokio::select! {
-                done = self.core.hang_up_on_close(id, limit) => done,
-                () = hub.clock.sleep_until(by) => {
-                    Err(Error::new(ErrorKind::Timeout, "disconnect", "no answer in time"))
-                }
-            };
-            if let Err(error) = done {
-                tracing::warn!(%error, call_id = %id, adapter = hub.name, "a call could not be hung up on close");
-            }
-        }
+        Drained::new(drained, closing.finish())
     }
 
     /// Whether the server can be asked.

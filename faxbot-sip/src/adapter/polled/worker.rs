@@ -18,7 +18,10 @@ use faxbot_core::{
 use tokio::sync::{Notify, Semaphore, watch};
 
 use super::{NoLink, Polled, Work};
-use crate::adapter::hub::{Book, Hub, Turn};
+use crate::adapter::{
+    hub::{Book, Hub, Turn},
+    tenure::LAST_WORD,
+};
 
 /// Pieces of work that are done at once: as many as requests of ours may be at a server without being
 /// in the way of the polls.
@@ -32,9 +35,6 @@ const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 /// Polls in a row that fail when the server is lost.
 const FAILURES: u32 = 2;
-
-/// What the tasks of a set-up get to end by themselves.
-const LAST_WORD: Duration = Duration::from_millis(200);
 
 /// How the first set-up went.
 #[derive(Debug)]
