@@ -1,8 +1,9 @@
 //! Rings one party, connects it with another, and shows every call that passes the proxy.
 //!
-//! `FAXBOT_KAMAILIO` (`kamailio+http://host:5060/RPC?events=host:8448&realm=sip.example`) names a real
-//! one; without it a mock makes the call. The two words of the command line are who is rung
-//! first and who is called then: `cargo run --example click_to_dial -- 1001 2000`.
+//! `FAXBOT_KAMAILIO` (`kamailio+http://host:5060/RPC?events=host:8448&realm=sip.example`) or, with
+//! `--server opensips`, `FAXBOT_OPENSIPS` (`opensips+http://host:8888/mi?realm=sip.example`) names a real
+//! one; without it a mock makes the call. Two words of the command line are who is rung first and who is
+//! called then: `cargo run --example click_to_dial -- 1001 2000`.
 #![allow(
     clippy::print_stdout,
     reason = "an example talks to the person who runs it"
@@ -15,28 +16,52 @@ use faxbot_core::{
     event::EventStream,
     sip::{CallRecord, CallRequest, SipAdapter, SipEvent},
 };
-use faxbot_sip::adapter::kamailio::{KamailioAdapter, KamailioConfig};
-use faxbot_testkit::server::kamailio::MockKamailio;
+use faxbot_sip::adapter::{
+    kamailio::{KamailioAdapter, KamailioConfig},
+    opensips::{OpenSipsAdapter, OpenSipsConfig},
+};
+use faxbot_testkit::server::{kamailio::MockKamailio, opensips::MockOpenSips};
 
 #[tokio::main]
 async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
-    let words: Vec<String> = env::args().skip(1).collect();
+    let mut words: Vec<String> = env::args().skip(1).collect();
+    let server = match words.iter().position(|word| word == "--server") {
+        Some(at) if at + 1 < words.len() => words.drain(at..at + 2).nth(1),
+        _ => None,
+    };
     let party = |at: usize, usual: &str| words.get(at).map_or(usual, String::as_str).parse();
     let request = CallRequest::connect(party(0, "1001")?, party(1, "2000")?);
-    let record = match env::var("FAXBOT_KAMAILIO") {
-        Ok(url) => click_to_dial(&url, request).await?,
-        Err(_) => {
-            let mock = MockKamailio::builder().start().await?;
-            click_to_dial(&mock.url(), request).await?
-        }
+    let record = match server.as_deref().unwrap_or("kamailio") {
+        "kamailio" => match env::var("FAXBOT_KAMAILIO") {
+            Ok(url) => click_to_dial(&kamailio(&url)?, request).await?,
+            Err(_) => {
+                let mock = MockKamailio::builder().start().await?;
+                click_to_dial(&kamailio(&mock.url())?, request).await?
+            }
+        },
+        "opensips" => match env::var("FAXBOT_OPENSIPS") {
+            Ok(url) => click_to_dial(&opensips(&url)?, request).await?,
+            Err(_) => {
+                let mock = MockOpenSips::builder().start().await?;
+                click_to_dial(&opensips(&mock.url())?, request).await?
+            }
+        },
+        _ => return Err("--server is kamailio or opensips".into()),
     };
     let seconds = record.duration_seconds.unwrap_or_default();
     println!("{:?}, {seconds} s", record.disposition);
     Ok(())
 }
 
-async fn click_to_dial(url: &str, request: CallRequest) -> Result<CallRecord> {
-    let proxy = KamailioAdapter::new(KamailioConfig::from_url(url)?);
+fn kamailio(url: &str) -> Result<KamailioAdapter> {
+    Ok(KamailioAdapter::new(KamailioConfig::from_url(url)?))
+}
+
+fn opensips(url: &str) -> Result<OpenSipsAdapter> {
+    Ok(OpenSipsAdapter::new(OpenSipsConfig::from_url(url)?))
+}
+
+async fn click_to_dial(proxy: &impl SipAdapter, request: CallRequest) -> Result<CallRecord> {
     let watching = tokio::spawn(watch(proxy.subscribe()));
     proxy.connect().await?;
     let call = proxy.make_call(request).await?;
@@ -70,9 +95,14 @@ mod tests {
 
     #[tokio::test]
     async fn two_parties_are_connected_and_the_call_has_its_record() {
+        let request = || CallRequest::connect("1001".parse().unwrap(), "2000".parse().unwrap());
         let mock = MockKamailio::builder().start().await.unwrap();
-        let request = CallRequest::connect("1001".parse().unwrap(), "2000".parse().unwrap());
-        let record = click_to_dial(&mock.url(), request).await.unwrap();
+        let proxy = kamailio(&mock.url()).unwrap();
+        let record = click_to_dial(&proxy, request()).await.unwrap();
+        assert_eq!(record.disposition, Disposition::Answered);
+        let mock = MockOpenSips::builder().start().await.unwrap();
+        let proxy = opensips(&mock.url()).unwrap();
+        let record = click_to_dial(&proxy, request()).await.unwrap();
         assert_eq!(record.disposition, Disposition::Answered);
     }
 }
