@@ -233,7 +233,6 @@ async fn whoever_missed_events_makes_up_no_end() {
     let call = dial(&adapter).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     rig.mock.evapi_unreachable(true);
-    rig.mock.drop_evapi();
     tokio::time::sleep(RING).await;
     rig.mock.evapi_unreachable(false);
     let ended = tokio::time::timeout(Duration::from_secs(60), call.ended()).await;
