@@ -48,6 +48,7 @@ mod core;
 mod event;
 mod lookup;
 mod message;
+mod pages;
 mod place;
 mod profiles;
 mod rings;
