@@ -154,6 +154,18 @@ async fn a_call_that_rings_for_too_long_is_ended_as_not_answered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_may_ring_without_a_limit_of_time() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    let request = request("1001", "2000").with_timeout(Duration::MAX);
+    let call = adapter.make_call(request).await.unwrap();
+    call.answered().await.unwrap();
+    adapter.hangup(&call.id().into()).await.unwrap();
+    outcome(&call).await;
+    adapter.disconnect(Duration::MAX).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_hang_up_ends_a_call_that_rings_and_one_that_is_up_once() {
     for rings in [true, false] {
         let phone = if rings {

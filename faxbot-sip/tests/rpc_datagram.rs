@@ -537,7 +537,7 @@ async fn a_task_set_that_is_dropped_ends_waiting_calls_and_later_ones() {
         let options = stage.options(&to);
         let rpc = Rpc::datagram(to, options, TokioClock::shared(), random, &tasks).unwrap();
         let waiting = rpc.clone();
-        let waiting = tokio::spawn(async move { act(&waiting, 1, 600 * SECOND).await });
+        let waiting = tokio::spawn(async move { act(&waiting, 1, 5 * SECOND).await });
         let _asked = server.call().await;
         drop(tasks);
         assert_eq!(waiting.await.unwrap(), UNKNOWN);

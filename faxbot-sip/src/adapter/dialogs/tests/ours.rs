@@ -37,6 +37,22 @@ fn a_dialog_with_our_mark_is_our_call() {
 }
 
 #[test]
+fn a_call_may_ring_without_a_limit_of_time() {
+    let mut bench = Bench::new(false);
+    let new = NewOurs {
+        id: CallId::new(),
+        from: None,
+        to: Private::new("sip:2000@pbx".to_owned()),
+        ring_timeout: Duration::MAX,
+    };
+    let id = new.id;
+    let _updates = bench.books.open_ours(new, bench.now).unwrap();
+    assert!(bench.books.requested(id, bench.now));
+    let alarm = bench.books.next_timeout();
+    assert!(alarm.is_some_and(|at| at > bench.now.instant + 86_400 * SECOND));
+}
+
+#[test]
 fn a_dialog_with_the_mark_of_an_earlier_process_keeps_its_id() {
     let mut bench = Bench::new(false);
     let id = CallId::new();
