@@ -16,7 +16,7 @@ use faxbot_core::{
         SipAdapter as _,
     },
 };
-use faxbot_sip::adapter::kamailio::{KamailioAdapter, KamailioConfig};
+use faxbot_sip::adapter::kamailio::KamailioAdapter;
 use serde_json::json;
 
 crate::on_both_kamailios!(
