@@ -168,8 +168,8 @@ impl RpcFailure {
     ///
     /// Code and text of the server are the native ones. A status of HTTP without an answer has the
     /// kind of [`refusal`], but for 404 ([`ErrorKind::Protocol`]) and 400
-    /// ([`ErrorKind::InvalidRequest`], or [`ErrorKind::Protocol`] where its body was cut). What is no answer is [`ErrorKind::Protocol`], or
-    /// [`ErrorKind::OutcomeUnknown`] for a call that acts.
+    /// ([`ErrorKind::InvalidRequest`], or [`ErrorKind::Protocol`] where its body was cut). What is no answer
+    /// is [`ErrorKind::Protocol`], or [`ErrorKind::OutcomeUnknown`] for a call that acts.
     pub fn into_error(self) -> Error {
         let (kind, effect) = (self.kind(), self.effect());
         let Inner { call, why, status } = *self.0;
@@ -239,9 +239,9 @@ const TIMEOUT: i64 = 408;
 
 /// Whether a refusal leaves open what became of a call that acts. OpenSIPS says -32000 `Command handler
 /// returned null` for each command that gives no reply, also for one that was carried out and whose
-/// reply could not be built, and -32603 for a reply that it could not write (`handle_mi_request` in
-/// `mi/mi.c`, `mi/item.c`). `Failed to handle parameter` comes before the command runs
-/// (`01_jsonrpc_errors`).
+/// reply could not be built (`handle_mi_request` in `mi/mi.c`); `Failed to handle parameter` comes before
+/// the command does anything (`mi/item.c`; `01_jsonrpc_errors`). -32603 is an internal error (JSON-RPC 2.0
+/// section 5.1).
 fn tells_nothing(error: &RpcError) -> bool {
     let before_it_ran = || {
         let data = error.data.as_ref().and_then(serde_json::Value::as_str);
