@@ -277,6 +277,60 @@ async fn the_leg_of_somebody_else_to_the_same_agent_ends_nothing() {
     assert_eq!(call.state(), CallState::Connected);
 }
 
+/// An order without an answer may have come to no call: what rings then may be anybody's.
+#[tokio::test(start_paused = true)]
+async fn what_rings_for_an_order_without_an_answer_is_not_taken_back() {
+    let builder = MockKamailio::builder()
+        .events(EventForm::Versioned)
+        .phone("1001*", Phone::no_answer());
+    let rig = Rig::with(builder).await;
+    let adapter = rig.connected().await;
+    rig.mock
+        .next_reply("dlg.bridge_dlg", ReplyFault::DropBefore);
+    let wanted = request("1001", "2000");
+    let call = wanted.id.into();
+    adapter.make_call(wanted).await.unwrap_err();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let outcome = adapter.hangup(&call).await.unwrap();
+    assert_eq!(outcome, HangupOutcome::CannotCancelRinging);
+    until(|| adapter.snapshot().calls.is_empty().then_some(())).await;
+    assert!(rig.mock.requests_of("tm.cancel").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disconnect_that_hangs_up_leaves_nobody_ringing() {
+    let builder = MockKamailio::builder()
+        .events(EventForm::Versioned)
+        .phone("1001*", Phone::no_answer());
+    let rig = Rig::with(builder).await;
+    let adapter = rig.polling("hangup_on_close=true");
+    let adapter = adapter.with_connector(std::sync::Arc::new(rig.mock.connector()));
+    adapter.connect().await.unwrap();
+    let call = dial(&adapter).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    adapter.disconnect(Duration::from_secs(5)).await.unwrap();
+    assert_eq!(rig.mock.requests_of("tm.cancel").len(), 1);
+    assert_eq!(outcome(&call).await.disposition, Disposition::Cancelled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancel_that_did_not_leave_is_sent_later() {
+    let builder = MockKamailio::builder()
+        .events(EventForm::Versioned)
+        .ring_timeout(Duration::from_secs(120))
+        .phone("1001*", Phone::no_answer());
+    let rig = Rig::with(builder).await;
+    let adapter = rig.connected().await;
+    let call = dial(&adapter).await;
+    tokio::time::sleep(Duration::from_millis(7_900)).await;
+    rig.mock.unreachable(true);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    rig.mock.unreachable(false);
+    let ended = tokio::time::timeout(Duration::from_secs(60), call.ended());
+    ended.await.expect("it never ends").ok();
+    assert_eq!(rig.mock.requests_of("tm.cancel").len(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_end_that_is_not_told_is_seen_soon() {
     let builder = MockKamailio::builder()

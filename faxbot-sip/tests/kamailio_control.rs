@@ -356,8 +356,18 @@ async fn a_call_that_a_restart_forgot_is_not_said_to_be_over() {
     // Between two polls.
     rig.mock.restart(Duration::ZERO);
     tokio::time::sleep(Duration::from_secs(1)).await;
+    let other = CallRef::native(&*rig.mock.call(PassingCall::new(BOB, ALICE)));
     let error = adapter.hangup(&call).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OutcomeUnknown);
+    // The poll that the hang-up asked for comes to the same: no record says that it ended.
+    until(|| {
+        let calls = adapter.snapshot().calls;
+        let native = calls.first()?.channels.first()?.expose().clone();
+        (calls.len() == 1 && Some(native) == other.native).then_some(())
+    })
+    .await;
+    let history = adapter.get_call_history(HistoryQuery::default()).await;
+    assert!(history.unwrap().items.is_empty());
 }
 
 /// A script with several destinations tells of each that failed.

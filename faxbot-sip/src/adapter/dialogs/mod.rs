@@ -195,6 +195,11 @@ impl Dialogs {
         }
     }
 
+    /// Whether a hang-up is owed.
+    pub(crate) fn owes_hang_up(&self, id: CallId) -> bool {
+        self.lines.get(&id).is_some_and(|line| line.cancel)
+    }
+
     /// The hang-up that was owed is done.
     pub(crate) fn hung_up(&mut self, id: CallId) {
         if let Some(line) = self.lines.get_mut(&id) {

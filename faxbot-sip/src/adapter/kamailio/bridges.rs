@@ -233,11 +233,15 @@ impl Bridges {
                     bridge.leg.clone_from(&event.call_id);
                     bridge.shared = false;
                 } else if bridge.leg == event.call_id {
-                    // Taken for it until now.
-                    bridge.leg = None;
-                    bridge.step = Step::Asked;
+                    bridge.give_back();
                 }
             }
+        } else if event.refer_to.is_some() {
+            // Each order of ours has its mark: it is somebody else's.
+            if let Some(bridge) = self.leg(event) {
+                bridge.give_back();
+            }
+            return;
         }
         if let Some(bridge) = self.leg(event) {
             bridge.rise(Step::Answered);
@@ -322,6 +326,13 @@ const FIRST: &str = "the first party did not take the call";
 const REFER: &str = "the phone of the first party refused to call the second";
 
 impl Bridge {
+    /// The leg that was taken for its own is another's.
+    fn give_back(&mut self) {
+        self.leg = None;
+        self.cause = None;
+        self.step = Step::Asked;
+    }
+
     fn rise(&mut self, step: Step) {
         self.step = self.step.max(step);
     }
@@ -554,6 +565,9 @@ mod tests {
         leg(&mut bridges, "INVITE", "a");
         let busy = r#"{"event":"leg_reply","callid":"stranger","method":"INVITE","code":486}"#;
         assert!(told(&mut bridges, busy).is_none());
+        let foreign = r#"{"event":"leg","method":"REFER","callid":"stranger","from":"sip:ctd@h","to":"sip:a@h:5080","refer_to":"sip:other@h"}"#;
+        assert!(told(&mut bridges, foreign).is_none());
+        assert!(notify(&mut bridges, "stranger", "terminated", "200 OK").is_none());
         let refer = format!(
             r#"{{"event":"leg","method":"REFER","callid":"a","from":"sip:ctd@h","to":"sip:a@h:5080","refer_to":"<sip:one@h?X-Job={}>"}}"#,
             id(1).as_uuid()

@@ -196,18 +196,26 @@ impl Core {
             let asked = self.line().run_asked;
             let due = asked.is_none_or(|at| now.saturating_duration_since(at) >= ASK_RUN);
             let misses = whole && self.hub.state().books.misses(&seen);
-            if !forgot && (due || misses) && self.is_other_run(server, operation).await? {
-                continue;
+            if !forgot && (due || misses) {
+                self.is_other_run(server, operation).await?;
             }
+            let mut again = false;
             self.hub.events(|state, now| {
                 let mut out = Vec::new();
+                // Whoever else asked may have noticed the restart meanwhile.
+                again = !forgot && state.books.forgot();
+                if again {
+                    return out;
+                }
                 if forgot {
                     out.extend(state.books.restarted(&seen));
                 }
                 out.extend(state.books.listed(seen, whole, now));
                 out
             });
-            return Ok(());
+            if !again {
+                return Ok(());
+            }
         }
     }
 
@@ -306,6 +314,15 @@ impl Core {
                 Ok(Cancel::TooLate) if !self.hub.state().books.had_answer(id) => return later(),
                 Ok(Cancel::TooLate) => {}
                 Ok(Cancel::Gone) => gone(),
+                // It did not leave.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::Overloaded | ErrorKind::NotConnected
+                    ) =>
+                {
+                    return later();
+                }
                 Err(_) => {}
             }
         }
@@ -420,16 +437,25 @@ impl Polled for Core {
 
     async fn hang_up_on_close(&self, id: CallId, _limit: Duration) -> Result<()> {
         const OPERATION: &str = "disconnect";
-        {
+        let (answered, leg) = {
             let mut state = self.hub.state();
-            if !state.books.calls().is_answered(id) {
+            let answered = state.books.calls().is_answered(id);
+            let leg = state.books.ringing_leg(id);
+            if !answered && leg.is_none() {
                 // Nothing can end it.
                 return Ok(());
             }
             state.books.dialogs.hung_up_by_us(id, true);
-        }
+            (answered, leg)
+        };
         let server = self.server(OPERATION)?;
-        self.end_dialog(&server, id, OPERATION).await
+        match leg {
+            Some(call_id) if !answered => {
+                let done = server.cancel(&call_id, OPERATION).await;
+                done.map(|_| ())
+            }
+            _ => self.end_dialog(&server, id, OPERATION).await,
+        }
     }
 }
 

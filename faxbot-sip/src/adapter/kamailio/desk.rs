@@ -10,7 +10,7 @@ use faxbot_core::{
     Error, ErrorKind, Private, Result,
     id::{CallId, CallRef},
     message::{MessageContent, MessageKind},
-    sip::{AdapterKind, CallUpdate, Disposition, SipEvent, Snapshot},
+    sip::{AdapterKind, CallState, CallUpdate, Disposition, SipEvent, Snapshot},
 };
 use tokio::sync::watch;
 
@@ -97,6 +97,8 @@ impl Desk {
         let id = new.id;
         let updates = self.dialogs.open_ours(new, now)?;
         self.bridges.open(id, first, second, !self.events);
+        // The next rest is shorter.
+        self.poll |= !self.events;
         Ok(updates)
     }
 
@@ -120,7 +122,9 @@ impl Desk {
 
     /// Enters one look at the server.
     pub(super) fn listed(&mut self, mut seen: Vec<Seen>, whole: bool, now: Now) -> Vec<SipEvent> {
-        self.up.clear();
+        if whole {
+            self.up.clear();
+        }
         for dialog in &mut seen {
             if dialog.mark.is_none()
                 && let Some(id) = self.expected.get(&dialog.call_id)
@@ -311,7 +315,9 @@ impl Desk {
     /// The Call-ID of the INVITE by which the server rings the first party, where that can be taken back.
     pub(super) fn ringing_leg(&self, id: CallId) -> Option<String> {
         let leg = self.bridges.ringing_leg(id);
-        leg.filter(|_| self.abilities.cancels && self.is_awaited(id))
+        // One whose order has no answer may have no leg, and this be that of somebody else.
+        let taken = self.dialogs.calls().state(id) != Some(CallState::Created);
+        leg.filter(|_| self.abilities.cancels && taken && self.is_awaited(id))
     }
 
     /// The server took it back. What a phone that answered at the same moment does is seen soon.

@@ -185,11 +185,11 @@ pub(super) async fn hang_up(core: &Core, call: &CallRef) -> Result<HangupOutcome
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
             // It ended meanwhile, by somebody else, or the server was restarted.
-            core.hub.note(|state, _| {
-                state.books.dialogs.hung_up_by_us(id, false);
-                state.books.poll_soon();
-            });
-            if core.is_other_run(&server, OPERATION).await? {
+            core.hub.state().books.dialogs.hung_up_by_us(id, false);
+            let restarted = core.is_other_run(&server, OPERATION).await;
+            core.hub.note(|state, _| state.books.poll_soon());
+            // A poll may have noticed it before.
+            if restarted? || core.hub.state().books.forgot() {
                 let message = "the server was restarted and forgot the call";
                 let error = Error::new(ErrorKind::OutcomeUnknown, OPERATION, message);
                 return Err(error.with_call_id(id));
@@ -250,8 +250,12 @@ pub(super) async fn hang_up_late(core: &Core, id: CallId) {
     let Ok(server) = core.server(OPERATION) else {
         return;
     };
-    if !is_up(&core.hub.state().books.dialogs, id) {
+    let is_due = {
+        let dialogs = &core.hub.state().books.dialogs;
         // An event or a list shows it as answered, and asks again.
+        dialogs.owes_hang_up(id) && is_up(dialogs, id)
+    };
+    if !is_due {
         return;
     }
     match core.end_dialog(&server, id, OPERATION).await {

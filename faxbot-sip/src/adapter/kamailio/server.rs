@@ -28,9 +28,10 @@ const FIRST_CSEQ: &str = "10";
 /// What became of an order to take an INVITE back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cancel {
-    /// It rings no longer, or stops soon.
+    /// It rings no longer, or stops soon. Said as well of one that had its final answer a moment ago
+    /// (recording `t_uac_variants`).
     Sent,
-    /// It had its final answer a moment ago.
+    /// It had its final answer.
     TooLate,
     /// The server knows no such INVITE any more: it was over some seconds ago.
     Gone,

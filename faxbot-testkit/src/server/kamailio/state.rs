@@ -25,6 +25,8 @@ pub(super) struct State {
     pub sent: Vec<SentMessage>,
     /// Requests of its own so far.
     pub transactions: u64,
+    /// Call-ID and CSeq of the requests that it was told to send.
+    pub asked: Vec<(String, u32)>,
     registered: u64,
 }
 
@@ -39,6 +41,7 @@ impl State {
             registrations: Vec::new(),
             sent: Vec::new(),
             transactions: 0,
+            asked: Vec::new(),
             registered: 0,
         }
     }

@@ -14,6 +14,9 @@ use crate::server::{
     proxy::{Happening, Replies, Target, Tree, reason},
 };
 
+/// CSeq of a request that names none (`DEFAULT_CSEQ` in `tm/uac.h`).
+const FIRST_CSEQ: u32 = 10;
+
 /// The parameters that it needs at least.
 const LEAST: usize = 5;
 
@@ -50,6 +53,11 @@ fn cancel(server: &mut Kamailio, request: &SeenRpc) -> Outcome {
     };
     // 6.1 tells nothing of the answer to a request that it took back.
     let is_told = server.setup.version.starts_with('5');
+    let own = (call_id.to_owned(), cseq);
+    if server.state.asked.contains(&own) {
+        // Also after its answer (recording `t_uac_variants`).
+        return Ok(Tree::from("branches remaining (waiting for timeout)"));
+    }
     match server.state.world.cancel_leg(call_id, cseq, is_told) {
         Some(true) => Ok(Tree::from("branches remaining (waiting for timeout)")),
         Some(false) => Ok(Tree::from("no more pending branches")),
@@ -115,6 +123,10 @@ fn send(server: &mut Kamailio, request: &SeenRpc) -> Result<Sent, Refusal> {
     state.transactions += 1;
     let call_id = header("Call-ID")
         .unwrap_or_else(|| format!("79d9e2f45e{:06x}-10210@127.0.0.1", state.transactions));
+    let cseq = header("CSeq").and_then(|cseq| cseq.split_whitespace().next()?.parse().ok());
+    state
+        .asked
+        .push((call_id.clone(), cseq.unwrap_or(FIRST_CSEQ)));
     let address = |value: &str| Target::parse(value).map_or_else(String::new, |it| it.uri);
     state.world.tells(Happening::Local {
         method: method.to_owned().into(),
