@@ -97,6 +97,15 @@ async fn what_would_make_another_line_is_refused_before_anything_is_sent() {
     assert!(rig.mock.requests_of("ua_session_reply").is_empty());
 }
 
+#[test]
+fn debug_shows_no_session_description() {
+    let shown = format!("{:?}", session().with_sdp("v=0 geheim"));
+    assert!(
+        !shown.contains("geheim") && !shown.contains("2000"),
+        "{shown}"
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_server_without_sessions_is_not_asked_for_one() {
     let rig = Rig::with(MockOpenSips::builder().release(Release::V3_2)).await;
@@ -105,6 +114,8 @@ async fn a_server_without_sessions_is_not_asked_for_one() {
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     let error = adapter.session_update("B2B.1", "INFO", None).await;
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Unsupported);
+    let error = adapter.end_session("B2B.1").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
     let requests = rig.mock.requests();
     assert!(
         !requests

@@ -6,6 +6,8 @@
 //! and the Contact is lost (recording `05_ua_session_client`). `extra_headers` without a body are bytes
 //! of memory that nothing was written to.
 
+use std::fmt;
+
 use faxbot_core::{Error, ErrorKind, Private, Result, address::Address, sip::RawEvent};
 use serde_json::{Value, json};
 
@@ -20,8 +22,9 @@ use crate::protocol::jsonrpc::{Params, Request};
 /// The event that tells of them.
 const EVENT: &str = "E_UA_SESSION";
 
-/// A session of one leg to begin: the server calls, and we bring what is said of media.
-#[derive(Debug, Clone)]
+/// A session of one leg to begin: the server calls, and we bring what is said of media. `Debug` leaves
+/// out the session description.
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct NewSession {
     /// Who is called.
@@ -51,6 +54,16 @@ impl NewSession {
     pub fn with_sdp(mut self, sdp: impl Into<String>) -> Self {
         self.sdp = Some(sdp.into());
         self
+    }
+}
+
+impl fmt::Debug for NewSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewSession")
+            .field("to", &self.to)
+            .field("from", &self.from)
+            .field("flags", &self.flags)
+            .finish_non_exhaustive()
     }
 }
 
@@ -323,7 +336,7 @@ impl OpenSipsAdapter {
         const OPERATION: &str = "end_session";
         let request = named("ua_session_terminate", [("key", json!(key))], OPERATION)?;
         match self
-            .server(OPERATION)?
+            .for_sessions(OPERATION)?
             .act::<Value>(request, OPERATION)
             .await
         {
