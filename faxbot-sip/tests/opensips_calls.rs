@@ -402,3 +402,46 @@ async fn a_call_placed_after_a_restart_that_nobody_noticed_is_kept() {
     assert_eq!(error.kind(), ErrorKind::OutcomeUnknown);
     assert_eq!(after.state(), CallState::Connected);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_hang_up_that_is_owed_outlives_a_restart() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    // The server tells when it began to the second.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    rig.mock.restart(Duration::ZERO);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    rig.mock.next_is_late(TRIGGER, Duration::from_secs(25));
+    let request = request("1001", "2000");
+    let id = request.id;
+    let asking = tokio::spawn({
+        let adapter = adapter.clone();
+        async move { adapter.make_call(request).await }
+    });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let done = adapter.hangup(&id.into()).await.unwrap();
+    assert_eq!(done, HangupOutcome::Requested);
+    assert!(rig.mock.requests_of("b2b_terminate_call").is_empty());
+    assert!(asking.await.unwrap().is_err());
+    // The restart is noticed before the server carries the request out.
+    let record = opensips_support::ended(&adapter, &id.into()).await;
+    assert_eq!(record.disposition, Disposition::Cancelled);
+    assert_eq!(rig.mock.requests_of("b2b_terminate_call").len(), 1);
+    assert!(rig.mock.b2b_calls().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_gives_up_waiting_for_a_hang_up_has_asked_for_it() {
+    let rig = Rig::new().await;
+    let adapter = rig.polling("poll=60s");
+    adapter.connect().await.unwrap();
+    let call = dial(&adapter).await;
+    call.answered().await.unwrap();
+    rig.mock
+        .next_reply("b2b_list", ReplyFault::Slow(Duration::from_secs(1)));
+    let order = call.call_ref();
+    let given_up = tokio::time::timeout(Duration::from_millis(100), adapter.hangup(&order));
+    assert!(given_up.await.is_err());
+    outcome(&call).await;
+    assert_eq!(rig.mock.requests_of("b2b_terminate_call").len(), 1);
+}

@@ -112,9 +112,18 @@ impl Dialogs {
 
     /// The server forgot its dialogs: nobody can say what became of the calls, but for those that
     /// [`is_newer`](Self::is_newer) answers. It is up since `up_since`, by our clock.
+    #[allow(
+        dead_code,
+        reason = "OpenSIPS tells by a list which calls came after it"
+    )]
     pub(crate) fn restarted(&mut self, up_since: Option<Timestamp>) -> Vec<SipEvent> {
+        self.forgot(|all, id| all.is_newer(id, up_since))
+    }
+
+    /// The server forgot its dialogs, but for those of the calls that are kept.
+    pub(crate) fn forgot(&mut self, kept: impl Fn(&Self, CallId) -> bool) -> Vec<SipEvent> {
         let live = self.calls.live();
-        let forgotten: Vec<_> = live.filter(|id| !self.is_newer(*id, up_since)).collect();
+        let forgotten: Vec<_> = live.filter(|id| !kept(self, *id)).collect();
         let mut out = Vec::new();
         for id in forgotten {
             let message = "the server was restarted and forgot the call";

@@ -204,9 +204,16 @@ impl SipAdapter for OpenSipsAdapter {
     async fn hangup(&self, call: &CallRef) -> Result<HangupOutcome> {
         const OPERATION: &str = "hangup";
         self.core.hub.require(&[Capability::Hangup], OPERATION)?;
-        let server = self.server(OPERATION)?;
-        place::hang_up(&self.core, &server, call)
-            .instrument(self.span(call.id))
+        let (core, server, call) = (
+            Arc::clone(&self.core),
+            self.server(OPERATION)?,
+            call.clone(),
+        );
+        let span = self.span(call.id);
+        let order = Box::pin(async move { place::hang_up(&core, &server, &call).await });
+        // Who gives up waiting has asked for it all the same.
+        self.life
+            .see_through(OPERATION, order.instrument(span))
             .await
     }
 

@@ -144,7 +144,7 @@ pub(super) async fn hang_up(core: &Core, server: &Server, call: &CallRef) -> Res
         return hang_up_stranger(server, call).await;
     };
     // Before the order: the end that follows is ours even if its event overtakes the answer.
-    let first = core.hub.state().books.begin_hang_up(id);
+    core.hub.state().books.begin_hang_up(id);
     match end(core, server, id, HANGUP).await {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -154,7 +154,7 @@ pub(super) async fn hang_up(core: &Core, server: &Server, call: &CallRef) -> Res
                 if !there {
                     // Its request is on its way.
                     state.books.dialogs.hang_up_when_there(id);
-                } else if first {
+                } else {
                     // Too late: it ended by itself.
                     state.books.take_hang_up_back(id);
                 }
@@ -167,7 +167,7 @@ pub(super) async fn hang_up(core: &Core, server: &Server, call: &CallRef) -> Res
             }
         }
         Err(error) => {
-            if error.effect() == Effect::NoEffect && first {
+            if error.effect() == Effect::NoEffect {
                 core.hub.state().books.take_hang_up_back(id);
             }
             return Err(error.with_call_id(id));

@@ -145,25 +145,33 @@ impl Core {
             self.hub.trouble(Severity::Warning, error);
         }
         let uptime = server.uptime(CONNECT).await?;
+        // What else is asked takes its time.
+        let up_since = up_since(&uptime, self.hub.clock.timestamp());
         let commands = server.commands(CONNECT).await?;
         self.checked();
         let abilities = Abilities::of(&commands);
-        let known = self.hub.state().books.run.clone();
-        let restarted = known.is_some_and(|run| run != uptime.since);
         let server = server.of(version);
+        let asked = self.hub.clock.now();
+        let (restarted, has_pairs, before) = {
+            let state = self.hub.state();
+            let books = &state.books;
+            let known = books.run.as_ref();
+            let restarted = known.is_some_and(|run| *run != uptime.since);
+            (restarted, books.has_pairs(), books.taken_so_far())
+        };
         let mut newer = HashSet::new();
-        if restarted && abilities.connect && self.hub.state().books.has_pairs() {
+        if restarted && abilities.connect && has_pairs {
             // Calls that were placed since, before anybody knew.
             let tuples = server.tuples(CONNECT).await?;
             newer.extend(tuples.iter().filter_map(RawTuple::mark));
         }
-        self.hub.events(|state, now| {
+        self.hub.events(|state, _| {
             let mut out = Vec::new();
             if restarted {
                 tracing::info!(adapter = self.hub.name, "the server was restarted");
-                out.extend(state.books.restarted(&newer));
+                out.extend(state.books.restarted(&newer, &before, asked));
             }
-            state.books.up_since = up_since(&uptime, now.wall);
+            state.books.up_since = up_since;
             state.books.run = Some(uptime.since);
             let records = state.books.abilities.records;
             state.books.abilities = abilities;
@@ -198,8 +206,12 @@ impl Core {
         };
         if !list && tuples.is_none() {
             self.same_run(server).await?;
-        } else if !first && self.lacks(list.then_some(&dialogs), tuples.as_deref(), &taken) {
-            // Before it is concluded that they ended: a restart forgets them too.
+        } else if !first
+            && (self.lacks(list.then_some(&dialogs), tuples.as_deref(), &taken)
+                || self.are_the_first(&dialogs))
+        {
+            // Before it is concluded that they ended: a restart forgets them too. Of a server without a
+            // call only what comes after it may show that.
             self.same_run(server).await?;
         }
         let dialogs = if whole || !list {
@@ -238,6 +250,11 @@ impl Core {
             known.any(|id| !listed(&id))
         });
         lacks_pair || dialogs.is_some_and(|dialogs| books.misses(dialogs))
+    }
+
+    /// Whether no other calls than these were shown so far, or none that is not over.
+    fn are_the_first(&self, dialogs: &[RawDialog]) -> bool {
+        !dialogs.is_empty() && self.hub.state().books.shows_nothing()
     }
 
     /// # Errors

@@ -1,5 +1,6 @@
 //! The books: dialogs as calls, our calls of two legs, and what is waited for. Sans-IO.
 
+mod restart;
 mod told;
 
 use std::{
@@ -8,9 +9,9 @@ use std::{
 };
 
 use faxbot_core::{
-    Error, ErrorKind, Timestamp,
+    Error, Timestamp,
     id::{CallId, CallRef},
-    sip::{AdapterKind, CallState, Causes, Disposition, SipEvent, Snapshot},
+    sip::{AdapterKind, Causes, Disposition, SipEvent, Snapshot},
 };
 
 use super::{
@@ -81,8 +82,8 @@ pub(super) struct Desk {
     taken: HashSet<CallId>,
     pub(super) rings: Rings,
     pub(super) rounds: Rounds,
-    /// Calls whose hang-up may have reached the server.
-    hung_up: HashSet<CallId>,
+    /// How many hang-ups of a call are under way or may have reached the server.
+    hung_up: HashMap<CallId, usize>,
     pub(super) holds: HashMap<String, HoldWatch>,
     pub(super) transfers: HashMap<String, TransferWatch>,
     /// Calls that an order of ours is carried out for.
@@ -102,7 +103,7 @@ impl Desk {
             taken: HashSet::new(),
             rings: Rings::default(),
             rounds: Rounds::new(poll),
-            hung_up: HashSet::new(),
+            hung_up: HashMap::new(),
             holds: HashMap::new(),
             transfers: HashMap::new(),
             orders: HashSet::new(),
@@ -120,17 +121,22 @@ impl Desk {
         self.rounds.next(reasons, now)
     }
 
-    /// We hang up: the end that follows is ours, even if its event overtakes the answer. Answers whether
-    /// this is the first time.
-    pub(super) fn begin_hang_up(&mut self, id: CallId) -> bool {
+    /// We hang up: the end that follows is ours, even if its event overtakes the answer.
+    pub(super) fn begin_hang_up(&mut self, id: CallId) {
         self.dialogs.hung_up_by_us(id, true);
-        self.hung_up.insert(id)
+        *self.hung_up.entry(id).or_default() += 1;
     }
 
-    /// We certainly did not end it.
+    /// This hang-up certainly did not end it; another one may.
     pub(super) fn take_hang_up_back(&mut self, id: CallId) {
-        self.dialogs.hung_up_by_us(id, false);
-        self.hung_up.remove(&id);
+        let Some(count) = self.hung_up.get_mut(&id) else {
+            return;
+        };
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            self.hung_up.remove(&id);
+            self.dialogs.hung_up_by_us(id, false);
+        }
     }
 
     /// The live call that a reference names; also by the Call-ID of one of its legs.
@@ -352,27 +358,6 @@ impl Desk {
         self.dialogs.told(&scenario, None, Told::Cause(report), now)
     }
 
-    /// The server was restarted: it forgot everything but these calls, which came after that.
-    pub(super) fn restarted(&mut self, newer: &HashSet<CallId>) -> Vec<SipEvent> {
-        self.pairs.retain(|id, _| newer.contains(id));
-        let mut out = Vec::new();
-        if newer.is_empty() {
-            out = self.dialogs.restarted(None);
-        } else {
-            let all: Vec<_> = self.dialogs.calls().live().collect();
-            for id in all.into_iter().filter(|id| !newer.contains(id)) {
-                if self.dialogs.calls().state(id) == Some(CallState::Created) {
-                    continue;
-                }
-                let message = "the server was restarted and forgot the call";
-                let error = Error::new(ErrorKind::OutcomeUnknown, "call", message);
-                out.extend(self.dialogs.lose(id, error.with_call_id(id)));
-            }
-        }
-        self.forget_ended();
-        out
-    }
-
     /// What became of this call is asked for.
     pub(super) fn want_look(&mut self, id: CallId) {
         if self.is_pair(id) || self.dialogs.is_ours(id) {
@@ -400,7 +385,7 @@ impl Desk {
         let live = |id: &CallId| calls.state(*id).is_some();
         self.pairs.retain(|id, _| live(id));
         self.taken.retain(live);
-        self.hung_up.retain(live);
+        self.hung_up.retain(|id, _| live(id));
         self.rings.retain(|id| live(&id) && !calls.is_answered(id));
     }
 }
@@ -537,16 +522,4 @@ impl Book for Desk {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_order_that_outlives_its_connection_keeps_its_claim() {
-        let (id, mut desk) = (CallId::new(), Desk::new(Duration::from_secs(2)));
-        assert!(desk.claim(id));
-        desk.forget_connection();
-        assert!(!desk.claim(id), "the old one is not dropped yet");
-        desk.unclaim(id);
-        assert!(desk.claim(id));
-    }
-}
+mod tests;

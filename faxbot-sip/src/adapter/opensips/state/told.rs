@@ -141,7 +141,7 @@ impl Desk {
         };
         let mut out = self.begins(seen, now);
         if let Some(id) = self.dialogs.find(&CallRef::native(call.call_id.as_str()))
-            && self.hung_up.contains(&id)
+            && self.hung_up.contains_key(&id)
         {
             // A party that answered otherwise than to our CANCEL was faster than that.
             self.dialogs.hung_up_by_us(id, !why.is_an_answer());
