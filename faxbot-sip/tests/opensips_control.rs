@@ -213,6 +213,38 @@ async fn a_hold_that_the_parties_refuse_is_taken_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_hold_or_its_end_that_a_party_ignores_can_be_undone() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    let call = up(&rig, &adapter).await;
+    let kind = |done: Result<(), faxbot_core::Error>| done.map_err(|error| error.kind());
+    let ignored = |done: Result<(), faxbot_core::Error>| {
+        let error = done.unwrap_err();
+        let wanted = (ErrorKind::OutcomeUnknown, Effect::Unknown);
+        assert_eq!((error.kind(), error.effect()), wanted);
+    };
+    rig.mock.callee_ignores_hold(true);
+    ignored(adapter.hold(&call).await);
+    in_state(&adapter, &call, CallState::Connected).await;
+    // The server counts it as held.
+    let again = adapter.hold(&call).await;
+    assert_eq!(kind(again), Err(ErrorKind::InvalidState));
+    rig.mock.callee_ignores_hold(false);
+    adapter.resume(&call).await.unwrap();
+    in_state(&adapter, &call, CallState::Connected).await;
+    adapter.hold(&call).await.unwrap();
+    rig.mock.callee_ignores_hold(true);
+    ignored(adapter.resume(&call).await);
+    in_state(&adapter, &call, CallState::OnHold).await;
+    let again = adapter.resume(&call).await;
+    assert_eq!(kind(again), Err(ErrorKind::InvalidState));
+    rig.mock.callee_ignores_hold(false);
+    adapter.hold(&call).await.unwrap();
+    adapter.resume(&call).await.unwrap();
+    in_state(&adapter, &call, CallState::Connected).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_blind_transfer_ends_as_the_new_party_says() {
     for (script, wanted) in [
         (CallScript::answer(), Ok(())),
@@ -286,7 +318,11 @@ async fn the_second_party_of_our_own_call_is_exchanged() {
     rig.mock.on_dial("4000*", CallScript::busy());
     let transfer = TransferRequest::blind(call.call_ref(), address("4000"));
     let error = adapter.transfer(transfer).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Rejected);
+    assert_eq!(
+        (error.kind(), error.effect()),
+        (ErrorKind::Rejected, Effect::Unknown),
+        "the party that was there is gone"
+    );
     assert!(call.ended().await.is_ok());
 }
 
@@ -428,6 +464,26 @@ async fn a_restart_loses_calls_and_subscribes_again() {
     rig.mock.call(passing("2000").taken(CallScript::busy()));
     let (_, record) = a_call(&mut events).await;
     assert_eq!(record.unwrap().disposition, Disposition::Busy);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_after_a_restart_of_an_idle_server_is_entered_once() {
+    let rig = Rig::new().await;
+    let adapter = rig.polling("");
+    adapter.connect().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let mut events = adapter.subscribe();
+    rig.mock.restart(Duration::ZERO);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    rig.mock.call(passing("2000"));
+    connection(&mut events, ConnectionState::Connected).await;
+    let mut events = adapter.subscribe();
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(adapter.snapshot().calls.len(), 1);
+    while let Some(event) = events.try_recv() {
+        let event = event.unwrap().event;
+        assert!(!matches!(event, SipEvent::CallStateChanged(_)), "{event:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -246,6 +246,67 @@ async fn a_read_that_fails_says_nothing_of_a_transfer_that_was_taken() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_restart_during_a_transfer_leaves_its_outcome_open() {
+    let rig = Rig::new().await;
+    let adapter = rig.adapter("poll=60s");
+    adapter.connect().await.unwrap();
+    let call = dial(&adapter, seconds(60)).await;
+    call.answered().await.unwrap();
+    tokio::time::sleep(seconds(2)).await;
+    let rings = CallScript::answer().rings(seconds(20));
+    rig.mock.on_dial("3000*", rings);
+    let order = {
+        let (adapter, call) = (adapter.clone(), call.call_ref());
+        tokio::spawn(async move {
+            let transfer = TransferRequest::blind(call, address("3000"));
+            adapter.transfer(transfer).await
+        })
+    };
+    until(|| rig.mock.requests_of("b2b_bridge").pop()).await;
+    rig.mock.restart(Duration::ZERO);
+    let error = order.await.unwrap().unwrap_err();
+    assert_eq!(
+        (error.kind(), error.effect()),
+        (ErrorKind::OutcomeUnknown, Effect::Unknown)
+    );
+    assert!(error.message().contains("restarted"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_exchange_of_a_party_says_what_is_known_of_it() {
+    for (refusal, wanted) in [
+        // Also after the BYE to the party that was there.
+        (
+            r#"{"code":-32000,"message":"Server error","data":"Command handler returned null"}"#,
+            (ErrorKind::OutcomeUnknown, Effect::Unknown),
+        ),
+        (
+            r#"{"code":404,"message":"Invalid uri for the new destination"}"#,
+            (ErrorKind::InvalidRequest, Effect::NoEffect),
+        ),
+    ] {
+        let rig = Rig::new().await;
+        let adapter = rig.adapter("poll=60s");
+        adapter.connect().await.unwrap();
+        let call = dial(&adapter, seconds(60)).await;
+        call.answered().await.unwrap();
+        tokio::time::sleep(seconds(2)).await;
+        let before = rig.mock.requests_of("b2b_list").len();
+        let answer = format!(r#"{{"error":{refusal},"id":null}}"#);
+        let refused = ReplyFault::Garbage(answer.into());
+        rig.mock.next_reply("b2b_bridge", refused);
+        let transfer = TransferRequest::blind(call.call_ref(), address("3000"));
+        let error = adapter.transfer(transfer).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), wanted);
+        tokio::time::sleep(seconds(1)).await;
+        // The key was read for the order; what is not known is looked at.
+        let looks = rig.mock.requests_of("b2b_list").len() - before;
+        let open = wanted.1 == Effect::Unknown;
+        assert_eq!(looks, if open { 2 } else { 1 });
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_given_socket_may_be_listed_in_another_form() {
     let rig = Rig::new().await;
     let adapter = rig.polling("events=given:udp:localhost:28090");
@@ -378,4 +439,31 @@ async fn subscriptions_are_looked_for_whenever_they_are_renewed() {
     tokio::time::sleep(seconds(595)).await;
     let looked = rig.mock.requests_of("subscribers_list").len();
     assert_eq!(looked, 20, "on connect, and every half of their time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hang_up_that_comes_after_another_does_not_take_it_back() {
+    let builder = MockOpenSips::builder()
+        .ring_timeout(seconds(120))
+        .phone("1001*", Phone::no_answer());
+    let rig = Rig::with(builder).await;
+    let adapter = rig.polling("poll=60s");
+    adapter.connect().await.unwrap();
+    let call = dial(&adapter, seconds(60)).await;
+    tokio::time::sleep(seconds(1)).await;
+    let slow = ReplyFault::Slow(Duration::from_millis(50));
+    rig.mock.next_reply("b2b_list", slow);
+    let late = {
+        let (adapter, call) = (adapter.clone(), call.call_ref());
+        tokio::spawn(async move { adapter.hangup(&call).await })
+    };
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    // What is concluded from the list waits for it.
+    rig.mock.next_reply("uptime", ReplyFault::Slow(seconds(1)));
+    let done = adapter.hangup(&call.call_ref()).await.unwrap();
+    assert_eq!(done, HangupOutcome::Requested);
+    assert_eq!(late.await.unwrap().unwrap(), HangupOutcome::Ended);
+    assert_eq!(rig.mock.requests_of("b2b_terminate_call").len(), 2);
+    let record = call.ended().await.unwrap();
+    assert_eq!(record.disposition, Disposition::Cancelled);
 }

@@ -36,6 +36,7 @@ pub(super) struct Callops {
     pending: HashSet<String>,
     transfers: Vec<Transfer>,
     pub refuse_hold: bool,
+    pub ignore_hold: bool,
     pub refuse_transfer: bool,
 }
 
@@ -130,6 +131,11 @@ impl OpenSips {
         let ok = !self.state.callops.refuse_hold;
         for leg in legs {
             hold_event(&call_id, leg, action, "start").tell(self, now);
+            if self.state.callops.ignore_hold && leg == "callee" {
+                // What the server makes of a time-out itself has no Call-ID, so that no event comes of it
+                // (source: `mi_call_hold_reply` in `callops.c`).
+                continue;
+            }
             let answer = CallopsStep::Held {
                 call_id: call_id.clone(),
                 leg,

@@ -244,6 +244,13 @@ impl MockOpenSips {
             .vendor(|server| server.state.callops.refuse_hold = yes);
     }
 
+    /// The callee leaves requests to be held, or to be held no longer, without an answer, or does not any
+    /// more. Nothing tells of it.
+    pub fn callee_ignores_hold(&self, yes: bool) {
+        self.http
+            .vendor(|server| server.state.callops.ignore_hold = yes);
+    }
+
     /// Parties refuse to be transferred (603 to the REFER), or no longer. Nothing tells of it.
     pub fn parties_refuse_transfer(&self, yes: bool) {
         self.http

@@ -12,10 +12,14 @@ use super::{
 };
 use crate::adapter::dialogs::Told;
 
+/// The server has the last word on whether a call is on hold: after an outcome that nobody told, or a
+/// hold by somebody else, it may count it otherwise than the books.
+const STATES: [CallState; 2] = [CallState::Connected, CallState::OnHold];
+
 /// Holds a call: both legs, or none.
 pub(in super::super) async fn hold(core: &Core, server: &Server, call: &CallRef) -> Result<()> {
     const OPERATION: &str = "hold";
-    let order = Order::begin(core, call, &[CallState::Connected], OPERATION)?;
+    let order = Order::begin(core, call, &STATES, OPERATION)?;
     let watch = ask(&order, server, "call_hold", true, OPERATION).await;
     let watch = watch.map_err(|error| error.with_call_id(order.id))?;
     let call_id = watch.call_id.clone();
@@ -30,6 +34,7 @@ pub(in super::super) async fn hold(core: &Core, server: &Server, call: &CallRef)
             let request = named("call_unhold", [("callid", json!(call_id))], OPERATION)?;
             let undone = server.act::<Value>(request, OPERATION).await;
             let message = if undone.is_ok() {
+                tell(core, &order, Told::Resumed);
                 "a party refused to be held, and the hold was taken back"
             } else {
                 "a party refused to be held, and the hold could not be taken back"
@@ -44,7 +49,7 @@ pub(in super::super) async fn hold(core: &Core, server: &Server, call: &CallRef)
 /// Takes a call off hold.
 pub(in super::super) async fn resume(core: &Core, server: &Server, call: &CallRef) -> Result<()> {
     const OPERATION: &str = "resume";
-    let order = Order::begin(core, call, &[CallState::OnHold], OPERATION)?;
+    let order = Order::begin(core, call, &STATES, OPERATION)?;
     let watch = ask(&order, server, "call_unhold", false, OPERATION).await;
     let watch = watch.map_err(|error| error.with_call_id(order.id))?;
     let outcome = outcome(watch).await;

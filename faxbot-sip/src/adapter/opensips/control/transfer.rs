@@ -57,7 +57,12 @@ pub(in super::super) async fn transfer(
         }
         _ => Err(Error::unsupported(OPERATION)),
     };
-    done.map_err(|error| error.with_call_id(id))
+    done.map_err(|error| {
+        if error.effect() == Effect::Unknown {
+            core.hub.note(|state, _| state.books.want_look(id));
+        }
+        error.with_call_id(id)
+    })
 }
 
 async fn blind(core: &Core, server: &Server, order: &Order<'_>, to: &str) -> Result<()> {
@@ -248,6 +253,8 @@ async fn bridge(core: &Core, server: &Server, id: CallId, to: &str) -> Result<()
         let message = "the server has no b2b_bridge: calls of two legs cannot be transferred";
         return Err(Error::new(ErrorKind::InvalidState, OPERATION, message));
     }
+    // Before the order: what the call is missed by later may be a restart.
+    let run = core.hub.state().books.run.clone();
     let key = place::key(server, id, OPERATION).await?;
     let values = [("dialog_id", json!(key)), ("new_uri", json!(to))];
     let request = named("b2b_bridge", values, OPERATION)?;
@@ -255,9 +262,12 @@ async fn bridge(core: &Core, server: &Server, id: CallId, to: &str) -> Result<()
         .act::<Value>(request, OPERATION)
         .await
         .map_err(|refusal| match refusal.code {
-            Some(-32000) => {
-                refusal.means(ErrorKind::NotFound, "the server has no such call any more")
-            }
+            // `mi_b2b_bridge` in `bridging.c`, which has it for nothing but its parameters. For a call that is
+            // not there, and for one that it gave up after the BYE, it has no reply (-32000).
+            Some(404) => refusal.means(
+                ErrorKind::InvalidRequest,
+                "the server cannot read the uri of the new party",
+            ),
             _ => refusal.into(),
         })?;
     let clock = &core.hub.clock;
@@ -268,29 +278,51 @@ async fn bridge(core: &Core, server: &Server, id: CallId, to: &str) -> Result<()
         let rest = by.saturating_duration_since(now).max(LOOK_EVERY);
         let limit = core.config.request_timeout.min(rest);
         // The order was taken: what cannot be read is not known yet.
-        let tuples = server.within(limit).tuples(OPERATION).await;
-        if let Ok(tuples) = &tuples {
-            let tuple = tuples.iter().find(|tuple| tuple.mark() == Some(id));
-            match tuple.map(|tuple| (tuple.state(), tuple.calls(to))) {
-                Some((TupleState::Connected, true)) => return Ok(()),
-                None | Some((TupleState::Ending, _)) => {
-                    let message = "the new party did not answer, and the call ended";
-                    return Err(Error::new(ErrorKind::Rejected, OPERATION, message));
-                }
-                Some(_) => {}
-            }
-        }
-        if clock.now() >= by {
-            let message = match tuples {
-                Ok(_) => "the new party did not answer in time",
-                Err(_) => {
-                    "the server took the order and could not be asked for its outcome in time"
-                }
-            };
-            let error = Error::new(ErrorKind::OutcomeUnknown, OPERATION, message);
-            return Err(error.with_effect(Effect::Unknown));
-        }
+        let seen = exchange(&server.within(limit), id, to, run.as_deref()).await;
+        let (kind, message) = match seen {
+            Ok(Exchange::Done) => return Ok(()),
+            Ok(Exchange::Ended) => (
+                ErrorKind::Rejected,
+                "the call ended before a new party was connected",
+            ),
+            Ok(Exchange::Forgotten) => (
+                ErrorKind::OutcomeUnknown,
+                "the server was restarted and forgot the call",
+            ),
+            Ok(Exchange::UnderWay) | Err(_) if clock.now() < by => continue,
+            Ok(Exchange::UnderWay) => (
+                ErrorKind::OutcomeUnknown,
+                "the new party did not answer in time",
+            ),
+            Err(_) => (
+                ErrorKind::OutcomeUnknown,
+                "the server took the order and could not be asked for its outcome in time",
+            ),
+        };
+        // The party that was there is gone, however it ends.
+        return Err(Error::new(kind, OPERATION, message).with_effect(Effect::Unknown));
     }
+}
+
+/// How far the exchange of a second party is.
+enum Exchange {
+    UnderWay,
+    Done,
+    Ended,
+    /// By another run of the server.
+    Forgotten,
+}
+
+async fn exchange(server: &Server, id: CallId, to: &str, run: Option<&str>) -> Result<Exchange> {
+    let tuples = server.tuples(OPERATION).await?;
+    let tuple = tuples.iter().find(|tuple| tuple.mark() == Some(id));
+    Ok(match tuple.map(|tuple| (tuple.state(), tuple.calls(to))) {
+        Some((TupleState::Connected, true)) => Exchange::Done,
+        Some((TupleState::Ending, _)) => Exchange::Ended,
+        Some(_) => Exchange::UnderWay,
+        None if run == Some(server.uptime(OPERATION).await?.since.as_str()) => Exchange::Ended,
+        None => Exchange::Forgotten,
+    })
 }
 
 #[cfg(test)]
