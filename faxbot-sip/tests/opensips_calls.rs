@@ -406,9 +406,10 @@ async fn a_call_placed_after_a_restart_that_nobody_noticed_is_kept() {
 #[tokio::test(start_paused = true)]
 async fn a_hang_up_that_is_owed_outlives_a_restart() {
     let rig = Rig::new().await;
-    let adapter = rig.connected().await;
-    // The server tells when it began to the second.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    let adapter = rig.polling("");
+    adapter.connect().await.unwrap();
+    // The server tells when it began to the second; its run is asked for every ten.
+    tokio::time::sleep(Duration::from_secs(3)).await;
     rig.mock.restart(Duration::ZERO);
     tokio::time::sleep(Duration::from_millis(100)).await;
     rig.mock.next_is_late(TRIGGER, Duration::from_secs(25));
@@ -424,6 +425,7 @@ async fn a_hang_up_that_is_owed_outlives_a_restart() {
     assert!(rig.mock.requests_of("b2b_terminate_call").is_empty());
     assert!(asking.await.unwrap().is_err());
     // The restart is noticed before the server carries the request out.
+    assert_eq!(rig.mock.requests_of("version").len(), 2);
     let record = opensips_support::ended(&adapter, &id.into()).await;
     assert_eq!(record.disposition, Disposition::Cancelled);
     assert_eq!(rig.mock.requests_of("b2b_terminate_call").len(), 1);
