@@ -1,27 +1,28 @@
 //! Protocol meaning to [`SipAdapter`](faxbot_core::sip::SipAdapter): one folder a server.
-
-#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
-mod accepted;
-#[cfg(any(feature = "freeswitch", feature = "yate"))]
-mod books;
-#[cfg_attr(
-    not(any(
+#![cfg_attr(
+    not(all(
         feature = "asterisk",
+        feature = "flexisip",
         feature = "freeswitch",
         feature = "kamailio",
         feature = "opensips",
         feature = "yate"
     )),
-    allow(dead_code, reason = "an adapter without calls needs little of it")
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "adapters share modules, and some of them need a part of each"
+    )
 )]
+
+#[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
+mod accepted;
+#[cfg(any(feature = "freeswitch", feature = "yate"))]
+mod books;
 mod calls;
 #[cfg(any(feature = "freeswitch", feature = "yate"))]
 mod claim;
 #[cfg(any(feature = "kamailio", feature = "opensips"))]
-#[allow(
-    dead_code,
-    reason = "the servers tell different things, and each adapter asks for its own"
-)]
 mod dialogs;
 #[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod digits;
@@ -53,32 +54,9 @@ mod fax_run;
     feature = "opensips",
     feature = "yate"
 ))]
-#[cfg_attr(
-    not(any(
-        feature = "asterisk",
-        feature = "freeswitch",
-        feature = "opensips",
-        feature = "yate"
-    )),
-    allow(dead_code, reason = "Kamailio keeps no records of calls")
-)]
 mod history;
 #[cfg(any(feature = "kamailio", feature = "opensips", feature = "flexisip"))]
-#[cfg_attr(
-    not(any(feature = "kamailio", feature = "opensips")),
-    allow(dead_code, reason = "an adapter without calls needs little of it")
-)]
 mod http_settings;
-#[cfg_attr(
-    not(any(
-        feature = "asterisk",
-        feature = "freeswitch",
-        feature = "kamailio",
-        feature = "opensips",
-        feature = "yate"
-    )),
-    allow(dead_code, reason = "an adapter without calls needs little of it")
-)]
 mod hub;
 #[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod incoming;
@@ -101,10 +79,6 @@ mod lookup;
 ))]
 mod placing;
 #[cfg(any(feature = "kamailio", feature = "opensips", feature = "flexisip"))]
-#[cfg_attr(
-    not(any(feature = "kamailio", feature = "opensips")),
-    allow(dead_code, reason = "an adapter without calls needs little of it")
-)]
 mod polled;
 #[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod pump;
@@ -112,25 +86,11 @@ mod pump;
 mod received;
 #[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod rooms;
-#[cfg_attr(
-    not(any(feature = "asterisk", feature = "freeswitch", feature = "yate")),
-    allow(dead_code, reason = "most of it is for the adapters of exchanges")
-)]
 mod settings;
 #[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod sip_headers;
 #[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod spool;
-#[cfg_attr(
-    not(any(
-        feature = "asterisk",
-        feature = "freeswitch",
-        feature = "kamailio",
-        feature = "opensips",
-        feature = "yate"
-    )),
-    allow(dead_code, reason = "an adapter without calls needs little of it")
-)]
 mod tenure;
 #[cfg(any(feature = "asterisk", feature = "freeswitch", feature = "yate"))]
 mod unreached;

@@ -112,10 +112,6 @@ impl Dialogs {
 
     /// The server forgot its dialogs: nobody can say what became of the calls, but for those that
     /// [`is_newer`](Self::is_newer) answers. It is up since `up_since`, by our clock.
-    #[allow(
-        dead_code,
-        reason = "OpenSIPS tells by a list which calls came after it"
-    )]
     pub(crate) fn restarted(&mut self, up_since: Option<Timestamp>) -> Vec<SipEvent> {
         self.forgot(|all, id| all.is_newer(id, up_since))
     }

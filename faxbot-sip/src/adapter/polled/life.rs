@@ -193,10 +193,6 @@ impl<C: Polled> PolledLife<C> {
     }
 
     /// The next poll comes soon.
-    #[allow(
-        dead_code,
-        reason = "the books of Kamailio ask for a poll by their work"
-    )]
     pub(crate) fn poll_soon(&self) {
         self.poke.notify_one();
     }
