@@ -3,6 +3,7 @@
 #![cfg(feature = "kamailio")]
 
 mod kamailio_support;
+mod proxy_support;
 
 use std::time::Duration;
 
@@ -20,7 +21,8 @@ use faxbot_testkit::server::{
     CallScript,
     kamailio::{EventForm, MockKamailio, Phone, ReplyFault},
 };
-use kamailio_support::{Rig, a_call, until};
+use kamailio_support::Rig;
+use proxy_support::{a_call, until};
 
 const RING: Duration = Duration::from_secs(3);
 

@@ -3,6 +3,7 @@
 #![cfg(feature = "kamailio")]
 
 mod kamailio_support;
+mod proxy_support;
 
 use std::time::Duration;
 
@@ -24,7 +25,8 @@ use faxbot_testkit::server::{
     CallScript,
     kamailio::{EventForm, MockKamailio, PassingCall, Phone, Replies, ReplyFault, Stage},
 };
-use kamailio_support::{LONG, Rig, a_call, connection, next, until};
+use kamailio_support::Rig;
+use proxy_support::{LONG, a_call, connection, next, until};
 
 const ALICE: &str = "sip:alice@127.0.0.1:5091";
 const BOB: &str = "sip:600@127.0.0.1:5070";

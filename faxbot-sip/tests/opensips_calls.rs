@@ -3,6 +3,7 @@
 #![cfg(feature = "opensips")]
 
 mod opensips_support;
+mod proxy_support;
 
 use std::time::Duration;
 
@@ -20,7 +21,8 @@ use faxbot_testkit::server::{
     CallScript,
     opensips::{MockOpenSips, Phone, Release, ReplyFault},
 };
-use opensips_support::{Rig, a_call};
+use opensips_support::Rig;
+use proxy_support::{a_call, ended, in_state};
 
 const TRIGGER: &str = "b2b_trigger_scenario";
 
@@ -245,13 +247,13 @@ async fn a_lost_answer_is_no_reason_to_call_again() {
             (Effect::Unknown, Some(id))
         );
         // It was carried out, and is found by its scenario.
-        opensips_support::in_state(&adapter, &id.into(), CallState::Connected).await;
+        in_state(&adapter, &id.into(), CallState::Connected).await;
         assert!(matches!(
             adapter.lookup(&id.into()).await.unwrap(),
             Lookup::Live(_)
         ));
         adapter.hangup(&id.into()).await.unwrap();
-        let record = opensips_support::ended(&adapter, &id.into()).await;
+        let record = ended(&adapter, &id.into()).await;
         assert_eq!(record.disposition, Disposition::Answered);
         assert_eq!(rig.mock.requests_of(TRIGGER).len(), 1);
     }
@@ -272,7 +274,7 @@ async fn a_request_that_is_carried_out_late_is_found() {
         matches!(known, Lookup::Live(_)),
         "it may come yet: {known:?}"
     );
-    opensips_support::in_state(&adapter, &id.into(), CallState::Connected).await;
+    in_state(&adapter, &id.into(), CallState::Connected).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -381,7 +383,7 @@ async fn a_call_of_an_earlier_process_is_found_by_its_id_and_hung_up() {
     let by_key = adapter.get_status(&key.parse().unwrap()).await.unwrap();
     assert_eq!(by_key.id, Some(id));
     adapter.hangup(&id.into()).await.unwrap();
-    let record = opensips_support::ended(&adapter, &id.into()).await;
+    let record = ended(&adapter, &id.into()).await;
     assert_eq!(record.disposition, Disposition::Answered);
 }
 
@@ -426,7 +428,7 @@ async fn a_hang_up_that_is_owed_outlives_a_restart() {
     assert!(asking.await.unwrap().is_err());
     // The restart is noticed before the server carries the request out.
     assert_eq!(rig.mock.requests_of("version").len(), 2);
-    let record = opensips_support::ended(&adapter, &id.into()).await;
+    let record = ended(&adapter, &id.into()).await;
     assert_eq!(record.disposition, Disposition::Cancelled);
     assert_eq!(rig.mock.requests_of("b2b_terminate_call").len(), 1);
     assert!(rig.mock.b2b_calls().is_empty());

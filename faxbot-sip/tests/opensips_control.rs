@@ -3,6 +3,7 @@
 #![cfg(feature = "opensips")]
 
 mod opensips_support;
+mod proxy_support;
 
 use std::time::Duration;
 
@@ -21,7 +22,8 @@ use faxbot_testkit::server::{
     CallScript,
     opensips::{Channel, MockOpenSips, PassingCall, Phone, Replies, ReplyFault},
 };
-use opensips_support::{Rig, SOCKET, a_call, connection, ended, in_state, next, until};
+use opensips_support::{Rig, SOCKET};
+use proxy_support::{a_call, connection, ended, in_state, next, until};
 
 fn passing(to: &str) -> PassingCall {
     PassingCall::new(

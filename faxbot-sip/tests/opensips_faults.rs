@@ -3,11 +3,12 @@
 #![cfg(feature = "opensips")]
 
 mod opensips_support;
+mod proxy_support;
 
 use std::{collections::BTreeSet, time::Duration};
 
 use faxbot_core::{
-    Effect, ErrorKind,
+    Effect, ErrorKind, Result,
     address::Address,
     id::CallRef,
     message::{MessageContent, MessageKind},
@@ -21,7 +22,9 @@ use faxbot_testkit::server::{
     CallScript,
     opensips::{B2bStage, MockOpenSips, PassingCall, Phone, ReplyFault},
 };
-use opensips_support::{Rig, SOCKET, ended, in_state, until};
+use opensips_support::{Rig, SOCKET};
+use proxy_support::{ended, in_state, until};
+use tokio::task::JoinHandle;
 
 const fn seconds(number: u64) -> Duration {
     Duration::from_secs(number)
@@ -41,6 +44,15 @@ fn passing(to: &str) -> PassingCall {
 async fn dial(adapter: &OpenSipsAdapter, timeout: Duration) -> Call {
     let request = CallRequest::connect(address("1001"), address("2000")).with_timeout(timeout);
     adapter.make_call(request).await.unwrap()
+}
+
+/// Transfers a call to 3000, beside the test.
+fn begin_transfer(adapter: &OpenSipsAdapter, call: &Call) -> JoinHandle<Result<()>> {
+    let (adapter, call) = (adapter.clone(), call.call_ref());
+    tokio::spawn(async move {
+        let transfer = TransferRequest::blind(call, address("3000"));
+        adapter.transfer(transfer).await
+    })
 }
 
 fn scenario(call: &Call) -> String {
@@ -103,13 +115,7 @@ async fn a_transfer_is_followed_by_its_call_and_not_by_its_key() {
     call.answered().await.unwrap();
     let rings = CallScript::no_answer().rings(seconds(20));
     rig.mock.on_dial("3000*", rings);
-    let order = {
-        let (adapter, call) = (adapter.clone(), call.call_ref());
-        tokio::spawn(async move {
-            let transfer = TransferRequest::blind(call, address("3000"));
-            adapter.transfer(transfer).await
-        })
-    };
+    let order = begin_transfer(&adapter, &call);
     until(|| rig.mock.requests_of("b2b_bridge").pop()).await;
     // The call ends, and one to the same party has its key.
     assert!(rig.mock.first_party_hangs_up(&scenario(&call)));
@@ -223,13 +229,7 @@ async fn a_read_that_fails_says_nothing_of_a_transfer_that_was_taken() {
         call.answered().await.unwrap();
         let rings = CallScript::answer().rings(seconds(2));
         rig.mock.on_dial("3000*", rings);
-        let order = {
-            let (adapter, call) = (adapter.clone(), call.call_ref());
-            tokio::spawn(async move {
-                let transfer = TransferRequest::blind(call, address("3000"));
-                adapter.transfer(transfer).await
-            })
-        };
+        let order = begin_transfer(&adapter, &call);
         until(|| rig.mock.requests_of("b2b_bridge").pop()).await;
         rig.mock.unreachable(true);
         tokio::time::sleep(seconds(1)).await;
@@ -255,13 +255,7 @@ async fn a_restart_during_a_transfer_leaves_its_outcome_open() {
     tokio::time::sleep(seconds(2)).await;
     let rings = CallScript::answer().rings(seconds(20));
     rig.mock.on_dial("3000*", rings);
-    let order = {
-        let (adapter, call) = (adapter.clone(), call.call_ref());
-        tokio::spawn(async move {
-            let transfer = TransferRequest::blind(call, address("3000"));
-            adapter.transfer(transfer).await
-        })
-    };
+    let order = begin_transfer(&adapter, &call);
     until(|| rig.mock.requests_of("b2b_bridge").pop()).await;
     rig.mock.restart(Duration::ZERO);
     let error = order.await.unwrap().unwrap_err();

@@ -3,6 +3,7 @@
 #![cfg(feature = "opensips")]
 
 mod opensips_support;
+mod proxy_support;
 
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ use faxbot_core::{
 };
 use faxbot_sip::adapter::opensips::{NewSession, SessionBody, SessionEvent, SessionEventKind};
 use faxbot_testkit::server::opensips::{MockOpenSips, PassingCall, Release};
-use opensips_support::{Rig, ended, in_state, next};
+use opensips_support::Rig;
+use proxy_support::{ended, in_state, next};
 
 fn address(text: &str) -> Address {
     text.parse().unwrap()
