@@ -307,13 +307,13 @@ impl Core {
             .events(|state, now| state.books.listed(seen, false, now));
         let leg = self.hub.state().books.ringing_leg(id);
         if let Some(call_id) = leg {
-            let gone = || self.hub.note(|state, now| state.books.cancelled(id, now));
+            let quiet = || self.hub.note(|state, now| state.books.cancelled(id, now));
             match server.cancel(&call_id, OPERATION).await {
-                Ok(Cancel::Sent) => return gone(),
+                Ok(Cancel::Sent) => return quiet(),
                 // What the answer was is told by now, or seen the next time.
                 Ok(Cancel::TooLate) if !self.hub.state().books.had_answer(id) => return later(),
                 Ok(Cancel::TooLate) => {}
-                Ok(Cancel::Gone) => gone(),
+                Ok(Cancel::Gone) => quiet(),
                 // It did not leave.
                 Err(error)
                     if matches!(

@@ -282,13 +282,7 @@ impl Core {
         let found = tuples.iter().any(|tuple| tuple.mark() == Some(id));
         self.hub.events(|state, now| {
             if !last || found {
-                let look = Look {
-                    dialogs: &[],
-                    whole: false,
-                    tuples: Some(&tuples),
-                    asked: None,
-                    taken: &[],
-                };
+                let look = Look::at_pairs(&tuples);
                 return state.books.looked(look, now);
             }
             if state.books.was_taken(id) {
@@ -333,13 +327,7 @@ impl Core {
         // The last look may be older than an answer, and than a key that is another call's by now.
         let tuples = server.tuples(OPERATION).await?;
         let rings = self.hub.change(|state, now| {
-            let look = Look {
-                dialogs: &[],
-                whole: false,
-                tuples: Some(&tuples),
-                asked: None,
-                taken: &[],
-            };
+            let look = Look::at_pairs(&tuples);
             let out = state.books.looked(look, now);
             let at = state.books.calls().state(id);
             let rings = at.is_some_and(|at| at != CallState::HangingUp)

@@ -404,6 +404,19 @@ pub(super) struct Look<'a> {
     pub(super) taken: &'a [CallId],
 }
 
+impl<'a> Look<'a> {
+    /// At the calls of two legs alone, beside the polls.
+    pub(super) fn at_pairs(tuples: &'a [RawTuple]) -> Self {
+        Self {
+            dialogs: &[],
+            whole: false,
+            tuples: Some(tuples),
+            asked: None,
+            taken: &[],
+        }
+    }
+}
+
 /// A dialog as the books take it.
 fn shown(dialog: &RawDialog) -> Option<Seen> {
     if dialog.callid.is_empty() {

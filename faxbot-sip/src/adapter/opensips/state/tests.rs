@@ -40,14 +40,7 @@ fn tuples(ids: &[CallId]) -> Vec<RawTuple> {
 
 fn shown(desk: &mut Desk, ids: &[CallId], now: Now) {
     let tuples = tuples(ids);
-    let look = Look {
-        dialogs: &[],
-        whole: false,
-        tuples: Some(&tuples),
-        asked: None,
-        taken: &[],
-    };
-    desk.looked(look, now);
+    desk.looked(Look::at_pairs(&tuples), now);
 }
 
 #[test]
