@@ -277,6 +277,29 @@ async fn digits_of_a_call_that_ends_meanwhile_are_not_reported_as_sent() {
     assert_eq!(sent.unwrap_err().kind(), ErrorKind::NotFound);
 }
 
+/// The server says that a call ends before its hangup handlers run, and nothing more until they are
+/// through: seconds, where the disk is busy.
+#[tokio::test(start_paused = true)]
+async fn digits_of_a_call_that_ends_on_a_slow_disk_are_not_reported_as_sent() {
+    let mut timings = Timings::real();
+    timings.disk = Duration::from_secs(20);
+    let rig = Rig::with(|builder| builder.timings(timings)).await;
+    let adapter = rig.connected().await;
+    let call = answered(&adapter).await;
+    let began = tokio::time::Instant::now();
+    let sending = adapter.send_dtmf(DtmfRequest::new(call.id(), "0123456789"));
+    let ending = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        rig.mock.far_end_hangs_up(&channel_id(call.id()), 16);
+    };
+    let (sent, ()) = tokio::join!(sending, ending);
+    assert_eq!(sent.unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(began.elapsed() < Duration::from_secs(1));
+    // The handler still runs.
+    let later = adapter.send_dtmf(DtmfRequest::new(call.id(), "1")).await;
+    assert_eq!(later.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_account_without_our_extensions_does_not_declare_to_send_digits() {
     let weak = Account::new("weak", "w3ak").write("call,originate,reporting");

@@ -26,6 +26,8 @@ pub struct Timings {
     pub page: Duration,
     /// From the far end's hang-up to the last values.
     pub ending: Duration,
+    /// Before a hangup handler of Asterisk has written to the disk.
+    pub disk: Duration,
 }
 
 impl Timings {
@@ -41,6 +43,7 @@ impl Timings {
             t38_refusal: zero,
             page: zero,
             ending: zero,
+            disk: zero,
         }
     }
 

@@ -222,6 +222,10 @@ pub(super) async fn run_handlers(world: &Arc<World>, id: &str) {
                 .channel(id)
                 .map(|c| (c.context.clone(), c.exten.clone(), c.priority))
         };
+        let disk = world.config.timings.disk;
+        if !disk.is_zero() {
+            tokio::time::sleep(disk).await;
+        }
         // Its own signal: the one that ended the call must not end the handler.
         let mut quiet = watch::Sender::new(Signal::None).subscribe();
         let mut here = Here {

@@ -120,16 +120,19 @@ impl Books {
                 false
             }),
             Some(b"originateresponse") => self.originate_response(id, event, now),
-            // `AST_SOFTHANGUP_SHUTDOWN`: the server goes down. The `Hangup` that follows has no cause
-            // of its own (observed on Asterisk 16.28 and 22.10).
-            Some(b"softhanguprequest") if text("Cause") == "4" => {
+            Some(b"hanguprequest" | b"softhanguprequest") => {
+                // `AST_SOFTHANGUP_SHUTDOWN`: the server goes down. The `Hangup` that follows has no
+                // cause of its own (observed on Asterisk 16.28 and 22.10).
+                let shut_down = event.is_event("SoftHangupRequest") && text("Cause") == "4";
                 if let Some(line) = self.lines.get_mut(&id) {
-                    line.shut_down = true;
+                    line.shut_down |= shut_down;
+                    line.ending.get_or_insert(now.instant);
                 }
                 Vec::new()
             }
             Some(b"hangup") => {
                 if let Some(line) = self.lines.get_mut(&id) {
+                    line.ending.get_or_insert(now.instant);
                     line.hangup = Some(hangup_causes(event));
                 }
                 self.settle_when_told(id, now);

@@ -43,6 +43,9 @@ pub(crate) struct Line {
     pub(crate) holders: Holders,
     /// The channel of our leg, once there is one.
     pub(crate) channel: Option<String>,
+    /// When the server said that our leg ends. Its hangup handlers come after that, `Hangup` after
+    /// them.
+    pub(crate) ending: Option<Instant>,
     /// What the `Hangup` of our leg said.
     pub(crate) hangup: Option<Causes>,
     /// What the `Hangup` of the other leg of a Local channel said: one leg says 0, the other why.

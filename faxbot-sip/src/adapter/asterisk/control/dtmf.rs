@@ -5,7 +5,11 @@
 //! on a channel of its own that names the call's. That channel is never answered: its
 //! `OriginateResponse` is a failure in any case, and comes when the last digit is through.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use faxbot_core::{
     Effect, Error, ErrorKind, Result,
@@ -15,7 +19,7 @@ use faxbot_core::{
 };
 
 use super::super::{
-    core::Core,
+    core::{Core, State},
     dialplan::{DTMF, DTMF_CHANNEL, DTMF_DIGITS, DTMF_GAP, DTMF_LENGTH},
     request::refused,
     server::Server,
@@ -34,8 +38,7 @@ const SHORTEST_SENT: Duration = Duration::from_millis(100);
 /// Silence behind each digit.
 const GAP: Duration = Duration::from_millis(100);
 
-/// How long the end of a call may take to be told, whose digits were cut short: its hangup handler
-/// writes to a disk first.
+/// How long the end of a call may take to be told, whose digits were cut short.
 const ENDING: Duration = Duration::from_secs(5);
 
 /// What sends digits now, by the `Uniqueid` of its channel.
@@ -61,6 +64,7 @@ pub(crate) async fn send(core: &Core, server: Server, request: DtmfRequest) -> R
         let state = core.state();
         let found = state.books.find(&request.call);
         let line = found.and_then(|id| Some((id, state.books.lines.get(&id)?)));
+        let line = line.filter(|(_, line)| line.ending.is_none());
         let Some((id, line)) = line else {
             return Err(gone());
         };
@@ -95,7 +99,7 @@ async fn send_now(
     server: &Server,
     id: CallId,
     request: &DtmfRequest,
-    busy: &mut Option<std::time::Instant>,
+    busy: &mut Option<Instant>,
 ) -> Result<()> {
     // A dialplan reload takes the extension away.
     core.keep_extension(server, OPERATION).await?;
@@ -107,7 +111,12 @@ async fn send_now(
         .saturating_mul(count);
     let sender = Sender::new(core);
     // Looked up after the turn came: the call may be gone.
-    let Some(channel) = core.state().books.own_channel(id) else {
+    let channel = {
+        let state = core.state();
+        let ends = ending(core, &state, id).is_some();
+        state.books.own_channel(id).filter(|_| !ends)
+    };
+    let Some(channel) = channel else {
         return Err(gone());
     };
     let order = originate(core, &sender, &channel, request, takes)?;
@@ -115,31 +124,41 @@ async fn send_now(
     *busy = Some(later(began, takes));
     server.order(order, OPERATION).await?;
     let limit = takes.saturating_add(core.config.request_timeout);
+    // The end of the sender says nothing of a channel that was not there or went in between. A tenth
+    // is for a server whose clock runs faster than ours.
+    let early = |at: Instant| at.saturating_duration_since(began) + takes / 10 < takes;
     let over = core.until(limit, |state| {
-        (!state.books.senders.contains(&sender.channel)).then_some(())
+        if ending(core, state, id).is_some_and(early) {
+            return Some(Err(gone()));
+        }
+        (!state.books.senders.contains(&sender.channel)).then_some(Ok(()))
     });
-    if over.await.is_none() {
+    let Some(over) = over.await else {
         let message = "the server did not say that the digits were sent";
         return Err(
             Error::new(ErrorKind::OutcomeUnknown, OPERATION, message).with_effect(Effect::Unknown)
         );
-    }
-    // The end says nothing of a channel that was not there or went in between: then it comes early.
-    // A tenth is for a server whose clock runs faster than ours.
-    if core.clock.now().saturating_duration_since(began) + takes / 10 >= takes {
+    };
+    over?;
+    if !early(core.clock.now()) {
         return Ok(());
     }
-    let ended = core.until(ENDING, |state| match state.books.lines.get(&id) {
-        Some(line) if line.hangup.is_none() => None,
-        _ => Some(()),
-    });
+    let ended = core.until(ENDING, |state| ending(core, state, id));
     match ended.await {
-        Some(()) => Err(gone()),
+        Some(_) => Err(gone()),
         None => Err(Error::new(
             ErrorKind::Rejected,
             OPERATION,
             "the server did not send the digits; is app_senddtmf loaded?",
         )),
+    }
+}
+
+/// When the call began to end.
+fn ending(core: &Core, state: &State, id: CallId) -> Option<Instant> {
+    match state.books.lines.get(&id) {
+        Some(line) => line.ending,
+        None => Some(core.clock.now()),
     }
 }
 
