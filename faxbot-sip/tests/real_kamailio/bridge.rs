@@ -345,7 +345,8 @@ async fn calls_to_one_phone_at_one_time_are_told_apart(version: Version) {
         assert_eq!(ended(call).await.disposition, Disposition::Answered);
     }
     assert_eq!(agent.times_called(), 3);
-    assert_eq!(history(&adapter).await.len(), 3);
+    let records = history(&adapter).await;
+    assert_eq!(records.len(), 3, "{records:?}");
 }
 
 async fn ten_calls_at_one_time_each_have_their_parties(version: Version) {

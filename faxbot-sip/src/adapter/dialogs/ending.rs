@@ -47,6 +47,8 @@ impl Dialogs {
             self.unlist(id, &key.call_id);
             let handles = line.take_handles();
             self.past.ended(key, id, handles, now.instant);
+        } else if line.ours {
+            self.past.ended_unseen(id, now.instant);
         }
         let ending = Ending {
             by_us: line.by_us,

@@ -98,7 +98,7 @@ impl Dialogs {
 
     /// No call of the books has this dialog.
     fn lives_anew(&mut self, one: &Seen, now: Now) -> Vec<SipEvent> {
-        if self.past.knows(one, now.instant) {
+        if self.past.knows(one, now.instant) || self.past.is_late(one, now.instant) {
             return Vec::new();
         }
         let stray = self.past.take_stray(one);
@@ -119,7 +119,7 @@ impl Dialogs {
     fn is_over(&mut self, one: &Seen, now: Now) -> Vec<SipEvent> {
         let known = self.find_dialog(&one.call_id, &one.from_tag);
         let Some(id) = known else {
-            if self.past.knows(one, now.instant) {
+            if self.past.knows(one, now.instant) || self.past.is_late(one, now.instant) {
                 return Vec::new();
             }
             // It began and ended between two looks.

@@ -8,7 +8,7 @@ use std::{
 
 use faxbot_core::id::CallId;
 
-use super::seen::{DialogKey, Report, Seen};
+use super::seen::{DialogKey, Report, Seen, Stage};
 
 /// How long an end is remembered after its last trace: both servers list an ended dialog for about 5 s.
 const KEEP: Duration = Duration::from_secs(120);
@@ -41,6 +41,9 @@ struct Gone {
 pub(super) struct Past {
     gone: HashMap<DialogKey, Gone>,
     order: VecDeque<(Instant, DialogKey)>,
+    /// Calls of ours that were over before a dialog of theirs was known.
+    unseen: HashMap<CallId, Instant>,
+    unseen_order: VecDeque<(Instant, CallId)>,
 }
 
 impl Past {
@@ -66,6 +69,30 @@ impl Past {
             report: None,
         };
         self.put(key, gone, now);
+    }
+
+    /// A call of ours is over of which no dialog was known.
+    pub(super) fn ended_unseen(&mut self, call: CallId, now: Instant) {
+        self.unseen.insert(call, now);
+        self.unseen_order.push_back((now, call));
+        self.sweep(now);
+    }
+
+    /// Whether what is shown is news of a call of ours that was over before: a server's processes tell of
+    /// one call in any order. What is answered is another one, and so is what lives on.
+    pub(super) fn is_late(&mut self, seen: &Seen, now: Instant) -> bool {
+        let Some((call, at)) = seen.mark.and_then(|mark| self.unseen.get_key_value(&mark)) else {
+            return false;
+        };
+        let (call, age) = (*call, now.saturating_duration_since(*at));
+        if seen.answered.is_some() || matches!(seen.stage, Stage::Answered | Stage::Up) {
+            return false;
+        }
+        if seen.stage == Stage::Over {
+            self.ended(key(seen), call, vec![seen.handle.clone()], now);
+            return true;
+        }
+        age < SAME
     }
 
     /// The end of a dialog that is not known was told.
@@ -141,6 +168,13 @@ impl Past {
 
     /// Forgets what is old, or too much.
     pub(super) fn sweep(&mut self, now: Instant) {
+        while let Some((at, call)) = self.unseen_order.front() {
+            if now.saturating_duration_since(*at) < KEEP && self.unseen_order.len() <= MAX {
+                break;
+            }
+            self.unseen.remove(call);
+            self.unseen_order.pop_front();
+        }
         while let Some((at, key)) = self.order.front() {
             let traced = self.gone.get(key).map(|gone| gone.at);
             let old = |at: Instant| now.saturating_duration_since(at) >= KEEP;
@@ -165,11 +199,18 @@ impl Past {
     pub(super) fn clear(&mut self) {
         self.gone.clear();
         self.order.clear();
+        self.unseen.clear();
+        self.unseen_order.clear();
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> (usize, usize) {
         (self.gone.len(), self.order.len())
+    }
+
+    #[cfg(test)]
+    pub(super) fn unseen(&self) -> (usize, usize) {
+        (self.unseen.len(), self.unseen_order.len())
     }
 
     fn put(&mut self, key: DialogKey, gone: Gone, now: Instant) {

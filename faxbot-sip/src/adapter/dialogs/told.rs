@@ -91,6 +91,11 @@ impl Dialogs {
             if self.past.knows(seen, now.instant) {
                 return Vec::new();
             }
+            if self.past.is_late(seen, now.instant) {
+                // Unless it lives on, which a list shows.
+                self.want(Todo::Poll);
+                return Vec::new();
+            }
             let stray = self.past.take_stray(seen);
             let Some(id) = self.enter(seen, now) else {
                 return Vec::new();

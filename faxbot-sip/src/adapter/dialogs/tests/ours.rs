@@ -121,6 +121,57 @@ fn a_call_that_is_no_dialog_is_followed_by_its_id() {
     assert_eq!(bench.only_record().disposition, Disposition::Answered);
 }
 
+/// Seen on a busy Kamailio 6.1: what the first party's phone told of its call came before the event that
+/// the call began.
+#[test]
+fn a_dialog_that_is_told_of_after_the_end_of_our_call_is_no_other_call() {
+    for by_event in [true, false] {
+        let mut bench = Bench::new(true);
+        let id = CallId::new();
+        bench.open(id, "sip:2000@pbx");
+        let events = bench.books.end(id, for_status(486), bench.now);
+        bench.keep(events);
+        let mut one = seen("a@pbx", Stage::Begun);
+        one.mark = Some(id);
+        if by_event {
+            bench.begun(&one);
+            bench.told(&one, Told::Cause(for_status(486)));
+            bench.told(&one, Told::Over(for_status(486)));
+        }
+        bench.listed(std::slice::from_ref(&one));
+        for _ in 0..3 {
+            bench.listed(&[at(one.clone(), Stage::Over)]);
+            bench.pass(5 * SECOND);
+        }
+        bench.listed(&[]);
+        assert_eq!(bench.only_record().disposition, Disposition::Busy);
+        assert_eq!(bench.books.past.unseen(), (1, 1));
+        bench.pass(120 * SECOND);
+        bench.listed(&[]);
+        assert_eq!(bench.books.past.unseen(), (0, 0));
+    }
+}
+
+/// The phone calls again: that is up, and must be seen.
+#[test]
+fn a_dialog_that_lives_after_the_end_of_our_call_is_another_call() {
+    let at_once = [Stage::Answered, Stage::Up].map(|stage| (stage, Duration::ZERO));
+    for (stage, waits) in at_once.into_iter().chain([(Stage::Early, 11 * SECOND)]) {
+        let mut bench = Bench::new(true);
+        let id = CallId::new();
+        bench.open(id, "sip:2000@pbx");
+        let events = bench.books.end(id, for_status(486), bench.now);
+        bench.keep(events);
+        let mut one = seen("a@pbx", Stage::Begun);
+        one.mark = Some(id);
+        bench.begun(&one);
+        bench.pass(waits);
+        bench.listed(&[at(one.clone(), stage)]);
+        assert_eq!(bench.books.calls().len(), 1, "{stage:?}");
+        assert_ne!(bench.books.find(&CallRef::native("a@pbx")), Some(id));
+    }
+}
+
 #[test]
 fn a_call_that_is_hung_up_before_its_dialog_is_there_is_hung_up_when_it_comes() {
     let mut bench = Bench::new(true);
