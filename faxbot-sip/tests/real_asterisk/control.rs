@@ -556,8 +556,8 @@ async fn a_recorded_conference_leaves_the_file_that_was_told(version: Version) {
     let samples: Vec<_> = pairs.map(|it| i16::from_le_bytes([it[0], it[1]])).collect();
     let seconds = samples.len() as f64 / 8000.0;
     assert!((1.5..3.0).contains(&seconds), "{seconds} s");
-    let middle = &samples[samples.len() / 4..samples.len() / 2];
-    assert!(loudest_share(middle, 800) > 0.8);
+    // Anywhere: a disk that is busy leaves gaps in it.
+    assert!(loudest_share(&samples, 800) > 0.8);
 }
 
 async fn a_conference_of_others_is_seen_also_after_a_gap(version: Version) {
