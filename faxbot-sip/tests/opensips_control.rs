@@ -282,6 +282,45 @@ async fn a_blind_transfer_ends_as_the_new_party_says() {
     }
 }
 
+/// Seen with pjsua on OpenSIPS 3.6.8: a phone that was sent on has two calls then, and the party that is
+/// left hears nothing.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_no_phone_leaves_after_its_transfer_is_ended() {
+    for (stay, attended) in [(true, false), (true, true), (false, false), (false, true)] {
+        let rig = Rig::new().await;
+        let adapter = rig.connected().await;
+        rig.mock.transferred_parties_stay(stay);
+        let (call, other) = (up(&rig, &adapter).await, up(&rig, &adapter).await);
+        let request = if attended {
+            TransferRequest::attended(call.clone(), other)
+        } else {
+            TransferRequest::blind(call.clone(), address("sip:3000@127.0.0.1:25060"))
+        };
+        adapter.transfer(request).await.unwrap();
+        let record = ended(&adapter, &call).await;
+        assert_eq!(record.disposition, Disposition::Answered);
+        let ended = rig.mock.requests_of("dlg_end_dlg").len();
+        assert_eq!(ended, usize::from(stay), "attended: {attended}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_transferred_call_is_not_forgotten() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    rig.mock.transferred_parties_stay(true);
+    let call = up(&rig, &adapter).await;
+    let to = address("sip:3000@127.0.0.1:25060");
+    let refused = ReplyFault::Refuse("not now".to_owned());
+    rig.mock.next_reply("dlg_end_dlg", refused);
+    adapter
+        .transfer(TransferRequest::blind(call.clone(), to))
+        .await
+        .unwrap();
+    in_state(&adapter, &call, CallState::Terminated).await;
+    assert_eq!(rig.mock.requests_of("dlg_end_dlg").len(), 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_party_that_refuses_a_transfer_is_told_of_by_nobody() {
     let rig = Rig::new().await;

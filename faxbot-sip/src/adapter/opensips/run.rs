@@ -114,6 +114,7 @@ impl Polled for Core {
             }
             Job::Of(Todo::Poll) => {}
             Job::RingOver(id) => self.ring_over(id).await,
+            Job::Transferred(id) => self.end_transferred(id).await,
         }
     }
 
@@ -319,6 +320,24 @@ impl Core {
             self.hub
                 .note(|state, now| state.books.rings.again(id, now.instant));
         }
+    }
+
+    /// The transfer of a call is done, and no phone left it by itself. A party that was sent on does not
+    /// have to: whoever asked for the transfer ends the call (RFC 5589 section 6), and that are we.
+    async fn end_transferred(&self, id: CallId) {
+        let stays = self.hub.state().books.calls().state(id) == Some(CallState::Transferring);
+        let ended = match self.server("transfer") {
+            Ok(server) if stays => place::hang_up(self, &server, &id.into()).await.map(drop),
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        self.hub.note(|state, now| match &ended {
+            Ok(()) => state.books.transferred.done(id),
+            Err(error) => {
+                tracing::warn!(%error, call_id = %id, adapter = self.hub.name, "a call could not be ended after its transfer");
+                state.books.transferred.again(id, now.instant);
+            }
+        });
     }
 
     async fn end_ringing(&self, id: CallId) -> Result<()> {

@@ -16,7 +16,7 @@ use faxbot_core::{
 
 use super::{
     abilities::Abilities,
-    rings::Rings,
+    limits::Limits,
     rounds::{Reasons, Round, Rounds},
     watches::{HoldWatch, TransferWatch},
     wire::{
@@ -41,13 +41,15 @@ pub(super) enum Job {
     Of(Todo),
     /// A call of ours rang for as long as it may.
     RingOver(CallId),
+    /// A call whose transfer is done is still up.
+    Transferred(CallId),
 }
 
 impl Job {
     pub(super) fn work(&self) -> Work {
         match self {
             Self::Of(todo) => todo.work(),
-            Self::RingOver(_) => Work::Ask,
+            Self::RingOver(_) | Self::Transferred(_) => Work::Ask,
         }
     }
 }
@@ -80,7 +82,10 @@ pub(super) struct Desk {
     pairs: HashMap<CallId, Pair>,
     /// Calls whose request the server took.
     taken: HashSet<CallId>,
-    pub(super) rings: Rings,
+    /// How long calls of ours may ring.
+    pub(super) rings: Limits,
+    /// How long calls may be up whose transfer is done.
+    pub(super) transferred: Limits,
     pub(super) rounds: Rounds,
     /// How many hang-ups of a call are under way or may have reached the server.
     hung_up: HashMap<CallId, usize>,
@@ -101,7 +106,8 @@ impl Desk {
             up_since: None,
             pairs: HashMap::new(),
             taken: HashSet::new(),
-            rings: Rings::default(),
+            rings: Limits::default(),
+            transferred: Limits::default(),
             rounds: Rounds::new(poll),
             hung_up: HashMap::new(),
             holds: HashMap::new(),
@@ -387,6 +393,7 @@ impl Desk {
         self.taken.retain(live);
         self.hung_up.retain(|id, _| live(id));
         self.rings.retain(|id| live(&id) && !calls.is_answered(id));
+        self.transferred.retain(|id| live(&id));
     }
 }
 
@@ -465,14 +472,18 @@ impl Book for Desk {
     fn about(job: &Job) -> Option<CallId> {
         match job {
             Job::Of(todo) => Dialogs::about(todo),
-            Job::RingOver(id) => Some(*id),
+            Job::RingOver(id) | Job::Transferred(id) => Some(*id),
         }
     }
 
     fn next_timeout(&self) -> Option<Instant> {
-        let own = [self.rings.next(), self.rounds.next_call()];
-        let all = own.into_iter().chain([self.dialogs.next_timeout()]);
-        all.flatten().min()
+        let all = [
+            self.rings.next(),
+            self.transferred.next(),
+            self.rounds.next_call(),
+            self.dialogs.next_timeout(),
+        ];
+        all.into_iter().flatten().min()
     }
 
     fn timeout(&mut self, now: Now) {
@@ -486,6 +497,9 @@ impl Book for Desk {
             } else {
                 self.want(Job::RingOver(id));
             }
+        }
+        for id in self.transferred.over(now.instant) {
+            self.want(Job::Transferred(id));
         }
     }
 

@@ -38,6 +38,8 @@ pub(super) struct Callops {
     pub refuse_hold: bool,
     pub ignore_hold: bool,
     pub refuse_transfer: bool,
+    /// Phones that were sent on stay in their old call.
+    pub stay: bool,
 }
 
 impl Callops {
@@ -281,9 +283,10 @@ impl OpenSips {
             } else {
                 By::Callee
             };
-            let calls = [(transfer.call_id.clone(), by)]
-                .into_iter()
-                .chain(transfer.other.clone());
+            let stays = self.state.callops.stay;
+            let own = (!stays).then(|| (transfer.call_id.clone(), by));
+            // The other call is replaced by the new one.
+            let calls = own.into_iter().chain(transfer.other.clone());
             for (call_id, by) in calls {
                 let leaves = CallopsStep::Leaves(call_id, by);
                 self.plan(at + NOTIFY * 2, Step::Callops(leaves));

@@ -251,6 +251,12 @@ impl MockOpenSips {
             .vendor(|server| server.state.callops.ignore_hold = yes);
     }
 
+    /// Parties that were transferred stay in their old call too until somebody ends it, as RFC 5589
+    /// section 6 has it and pjsua does; or they leave it (the default).
+    pub fn transferred_parties_stay(&self, yes: bool) {
+        self.http.vendor(|server| server.state.callops.stay = yes);
+    }
+
     /// Parties refuse to be transferred (603 to the REFER), or no longer. Nothing tells of it.
     pub fn parties_refuse_transfer(&self, yes: bool) {
         self.http

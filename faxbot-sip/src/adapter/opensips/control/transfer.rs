@@ -29,6 +29,10 @@ use crate::adapter::dialogs::Told;
 
 const OPERATION: &str = "transfer";
 
+/// A phone that was sent on may leave its old call by itself (recorded: after 250 ms). One that did not
+/// until then is not going to.
+const STAYS: Duration = Duration::from_secs(1);
+
 /// How often a call of two legs is looked at while its second party is exchanged.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -223,10 +227,18 @@ impl<'a> Follow<'a> {
 
 impl Drop for Follow<'_> {
     fn drop(&mut self) {
+        if self.done {
+            self.core.hub.note(|state, now| {
+                let (books, id) = (&mut state.books, self.order.id);
+                books.transfers.remove(&self.call_id);
+                books.transferred.may(id, STAYS);
+                books.transferred.begins(id, now.instant);
+            });
+            return;
+        }
         self.core.hub.events(|state, now| {
             state.books.transfers.remove(&self.call_id);
-            if self.done || !self.begun {
-                // Done: its end follows, the party that was sent on leaves it.
+            if !self.begun {
                 return Vec::new();
             }
             let mut out = state
