@@ -281,23 +281,29 @@ async fn digits_of_a_call_that_ends_meanwhile_are_not_reported_as_sent() {
 /// through: seconds, where the disk is busy.
 #[tokio::test(start_paused = true)]
 async fn digits_of_a_call_that_ends_on_a_slow_disk_are_not_reported_as_sent() {
-    let mut timings = Timings::real();
-    timings.disk = Duration::from_secs(20);
-    let rig = Rig::with(|builder| builder.timings(timings)).await;
-    let adapter = rig.connected().await;
-    let call = answered(&adapter).await;
-    let began = tokio::time::Instant::now();
-    let sending = adapter.send_dtmf(DtmfRequest::new(call.id(), "0123456789"));
-    let ending = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        rig.mock.far_end_hangs_up(&channel_id(call.id()), 16);
-    };
-    let (sent, ()) = tokio::join!(sending, ending);
-    assert_eq!(sent.unwrap_err().kind(), ErrorKind::NotFound);
-    assert!(began.elapsed() < Duration::from_secs(1));
-    // The handler still runs.
-    let later = adapter.send_dtmf(DtmfRequest::new(call.id(), "1")).await;
-    assert_eq!(later.unwrap_err().kind(), ErrorKind::NotFound);
+    for by_us in [false, true] {
+        let mut timings = Timings::real();
+        timings.disk = Duration::from_secs(20);
+        let rig = Rig::with(|builder| builder.timings(timings)).await;
+        let adapter = rig.connected().await;
+        let call = answered(&adapter).await;
+        let began = tokio::time::Instant::now();
+        let sending = adapter.send_dtmf(DtmfRequest::new(call.id(), "0123456789"));
+        let ending = async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            if by_us {
+                adapter.hangup(&call.call_ref()).await.unwrap();
+            } else {
+                rig.mock.far_end_hangs_up(&channel_id(call.id()), 16);
+            }
+        };
+        let (sent, ()) = tokio::join!(sending, ending);
+        assert_eq!(sent.unwrap_err().kind(), ErrorKind::NotFound);
+        assert!(began.elapsed() < Duration::from_secs(1));
+        // The handler still runs.
+        let later = adapter.send_dtmf(DtmfRequest::new(call.id(), "1")).await;
+        assert_eq!(later.unwrap_err().kind(), ErrorKind::NotFound);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -395,7 +401,7 @@ async fn what_nobody_needs_is_not_sent_and_what_is_needed_is() {
             adapter.hangup(&call.call_ref()).await.unwrap();
             call.ended().await.unwrap();
             let all = raw_events == RawEvents::All;
-            for noise in ["NewConnectedLine", "HangupHandlerRun", "Newexten"] {
+            for noise in ["NewConnectedLine", "HangupHandlerPush", "Newexten"] {
                 assert_eq!(received(&sent, noise), all, "{noise} {raw_events:?}");
             }
             for needed in ["Newchannel", "OriginateResponse", "Hangup"] {

@@ -203,7 +203,7 @@ async fn what_nobody_needs_is_not_sent_by_the_server(version: Version) {
         let text = String::from_utf8_lossy(&seen.lock().unwrap()).into_owned();
         let has = |event: &str| text.contains(&format!("Event: {event}\r\n"));
         let all = raw_events == "all";
-        for noise in ["Newexten", "HangupHandlerRun", "DeviceStateChange"] {
+        for noise in ["Newexten", "HangupHandlerPush", "DeviceStateChange"] {
             assert_eq!(has(noise), all, "{noise} {raw_events}");
         }
         assert_eq!(text.contains("Variable: FAXBOT_ID"), all, "{raw_events}");

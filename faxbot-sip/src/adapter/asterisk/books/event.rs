@@ -120,7 +120,8 @@ impl Books {
                 false
             }),
             Some(b"originateresponse") => self.originate_response(id, event, now),
-            Some(b"hanguprequest" | b"softhanguprequest") => {
+            // The first that comes of them: a channel that an application runs has no request.
+            Some(b"hanguprequest" | b"softhanguprequest" | b"hanguphandlerrun") => {
                 // `AST_SOFTHANGUP_SHUTDOWN`: the server goes down. The `Hangup` that follows has no
                 // cause of its own (observed on Asterisk 16.28 and 22.10).
                 let shut_down = event.is_event("SoftHangupRequest") && text("Cause") == "4";

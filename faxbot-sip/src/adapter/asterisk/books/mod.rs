@@ -180,6 +180,9 @@ impl Books {
         if self.calls.state(id) == Some(CallState::HangingUp) {
             return Vec::new();
         }
+        if let Some(line) = self.lines.get_mut(&id) {
+            line.ending.get_or_insert(now.instant);
+        }
         self.advance(id, CallState::HangingUp, now)
     }
 

@@ -340,8 +340,10 @@ pub(super) async fn hang_up(world: &Arc<World>, legs: &Legs, stop: &Stop) {
             (Stop::Far(_), None) if !fax && pbx => {
                 state.hangup_request("SoftHangupRequest", &legs.id, Some(16));
             }
-            (Stop::Here(cause), None) if !fax && *cause != 0 => {
-                state.hangup_request("SoftHangupRequest", &legs.id, Some(*cause));
+            // Of a channel that an application runs nothing tells before (recording
+            // `05_hangup_variants`).
+            (Stop::Here(cause), None) if !fax && pbx && *cause != 0 => {
+                state.hangup_request("SoftHangupRequest", &legs.id, Some(16));
             }
             (Stop::Ended(_), None) => {
                 state.hangup_request("SoftHangupRequest", &legs.id, Some(16));
