@@ -299,8 +299,51 @@ async fn a_call_that_no_phone_leaves_after_its_transfer_is_ended() {
         adapter.transfer(request).await.unwrap();
         let record = ended(&adapter, &call).await;
         assert_eq!(record.disposition, Disposition::Answered);
+        tokio::time::sleep(Duration::from_secs(10)).await;
         let ended = rig.mock.requests_of("dlg_end_dlg").len();
         assert_eq!(ended, usize::from(stay), "attended: {attended}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disconnect_right_after_a_transfer_ends_the_old_call() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    rig.mock.transferred_parties_stay(true);
+    let call = up(&rig, &adapter).await;
+    let to = address("sip:3000@127.0.0.1:25060");
+    let transfer = TransferRequest::blind(call, to);
+    adapter.transfer(transfer).await.unwrap();
+    adapter.disconnect(Duration::from_secs(5)).await.unwrap();
+    assert_eq!(rig.mock.requests_of("dlg_end_dlg").len(), 1);
+}
+
+/// Nobody waits for the transfer by then, or nobody knows that the server took it.
+#[tokio::test(start_paused = true)]
+async fn a_transfer_that_is_done_late_ends_the_old_call_as_well() {
+    for answer_is_lost in [false, true] {
+        let rig = Rig::new().await;
+        let adapter = rig.adapter("transfer_timeout=6s&request_timeout=3s");
+        adapter.connect().await.unwrap();
+        rig.mock.transferred_parties_stay(true);
+        let rings = CallScript::answer().rings(Duration::from_secs(15));
+        rig.mock.on_dial("3000*", rings);
+        let call = up(&rig, &adapter).await;
+        if answer_is_lost {
+            rig.mock.next_reply("call_transfer", ReplyFault::Silent);
+        }
+        let to = address("sip:3000@127.0.0.1:25060");
+        let transfer = TransferRequest::blind(call.clone(), to.clone());
+        let error = adapter.transfer(transfer).await.unwrap_err();
+        assert_eq!(error.effect(), Effect::Unknown);
+        in_state(&adapter, &call, CallState::Connected).await;
+        // The server takes one transfer of a call; its refusal of another leaves the first as it is.
+        let again = TransferRequest::blind(call.clone(), to);
+        let refused = adapter.transfer(again).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidState);
+        assert!(rig.mock.requests_of("dlg_end_dlg").is_empty());
+        ended(&adapter, &call).await;
+        assert_eq!(rig.mock.requests_of("dlg_end_dlg").len(), 1);
     }
 }
 

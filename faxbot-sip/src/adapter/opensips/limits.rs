@@ -60,6 +60,11 @@ impl Limits {
         }
     }
 
+    /// Those whose time runs, or is over.
+    pub(super) fn begun(&self) -> Vec<CallId> {
+        self.until.keys().copied().collect()
+    }
+
     /// Keeps those that are still as they were.
     pub(super) fn retain(&mut self, stays: impl Fn(CallId) -> bool) {
         self.times.retain(|id, _| stays(*id));

@@ -119,6 +119,11 @@ impl Polled for Core {
     }
 
     async fn close(&self) {
+        // They have not had their second yet, and nobody follows them any longer.
+        let transferred = self.hub.state().books.transferred.begun();
+        for id in transferred {
+            self.end_transferred(id).await;
+        }
         if let (Ok(server), Some(subscriptions)) = (self.server("disconnect"), self.subscriptions())
         {
             subscriptions.end(&server).await;
@@ -325,9 +330,10 @@ impl Core {
     /// The transfer of a call is done, and no phone left it by itself. A party that was sent on does not
     /// have to: whoever asked for the transfer ends the call (RFC 5589 section 6), and that are we.
     async fn end_transferred(&self, id: CallId) {
-        let stays = self.hub.state().books.calls().state(id) == Some(CallState::Transferring);
+        let state = self.hub.state().books.calls().state(id);
+        let is_up = state.is_some_and(|state| state != CallState::HangingUp);
         let ended = match self.server("transfer") {
-            Ok(server) if stays => place::hang_up(self, &server, &id.into()).await.map(drop),
+            Ok(server) if is_up => place::hang_up(self, &server, &id.into()).await.map(drop),
             Ok(_) => Ok(()),
             Err(error) => Err(error),
         };

@@ -355,7 +355,7 @@ impl Desk {
             // Q.850 19: no answer from the user.
             causes: Causes::new().with_q850(19),
             disposition: Some(Disposition::NoAnswer),
-            at: None,
+            ..Report::default()
         };
         let Some(pair) = self.pairs.get(&id) else {
             return Vec::new();
@@ -394,6 +394,10 @@ impl Desk {
         self.hung_up.retain(|id, _| live(id));
         self.rings.retain(|id| live(&id) && !calls.is_answered(id));
         self.transferred.retain(|id| live(&id));
+        let dialogs = &self.dialogs;
+        self.transfers.retain(|call_id, watch| {
+            !watch.left || dialogs.find(&CallRef::native(call_id.as_str())).is_some()
+        });
     }
 }
 

@@ -50,6 +50,8 @@ pub(super) struct TransferWatch {
     /// The call to the new party came.
     pub(super) begun: bool,
     pub(super) end: Option<TransferEnd>,
+    /// Nobody waits for it any more, and its outcome was not known then.
+    pub(super) left: bool,
 }
 
 /// How a transfer ended.

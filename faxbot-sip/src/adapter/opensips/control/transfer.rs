@@ -25,13 +25,9 @@ use super::{
     },
     Order,
 };
-use crate::adapter::dialogs::Told;
+use crate::{adapter::dialogs::Told, protocol::jsonrpc::Request};
 
 const OPERATION: &str = "transfer";
-
-/// A phone that was sent on may leave its old call by itself (recorded: after 250 ms). One that did not
-/// until then is not going to.
-const STAYS: Duration = Duration::from_secs(1);
 
 /// How often a call of two legs is looked at while its second party is exchanged.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -77,10 +73,9 @@ async fn blind(core: &Core, server: &Server, order: &Order<'_>, to: &str) -> Res
         ("destination", json!(to)),
     ];
     let request = named("call_transfer", values, OPERATION)?;
-    let mut follow = Follow::begin(core, order, call_id);
-    server.act::<Value>(request, OPERATION).await.map_err(why)?;
-    follow.taken();
-    follow.outcome().await
+    Follow::begin(core, order, call_id)
+        .order(server, request)
+        .await
 }
 
 /// The parties that stay are joined: that of one call is sent to that of the other, in whose place it
@@ -112,10 +107,9 @@ async fn attended(
         ("transfer_leg", json!(legs.1.word())),
     ];
     let request = named("call_transfer", values, OPERATION)?;
-    let mut follow = Follow::begin(core, order, call_id);
-    server.act::<Value>(request, OPERATION).await.map_err(why)?;
-    follow.taken();
-    follow.outcome().await
+    Follow::begin(core, order, call_id)
+        .order(server, request)
+        .await
 }
 
 /// The Call-ID of a dialog; calls of two legs are none.
@@ -159,9 +153,21 @@ struct Follow<'a> {
     core: &'a Core,
     order: &'a Order<'a>,
     call_id: String,
-    /// The server took the order.
-    begun: bool,
-    done: bool,
+    /// What an earlier order is still waited for with.
+    before: Option<TransferWatch>,
+    progress: Progress,
+}
+
+/// How far an order is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// Not sent, or refused.
+    Nothing,
+    /// Sent, and its answer lost.
+    Unsure,
+    /// The server took it.
+    Taken,
+    Done,
 }
 
 impl<'a> Follow<'a> {
@@ -169,20 +175,33 @@ impl<'a> Follow<'a> {
     fn begin(core: &'a Core, order: &'a Order<'a>, call_id: String) -> Self {
         let watch = TransferWatch::default();
         let mut state = core.hub.state();
-        state.books.transfers.insert(call_id.clone(), watch);
+        let before = state.books.transfers.insert(call_id.clone(), watch);
         drop(state);
         Self {
             core,
             order,
             call_id,
-            begun: false,
-            done: false,
+            before,
+            progress: Progress::Nothing,
         }
+    }
+
+    async fn order(mut self, server: &Server, request: Request) -> Result<()> {
+        match server.act::<Value>(request, OPERATION).await.map_err(why) {
+            Ok(_) => self.taken(),
+            Err(error) => {
+                if error.effect() == Effect::Unknown {
+                    self.progress = Progress::Unsure;
+                }
+                return Err(error);
+            }
+        }
+        self.outcome().await
     }
 
     /// The server took the order.
     fn taken(&mut self) {
-        self.begun = true;
+        self.progress = Progress::Taken;
         self.core.hub.events(|state, now| {
             let books = &mut state.books.dialogs;
             books.told(&self.call_id, None, Told::Transferring, now)
@@ -204,7 +223,7 @@ impl<'a> Follow<'a> {
         };
         match end {
             Some(TransferEnd::Done) => {
-                self.done = true;
+                self.progress = Progress::Done;
                 Ok(())
             }
             Some(TransferEnd::Failed(status)) => {
@@ -227,34 +246,37 @@ impl<'a> Follow<'a> {
 
 impl Drop for Follow<'_> {
     fn drop(&mut self) {
-        if self.done {
-            self.core.hub.note(|state, now| {
-                let (books, id) = (&mut state.books, self.order.id);
-                books.transfers.remove(&self.call_id);
-                books.transferred.may(id, STAYS);
-                books.transferred.begins(id, now.instant);
-            });
-            return;
-        }
+        let before = self.before.take();
         self.core.hub.events(|state, now| {
-            state.books.transfers.remove(&self.call_id);
-            if !self.begun {
+            let books = &mut state.books;
+            match self.progress {
+                Progress::Nothing => {
+                    books.transfers.remove(&self.call_id);
+                    books
+                        .transfers
+                        .extend(before.map(|it| (self.call_id.clone(), it)));
+                    return Vec::new();
+                }
+                Progress::Done => {
+                    books.transfers.remove(&self.call_id);
+                    books.was_transferred(self.order.id, now);
+                    return Vec::new();
+                }
+                // Its end may still be told.
+                Progress::Unsure | Progress::Taken => books.transfer_left(&self.call_id, now),
+            }
+            if self.progress == Progress::Unsure {
                 return Vec::new();
             }
-            let mut out = state
-                .books
-                .dialogs
-                .told(&self.call_id, None, Told::NotTransferred, now);
+            let dialogs = &mut books.dialogs;
+            let mut out = dialogs.told(&self.call_id, None, Told::NotTransferred, now);
             if self.order.state == CallState::OnHold {
-                out.extend(
-                    state
-                        .books
-                        .dialogs
-                        .told(&self.call_id, None, Told::Held, now),
-                );
+                out.extend(dialogs.told(&self.call_id, None, Told::Held, now));
             }
             out
         });
+        // When it ends is looked at anew.
+        self.core.hub.wake();
     }
 }
 

@@ -1,6 +1,12 @@
 //! What the events of the server tell of its calls.
 
-use faxbot_core::{Private, id::CallRef, sip::SipEvent};
+use std::time::Duration;
+
+use faxbot_core::{
+    Private,
+    id::{CallId, CallRef},
+    sip::SipEvent,
+};
 
 use super::{Desk, OF_A_LEG};
 use crate::adapter::{
@@ -8,9 +14,13 @@ use crate::adapter::{
     dialogs::{Report, Seen, Stage, Told},
     opensips::{
         event::{LegState, Meaning, Named, Parties, TransferState, Why},
-        watches::HoldWatch,
+        watches::{HoldWatch, TransferEnd},
     },
 };
+
+/// A phone that was sent on may leave its old call by itself (recorded: after 250 ms). One that did not
+/// until then is not going to.
+const STAYS: Duration = Duration::from_secs(1);
 
 impl Desk {
     /// Enters an event.
@@ -46,7 +56,7 @@ impl Desk {
                 status,
                 ..
             } => {
-                self.transferred(&call_id, state, status);
+                self.transfer_told(&call_id, state, status, now);
                 Vec::new()
             }
             Meaning::Presence { aor, there } => vec![SipEvent::PresenceChanged {
@@ -185,9 +195,44 @@ impl Desk {
         self.holds.insert(call_id.to_owned(), HoldWatch::new(hold));
     }
 
-    fn transferred(&mut self, call_id: &str, state: TransferState, status: Option<u16>) {
+    fn transfer_told(
+        &mut self,
+        call_id: &str,
+        state: TransferState,
+        status: Option<u16>,
+        now: Now,
+    ) {
         if let Some(watch) = self.transfers.get_mut(call_id) {
             watch.told(state, status);
+            self.end_of_a_left_transfer(call_id, now);
         }
+    }
+
+    /// Nobody waits for a transfer any longer whose outcome is not known: what is still told of it decides
+    /// whether the call ends.
+    pub(in super::super) fn transfer_left(&mut self, call_id: &str, now: Now) {
+        if let Some(watch) = self.transfers.get_mut(call_id) {
+            watch.left = true;
+            self.end_of_a_left_transfer(call_id, now);
+        }
+    }
+
+    fn end_of_a_left_transfer(&mut self, call_id: &str, now: Now) {
+        let watch = self.transfers.get(call_id).filter(|watch| watch.left);
+        let Some(end) = watch.and_then(|watch| watch.end) else {
+            return;
+        };
+        self.transfers.remove(call_id);
+        if end == TransferEnd::Done
+            && let Some(id) = self.dialogs.find(&CallRef::native(call_id))
+        {
+            self.was_transferred(id, now);
+        }
+    }
+
+    /// A transfer is done: the call ends soon, whoever ends it.
+    pub(in super::super) fn was_transferred(&mut self, id: CallId, now: Now) {
+        self.transferred.may(id, STAYS);
+        self.transferred.begins(id, now.instant);
     }
 }
