@@ -283,8 +283,8 @@ const PASSING: &[(&str, &str)] = &[
     ("end_rejected_486", "Busy 486"),
     ("end_rejected_503", "Congestion 503"),
     ("end_rpc_end_dlg", "Answered"),
-    // Nothing but the RPC ended the dialog; the phone rings on, and nobody sees for whom.
-    ("end_rpc_end_dlg_while_ringing", "Unknown"),
+    // The RPC ended nothing, though an event says so: the phone rings on until nobody took it.
+    ("end_rpc_end_dlg_while_ringing", "NoAnswer 408"),
     ("end_rpc_terminate_dlg", "Answered"),
     ("usrloc_call_registered", "Answered"),
 ];

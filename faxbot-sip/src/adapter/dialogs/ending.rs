@@ -14,7 +14,7 @@ use faxbot_core::{
 
 use super::{
     Dialogs, past,
-    seen::{Report, Seen},
+    seen::{Report, Seen, Stage},
 };
 use crate::adapter::calls::{Ending, Now};
 
@@ -81,6 +81,11 @@ impl Dialogs {
 
     /// Over, for this reason.
     pub(super) fn over_for(&mut self, id: CallId, report: Report, now: Now) -> Vec<SipEvent> {
+        if report.answered {
+            let mut out = self.raise(id, Stage::Answered, None, now);
+            out.extend(self.end(id, report, now));
+            return out;
+        }
         if self.calls.is_answered(id) || !report.is_challenge() {
             return self.end(id, report, now);
         }

@@ -17,6 +17,7 @@ impl Dialogs {
         let mut out = Vec::new();
         // Those that live first: of a request that passed the server twice one dialog may be over.
         for one in seen.iter().filter(|one| one.stage != Stage::Over) {
+            out.extend(self.hand_over(one, now));
             out.extend(self.lives(one, seen, whole, now));
             if !whole {
                 // A poll that is under way may be older.

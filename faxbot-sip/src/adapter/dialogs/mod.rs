@@ -25,7 +25,7 @@ use std::{
 };
 
 use faxbot_core::{
-    Error, Private, Result, Timestamp,
+    Error, ErrorKind, Private, Result, Timestamp,
     clock::later,
     id::{CallId, CallRef},
     plugin::Page,
@@ -218,6 +218,17 @@ impl Dialogs {
         self.lines.get(&id)?.seen.as_deref()
     }
 
+    /// Whether something was told of why a call that is up is about to end.
+    pub(crate) fn has_cause(&self, call_id: &str, from_tag: Option<&str>) -> bool {
+        let calls = self.by_call_id.get(call_id).into_iter().flatten();
+        let mut lines = calls.filter_map(|id| self.lines.get(id));
+        let is_it = |line: &Line| {
+            let tag = line.seen.as_ref().map(|seen| seen.from_tag.as_str());
+            from_tag.is_none() || tag == from_tag
+        };
+        lines.any(|line| is_it(line) && line.cause.is_some())
+    }
+
     /// The live call that a reference names: by our id, its Call-ID or its handle.
     pub(crate) fn find(&self, call: &CallRef) -> Option<CallId> {
         self.calls.find(call).or_else(|| {
@@ -292,11 +303,7 @@ impl Dialogs {
 
     /// Enters a dialog that no call of the books has.
     fn enter(&mut self, seen: &Seen, now: Now) -> Option<CallId> {
-        let ours = seen.mark.filter(|id| {
-            let line = self.lines.get(id);
-            line.is_some_and(|line| line.ours && line.seen.is_none() && line.settle_at.is_none())
-        });
-        if let Some(id) = ours {
+        if let Some(id) = self.awaiting(seen.mark) {
             self.take_dialog(id, seen);
             return Some(id);
         }
@@ -314,6 +321,35 @@ impl Dialogs {
         self.lines.insert(id, Box::default());
         self.take_dialog(id, seen);
         Some(id)
+    }
+
+    /// The call of ours with this mark, if it has no dialog yet.
+    fn awaiting(&self, mark: Option<CallId>) -> Option<CallId> {
+        let line = self.lines.get(&mark?)?;
+        let waits = line.ours && line.seen.is_none() && line.settle_at.is_none();
+        mark.filter(|_| waits)
+    }
+
+    /// A dialog that was entered as a call of somebody else turns out to be that of ours: a list may have
+    /// shown it before the server's script marked it.
+    fn hand_over(&mut self, seen: &Seen, now: Now) -> Vec<SipEvent> {
+        let known = self.find_dialog(&seen.call_id, &seen.from_tag);
+        let (Some(known), Some(_)) = (known, self.awaiting(seen.mark)) else {
+            return Vec::new();
+        };
+        let line = self.lines.get(&known);
+        let line = line.filter(|line| !line.ours && line.settle_at.is_none());
+        let Some(mut shown) = line.and_then(|line| line.seen.clone()) else {
+            return Vec::new();
+        };
+        shown.mark = seen.mark;
+        let message = "the call is one of ours, and goes on by that id";
+        let error = Error::new(ErrorKind::NotFound, "call", message).with_call_id(known);
+        let mut out = self.lose_call(known, error);
+        if let Some(id) = self.enter(&shown, now) {
+            out.extend(self.raise(id, shown.stage, shown.answered, now));
+        }
+        out
     }
 
     /// The id that is written in the dialog, or one that it always has. A dialog of the same name as an

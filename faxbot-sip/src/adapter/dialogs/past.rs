@@ -42,9 +42,22 @@ pub(super) struct Past {
     gone: HashMap<DialogKey, Gone>,
     order: VecDeque<(Instant, DialogKey)>,
     /// Calls of ours that were over before a dialog of theirs was known.
-    unseen: HashMap<CallId, Instant>,
+    unseen: HashMap<CallId, Unseen>,
     unseen_order: VecDeque<(Instant, CallId)>,
+    /// Dialogs that were theirs: the mark of one that is over is not listed any more.
+    late: HashMap<DialogKey, CallId>,
 }
+
+/// A call of ours that was over before a dialog of it was known.
+#[derive(Debug)]
+struct Unseen {
+    at: Instant,
+    /// Its dialogs that showed since.
+    late: Vec<DialogKey>,
+}
+
+/// Dialogs of one such call that are remembered.
+const MAX_LATE: usize = 8;
 
 impl Past {
     /// The call of a dialog is over.
@@ -73,7 +86,8 @@ impl Past {
 
     /// A call of ours is over of which no dialog was known.
     pub(super) fn ended_unseen(&mut self, call: CallId, now: Instant) {
-        self.unseen.insert(call, now);
+        let late = Vec::new();
+        self.unseen.insert(call, Unseen { at: now, late });
         self.unseen_order.push_back((now, call));
         self.sweep(now);
     }
@@ -81,16 +95,24 @@ impl Past {
     /// Whether what is shown is news of a call of ours that was over before: a server's processes tell of
     /// one call in any order. What is answered is another one, and so is what lives on.
     pub(super) fn is_late(&mut self, seen: &Seen, now: Instant) -> bool {
-        let Some((call, at)) = seen.mark.and_then(|mark| self.unseen.get_key_value(&mark)) else {
+        let key = key(seen);
+        let call = seen.mark.or_else(|| self.late.get(&key).copied());
+        let Some((call, unseen)) = call.and_then(|call| Some((call, self.unseen.get_mut(&call)?)))
+        else {
             return false;
         };
-        let (call, age) = (*call, now.saturating_duration_since(*at));
         if seen.answered.is_some() || matches!(seen.stage, Stage::Answered | Stage::Up) {
             return false;
         }
         if seen.stage == Stage::Over {
-            self.ended(key(seen), call, vec![seen.handle.clone()], now);
+            let handle = Some(seen.handle.clone()).filter(|handle| !handle.is_empty());
+            self.ended(key, call, handle.into_iter().collect(), now);
             return true;
+        }
+        let age = now.saturating_duration_since(unseen.at);
+        if unseen.late.len() < MAX_LATE && !unseen.late.contains(&key) {
+            unseen.late.push(key.clone());
+            self.late.insert(key, call);
         }
         age < SAME
     }
@@ -172,7 +194,11 @@ impl Past {
             if now.saturating_duration_since(*at) < KEEP && self.unseen_order.len() <= MAX {
                 break;
             }
-            self.unseen.remove(call);
+            if let Some(unseen) = self.unseen.remove(call) {
+                for key in unseen.late {
+                    self.late.remove(&key);
+                }
+            }
             self.unseen_order.pop_front();
         }
         while let Some((at, key)) = self.order.front() {
@@ -201,6 +227,7 @@ impl Past {
         self.order.clear();
         self.unseen.clear();
         self.unseen_order.clear();
+        self.late.clear();
     }
 
     #[cfg(test)]
@@ -209,8 +236,8 @@ impl Past {
     }
 
     #[cfg(test)]
-    pub(super) fn unseen(&self) -> (usize, usize) {
-        (self.unseen.len(), self.unseen_order.len())
+    pub(super) fn unseen(&self) -> [usize; 3] {
+        [self.unseen.len(), self.unseen_order.len(), self.late.len()]
     }
 
     fn put(&mut self, key: DialogKey, gone: Gone, now: Instant) {

@@ -96,6 +96,8 @@ pub(crate) struct Report {
     pub(crate) disposition: Option<Disposition>,
     /// When, where that is not now.
     pub(crate) at: Option<Timestamp>,
+    /// It was answered before, however little was told of that.
+    pub(crate) answered: bool,
 }
 
 impl Report {

@@ -79,7 +79,7 @@ impl Dialogs {
             Told::Over(report) => {
                 // What was told before may say more of the same.
                 let told = line.cause.take();
-                let told = told.filter(|told| told.says_more_than(&report));
+                let told = told.filter(|told| !report.answered && told.says_more_than(&report));
                 self.over_for(id, told.unwrap_or(report), now)
             }
             Told::OverWithoutCause => self.over(id, now),
@@ -87,6 +87,12 @@ impl Dialogs {
     }
 
     fn begins(&mut self, seen: &Seen, now: Now) -> Vec<SipEvent> {
+        let mut out = self.hand_over(seen, now);
+        out.extend(self.begins_as_its_own(seen, now));
+        out
+    }
+
+    fn begins_as_its_own(&mut self, seen: &Seen, now: Now) -> Vec<SipEvent> {
         let Some(id) = self.find_dialog(&seen.call_id, &seen.from_tag) else {
             if self.past.knows(seen, now.instant) {
                 return Vec::new();
@@ -153,7 +159,9 @@ impl Dialogs {
             Told::OverWithoutCause => Some(Report::default()),
             _ => None,
         };
-        if let Some(report) = report.filter(|_| !several) {
+        // A request that was challenged comes again under the same name.
+        let report = report.filter(|report| !several && !report.is_challenge());
+        if let Some(report) = report {
             let key = DialogKey {
                 call_id: call_id.to_owned(),
                 from_tag: from_tag.unwrap_or_default().to_owned(),

@@ -4,6 +4,8 @@
 //! first party's phone (the leg), asks it to call the second party (REFER) and hangs up; the phone's own
 //! call is the one that the books follow. The leg is no dialog of the server; events tell of it.
 
+use std::collections::VecDeque;
+
 use faxbot_core::{
     id::CallId,
     sip::{Causes, Disposition},
@@ -76,20 +78,27 @@ pub(super) struct Bridges {
     open: Vec<Bridge>,
     /// Who sends the legs, as far as the configuration knows.
     controller: String,
+    /// What was told of legs that nobody has yet, the oldest first: the server's processes tell of one leg
+    /// in any order.
+    early: VecDeque<Event>,
 }
+
+/// Events that wait for their leg at most.
+const MAX_EARLY: usize = 256;
 
 impl Bridges {
     pub(super) fn new(controller: &str) -> Self {
         Self {
-            open: Vec::new(),
             controller: bare(controller).to_owned(),
+            ..Self::default()
         }
     }
 
     /// `blind` if no events come.
     pub(super) fn open(&mut self, id: CallId, first: &str, second: &str, blind: bool) {
         let first = bare(first);
-        let mut shared = false;
+        // While no events come, legs of others to the same party are not seen either.
+        let mut shared = blind;
         for other in &mut self.open {
             if other.leg.is_none() && other.first == first {
                 other.shared = true;
@@ -118,14 +127,44 @@ impl Bridges {
 
     pub(super) fn clear(&mut self) {
         self.open.clear();
+        self.early.clear();
     }
 
     pub(super) fn keep(&mut self, wanted: impl Fn(CallId) -> bool) {
         self.open.retain(|bridge| wanted(bridge.id));
+        if self.open.is_empty() {
+            self.early.clear();
+        }
     }
 
     /// Reads what an event means for the calls here.
     pub(super) fn told(&mut self, event: &Event) -> Option<News> {
+        let news = self.read(event);
+        match &event.meaning {
+            // Whose leg it is may be known only now.
+            Meaning::Leg(_) if self.has_leg(event) => {
+                let is_its = |it: &Event| it.call_id == event.call_id;
+                let (its, others) = std::mem::take(&mut self.early)
+                    .into_iter()
+                    .partition(is_its);
+                self.early = others;
+                let its: VecDeque<_> = its;
+                news.or_else(|| its.iter().find_map(|early| self.read(early)))
+            }
+            Meaning::LegReply(_) | Meaning::Notify { .. }
+                if !self.open.is_empty() && !self.has_leg(event) =>
+            {
+                if self.early.len() >= MAX_EARLY {
+                    self.early.pop_front();
+                }
+                self.early.push_back(event.clone());
+                news
+            }
+            _ => news,
+        }
+    }
+
+    fn read(&mut self, event: &Event) -> Option<News> {
         match &event.meaning {
             Meaning::Leg(method) if method == "INVITE" => self.called(event),
             Meaning::Leg(method) if method == "REFER" => {
@@ -159,6 +198,7 @@ impl Bridges {
     pub(super) fn blind(&mut self) {
         for bridge in &mut self.open {
             bridge.blind = true;
+            bridge.shared |= bridge.leg.is_none();
         }
     }
 
@@ -206,6 +246,12 @@ impl Bridges {
     /// Whether calls of ours have no dialog yet.
     pub(super) fn is_any(&self) -> bool {
         !self.open.is_empty()
+    }
+
+    /// Whether an event is of a leg of a call here.
+    pub(super) fn has_leg(&self, event: &Event) -> bool {
+        let mut legs = self.open.iter().filter_map(|it| it.leg.as_deref());
+        legs.any(|leg| Some(leg) == event.call_id.as_deref())
     }
 
     fn leg(&mut self, event: &Event) -> Option<&mut Bridge> {
@@ -257,7 +303,9 @@ impl Bridges {
         let mut its = self.open.iter_mut().filter(|bridge| bridge.first == to);
         let Some(bridge) = its.find(|bridge| bridge.leg.is_none()) else {
             // Somebody else has the same party called.
-            for bridge in self.open.iter_mut().filter(|it| it.first == to) {
+            // What its REFER named stays its own.
+            let unnamed = |it: &&mut Bridge| it.first == to && it.step < Step::Answered;
+            for bridge in self.open.iter_mut().filter(unnamed) {
                 bridge.shared = true;
             }
             return None;
@@ -304,6 +352,10 @@ impl Bridges {
         }
         let (by, to) = (bare(referred_by?), event.to.as_deref().map(bare)?);
         let refers = |bridge: &&Bridge| {
+            // A phone calls when its leg was answered.
+            if bridge.leg.is_some() && !bridge.blind && bridge.step < Step::Answered {
+                return false;
+            }
             // Without events of legs the configuration says who sends them.
             let controller = bridge.controller.as_deref();
             controller.unwrap_or(&self.controller) == by && bridge.second == to
@@ -463,6 +515,14 @@ mod tests {
         assert!(told(&mut bridges, &new("<null>", "sip:one@h", "sip:ctd@h")).is_none());
         leg(&mut bridges, "INVITE", "a");
         leg(&mut bridges, "INVITE", "b");
+        // Nor did one of the parties answer.
+        assert!(told(&mut bridges, &new("<null>", "sip:one@h", "sip:ctd@h")).is_none());
+        for call_id in ["a", "b"] {
+            let answered = format!(
+                r#"{{"event":"leg_reply","callid":"{call_id}","method":"INVITE","code":200}}"#
+            );
+            assert!(told(&mut bridges, &answered).is_none());
+        }
         for (to, by, wanted) in [
             ("sip:one@h", "sip:ctd@h", Some(id(1))),
             ("sip:two@h", "<sip:ctd@h>", Some(id(2))),

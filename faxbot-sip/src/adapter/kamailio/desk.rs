@@ -44,6 +44,7 @@ pub(super) struct Desk {
     expected: HashMap<String, CallId>,
     /// Why requests failed whose dialogs are not known yet, by their Call-IDs: the last ones.
     failures: VecDeque<(String, Report)>,
+    messages: Messages,
     /// What the server can do.
     pub(super) abilities: Abilities,
     /// Events come.
@@ -71,6 +72,7 @@ impl Desk {
             bridges: Bridges::new(controller),
             expected: HashMap::new(),
             failures: VecDeque::new(),
+            messages: Messages::default(),
             abilities: Abilities::hoped_for(),
             events: false,
             run: None,
@@ -243,15 +245,31 @@ impl Desk {
             Meaning::DialogFailed if event.causes.sip_status.is_some() => Told::Over(report(event)),
             Meaning::DialogFailed => match self.take_failure(event) {
                 Some(report) => Told::Over(report),
-                None => Told::OverWithoutCause,
+                None if self.has_cause(event) => Told::OverWithoutCause,
+                // So it is told as well of a call that `dlg.end_dlg` was sent for while it rings: that goes on
+                // (recording `end_rpc_end_dlg_while_ringing`). The list shows which.
+                None => {
+                    self.poll = true;
+                    return Vec::new();
+                }
             },
-            Meaning::End => Told::Over(report(event)),
+            // Only what was answered ends so.
+            Meaning::End => Told::Over(Report {
+                answered: true,
+                ..report(event)
+            }),
+            // The first party is let go, to call the second.
+            Meaning::Leg(method) if method == "BYE" && self.bridges.has_leg(event) => {
+                return Vec::new();
+            }
             Meaning::Leg(method) if method == "BYE" => {
                 // An RPC ends a dialog. Its own event may not come: the phones may be faster.
                 self.poll = true;
                 return Vec::new();
             }
-            Meaning::Message { text: Some(text) } => return message(event, text),
+            Meaning::Message { text: Some(text) } if self.messages.is_new(event, now) => {
+                return message(event, text);
+            }
             Meaning::Registration(state) => return presence(event, state),
             Meaning::Destination { up } => {
                 return presence(event, if *up { "up" } else { "down" });
@@ -270,14 +288,13 @@ impl Desk {
         };
         let handle = event.handle.map(DialogHandle::to_text);
         let (tag, handle) = (event.from_tag.as_deref(), handle.unwrap_or_default());
-        let mut out = Vec::new();
-        if event.meaning == Meaning::End {
-            // Only what was answered ends so; its beginning may have been missed.
-            let answered = Told::Answered;
-            out.extend(self.dialogs.told_of(call_id, tag, &handle, answered, now));
-        }
-        out.extend(self.dialogs.told_of(call_id, tag, &handle, told, now));
-        out
+        self.dialogs.told_of(call_id, tag, &handle, told, now)
+    }
+
+    /// Whether something was told of why the call of an event ends.
+    fn has_cause(&self, event: &Event) -> bool {
+        let call_id = event.call_id.as_deref();
+        call_id.is_some_and(|it| self.dialogs.has_cause(it, event.from_tag.as_deref()))
     }
 
     /// Keeps why a request failed whose dialog is not known yet.
@@ -362,6 +379,41 @@ impl Desk {
         self.expected.retain(|_, id| lives(*id));
         self.passing
             .retain(|(_, id)| lives(*id) && dialogs.seen(*id).is_none());
+    }
+}
+
+/// SIP MESSAGEs that came: one whose answer was late comes again (RFC 3261 section 17.1.2.2), and the
+/// script has no memory.
+#[derive(Default)]
+struct Messages {
+    /// Their Call-IDs and numbers, the oldest first.
+    seen: VecDeque<(Instant, String, i64)>,
+}
+
+/// How long a request may come again: 64 times T1.
+const AGAIN: Duration = Duration::from_secs(32);
+
+/// Messages that are remembered at most.
+const MAX_MESSAGES: usize = 4_096;
+
+impl Messages {
+    fn is_new(&mut self, event: &Event, now: Now) -> bool {
+        let (Some(call_id), Some(number)) = (&event.call_id, event.cseq) else {
+            return true;
+        };
+        let old = |at: Instant| now.instant.saturating_duration_since(at) >= AGAIN;
+        while let Some((at, ..)) = self.seen.front() {
+            if !old(*at) && self.seen.len() < MAX_MESSAGES {
+                break;
+            }
+            self.seen.pop_front();
+        }
+        let known = |it: &(Instant, String, i64)| it.1 == *call_id && it.2 == number;
+        if self.seen.iter().any(known) {
+            return false;
+        }
+        self.seen.push_back((now.instant, call_id.clone(), number));
+        true
     }
 }
 

@@ -88,6 +88,8 @@ pub(super) struct Event {
     pub(super) handle: Option<DialogHandle>,
     /// Status and text of an answer, and of a `Reason` header.
     pub(super) causes: Causes,
+    /// The number of the request.
+    pub(super) cseq: Option<i64>,
     /// When, by the server's clock.
     pub(super) at: Option<Timestamp>,
     members: Members,
@@ -138,6 +140,7 @@ pub(super) fn read(payload: &[u8]) -> Option<Event> {
         mark: members.text(&["job"]).as_deref().and_then(read_mark),
         handle: members.handle(),
         causes,
+        cseq: members.number("cseq"),
         at: members
             .number("ts")
             .and_then(|seconds| Timestamp::from_unix_seconds(seconds).ok()),

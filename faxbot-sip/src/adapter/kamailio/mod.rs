@@ -53,6 +53,8 @@ mod bridges;
 mod config;
 mod core;
 mod desk;
+#[cfg(test)]
+mod desk_tests;
 mod event;
 mod links;
 mod lookup;

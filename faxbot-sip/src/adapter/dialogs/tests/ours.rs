@@ -93,7 +93,7 @@ fn a_call_whose_dialog_does_not_come_is_told_of_after_its_ring_time_and_again() 
     let report = Report {
         causes: Causes::new().with_native("agent not reached"),
         disposition: Some(Disposition::NoAnswer),
-        at: None,
+        ..Report::default()
     };
     bench.books.end(silent, report, bench.now);
     let record = bench.only_record();
@@ -139,17 +139,66 @@ fn a_dialog_that_is_told_of_after_the_end_of_our_call_is_no_other_call() {
             bench.told(&one, Told::Over(for_status(486)));
         }
         bench.listed(std::slice::from_ref(&one));
+        // The mark of one that is over is not listed.
+        one.mark = None;
         for _ in 0..3 {
             bench.listed(&[at(one.clone(), Stage::Over)]);
             bench.pass(5 * SECOND);
         }
         bench.listed(&[]);
         assert_eq!(bench.only_record().disposition, Disposition::Busy);
-        assert_eq!(bench.books.past.unseen(), (1, 1));
+        assert_eq!(bench.books.past.unseen(), [1, 1, 1]);
         bench.pass(120 * SECOND);
         bench.listed(&[]);
-        assert_eq!(bench.books.past.unseen(), (0, 0));
+        assert_eq!(bench.books.past.unseen(), [0, 0, 0]);
     }
+}
+
+/// A list shows a dialog before the server's script has marked it. By an event or by another list the call
+/// is known to be ours.
+#[test]
+fn a_dialog_whose_mark_comes_later_is_our_call_and_no_other() {
+    for by_event in [true, false] {
+        for stage in [Stage::Begun, Stage::Early, Stage::Up] {
+            let mut bench = Bench::new(true);
+            let id = CallId::new();
+            bench.open(id, "sip:2000@pbx");
+            let mut one = seen("a@pbx", stage);
+            bench.listed(std::slice::from_ref(&one));
+            one.mark = Some(id);
+            if by_event {
+                bench.begun(&at(one.clone(), Stage::Begun));
+            } else {
+                bench.listed(std::slice::from_ref(&one));
+            }
+            assert_eq!(bench.books.find(&CallRef::native("a@pbx")), Some(id));
+            assert_eq!(bench.books.calls().len(), 1);
+            let wanted = match stage {
+                Stage::Begun => S::Dialing,
+                Stage::Early => S::Ringing,
+                _ => S::Connected,
+            };
+            assert_eq!(bench.books.calls().state(id), Some(wanted));
+            one.mark = None;
+            one.answered = (stage == Stage::Up).then_some(bench.now.wall);
+            bench.listed(&[at(one, Stage::Over)]);
+            bench.pass(2 * SECOND);
+            assert_eq!(bench.only_record().id, Some(id));
+        }
+    }
+}
+
+/// Where the request is challenged, its end says nothing of the one that comes with credentials.
+#[test]
+fn a_challenge_whose_request_was_missed_ends_no_other() {
+    let mut bench = Bench::new(true);
+    let mut one = seen("a@pbx", Stage::Begun);
+    bench.told(&one, Told::Over(for_status(407)));
+    one.handle = "another".to_owned();
+    bench.begun(&one);
+    bench.told(&one, Told::Answered);
+    bench.pass(2 * SECOND);
+    assert_eq!(bench.state(&one), Some(S::Connected));
 }
 
 /// The phone calls again: that is up, and must be seen.
