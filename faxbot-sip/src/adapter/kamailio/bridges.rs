@@ -144,11 +144,8 @@ impl Bridges {
             // Whose leg it is may be known only now.
             Meaning::Leg(_) if self.has_leg(event) => {
                 let is_its = |it: &Event| it.call_id == event.call_id;
-                let (its, others) = std::mem::take(&mut self.early)
-                    .into_iter()
-                    .partition(is_its);
+                let (its, others): (VecDeque<_>, _) = self.early.drain(..).partition(is_its);
                 self.early = others;
-                let its: VecDeque<_> = its;
                 news.or_else(|| its.iter().find_map(|early| self.read(early)))
             }
             Meaning::LegReply(_) | Meaning::Notify { .. }

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
+    hash::{BuildHasher as _, RandomState},
     time::{Duration, Instant},
 };
 
@@ -267,7 +268,7 @@ impl Desk {
                 self.poll = true;
                 return Vec::new();
             }
-            Meaning::Message { text: Some(text) } if self.messages.is_new(event, now) => {
+            Meaning::Message { text: Some(text) } if self.messages.is_new(event, text, now) => {
                 return message(event, text);
             }
             Meaning::Registration(state) => return presence(event, state),
@@ -386,8 +387,9 @@ impl Desk {
 /// script has no memory.
 #[derive(Default)]
 struct Messages {
-    /// Their Call-IDs and numbers, the oldest first.
-    seen: VecDeque<(Instant, String, i64)>,
+    hasher: RandomState,
+    /// Call-ID, number and text of each in one value, the oldest first.
+    seen: VecDeque<(Instant, u64)>,
 }
 
 /// How long a request may come again: 64 times T1.
@@ -397,22 +399,22 @@ const AGAIN: Duration = Duration::from_secs(32);
 const MAX_MESSAGES: usize = 4_096;
 
 impl Messages {
-    fn is_new(&mut self, event: &Event, now: Now) -> bool {
+    fn is_new(&mut self, event: &Event, text: &str, now: Now) -> bool {
         let (Some(call_id), Some(number)) = (&event.call_id, event.cseq) else {
             return true;
         };
         let old = |at: Instant| now.instant.saturating_duration_since(at) >= AGAIN;
-        while let Some((at, ..)) = self.seen.front() {
+        while let Some((at, _)) = self.seen.front() {
             if !old(*at) && self.seen.len() < MAX_MESSAGES {
                 break;
             }
             self.seen.pop_front();
         }
-        let known = |it: &(Instant, String, i64)| it.1 == *call_id && it.2 == number;
-        if self.seen.iter().any(known) {
+        let it = self.hasher.hash_one((call_id, number, text));
+        if self.seen.iter().any(|(_, known)| *known == it) {
             return false;
         }
-        self.seen.push_back((now.instant, call_id.clone(), number));
+        self.seen.push_back((now.instant, it));
         true
     }
 }

@@ -258,7 +258,7 @@ fn run(fates: &[Fate], way: &Way) -> (Vec<(CallId, Vec<usize>)>, Vec<CallRecord>
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn events_in_any_order_make_one_record_of_each_call(
