@@ -21,7 +21,9 @@ use faxbot_core::{
     sip::{Call, CallPlan, CallState, Lookup, OnAnswer, SipAdapter as _, TransferRequest},
 };
 use faxbot_sip::adapter::asterisk::{AsteriskAdapter, DialplanContext};
-use faxbot_testkit::server::asterisk::{Account, CallScript, MockAsterisk, ReplyFault, SeenAction};
+use faxbot_testkit::server::asterisk::{
+    Account, CallScript, MockAsterisk, MockAsteriskBuilder, ReplyFault, SeenAction, Timings,
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_call_of_one_party_hears_music_and_comes_back() {
@@ -285,6 +287,55 @@ async fn of_two_orders_to_one_call_the_second_is_refused() {
     resumed.unwrap();
     assert_eq!(kind(joined), ErrorKind::InvalidState);
     assert_eq!(state(&adapter, &call).await, CallState::Connected);
+}
+
+/// The server answers a `Redirect` before the channels move.
+#[tokio::test(start_paused = true)]
+async fn a_call_is_taken_back_right_after_it_was_held() {
+    for flavour in FLAVOURS {
+        let mut timings = Timings::real();
+        timings.redirect = Duration::from_millis(500);
+        let rig = Rig::with(|builder| builder.flavour(flavour).timings(timings)).await;
+        let adapter = rig.connected().await;
+        let (call, other) = connected(&rig, &adapter).await;
+        for _ in 0..3 {
+            hold(&adapter, &call).await.unwrap();
+            resume(&adapter, &call).await.unwrap();
+            assert_eq!(state(&adapter, &call).await, CallState::Connected);
+            assert_eq!(party(&rig, call.id()).await, other);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn parties_that_come_into_no_bridge_are_bridged_once_more() {
+    for rig in [Rig::new().await, Rig::with(sees_no_calls).await] {
+        let adapter = rig.connected().await;
+        let (call, other) = connected(&rig, &adapter).await;
+        hold(&adapter, &call).await.unwrap();
+        rig.mock.undo_next_bridge();
+        resume(&adapter, &call).await.unwrap();
+        assert_eq!(party(&rig, call.id()).await, other);
+        assert_eq!(rig.mock.actions_named("Bridge").len(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_became_of_parties_that_come_into_no_bridge_is_asked_for() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    let (call, other) = connected(&rig, &adapter).await;
+    hold(&adapter, &call).await.unwrap();
+    rig.mock.undo_next_bridge();
+    rig.mock.undo_next_bridge();
+    let error = resume(&adapter, &call).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.effect()),
+        (ErrorKind::OutcomeUnknown, Effect::Unknown)
+    );
+    comes_to(&adapter, &call, CallState::OnHold).await;
+    resume(&adapter, &call).await.unwrap();
+    assert_eq!(party(&rig, call.id()).await, other);
 }
 
 #[tokio::test(start_paused = true)]
@@ -603,17 +654,15 @@ async fn an_attended_transfer_that_the_server_refuses_leaves_both_as_they_were()
 
 // Accounts that see little.
 
+fn sees_no_calls(builder: MockAsteriskBuilder) -> MockAsteriskBuilder {
+    let rights = "system,call,originate,reporting,agi,message,command";
+    let account = Account::new("faxbot", "s3cret");
+    builder.account(account.read("system").write(rights))
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_account_that_reads_no_events_of_calls_has_known_outcomes_too() {
-    let rig = Rig::with(|builder| {
-        let rights = "system,call,originate,reporting,agi,message,command";
-        builder.account(
-            Account::new("faxbot", "s3cret")
-                .read("system")
-                .write(rights),
-        )
-    })
-    .await;
+    let rig = Rig::with(sees_no_calls).await;
     let adapter = rig.connected().await;
     let (one, two) = (answered(&adapter).await, answered(&adapter).await);
     hold(&adapter, &one).await.unwrap();

@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 crate::on_both_versions!(
     a_call_of_one_phone_hears_music_while_it_is_held,
     both_phones_of_a_held_call_hear_music_and_then_each_other_again,
+    a_call_is_taken_back_right_after_it_was_held,
     a_held_call_stays_up_where_there_is_no_music,
     nobody_stays_behind_when_one_phone_of_a_held_call_hangs_up,
     a_held_call_is_held_after_a_cut_of_the_link,
@@ -164,6 +165,26 @@ async fn both_phones_of_a_held_call_hear_music_and_then_each_other_again(version
             CallState::Connected
         );
     }
+    low.media().wait_hears(1100).await;
+    high.media().wait_hears(300).await;
+    high.hang_up();
+    ended(&call).await;
+    low.wait_over().await;
+    quiet(&asterisk).await;
+}
+
+/// `Redirect` is answered before the phones leave their bridge.
+async fn a_call_is_taken_back_right_after_it_was_held(version: Version) {
+    let asterisk = Asterisk::start(version, &[]).await;
+    let adapter = adapter(&asterisk).await;
+    let (low, high) = (says(&asterisk, 300).await, says(&asterisk, 1100).await);
+    let call = talking(&adapter, &low, &high).await;
+    for _ in 0..20 {
+        adapter.hold(&call.call_ref()).await.unwrap();
+        adapter.resume(&call.call_ref()).await.unwrap();
+    }
+    low.media().forget();
+    high.media().forget();
     low.media().wait_hears(1100).await;
     high.media().wait_hears(300).await;
     high.hang_up();

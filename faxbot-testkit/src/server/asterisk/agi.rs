@@ -184,7 +184,7 @@ async fn perform(here: &mut Here<'_>, command: &str) -> Ran {
             let Some(other) = state.find(word(1)) else {
                 return Ran::good(-1);
             };
-            other.signal.send_replace(Signal::Hangup { cause: 0 });
+            other.tell(Signal::Hangup { cause: 0 });
             Ran::good(1)
         }
         ["SET", "VARIABLE", _, _] => {

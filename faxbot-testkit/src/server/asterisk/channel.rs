@@ -27,6 +27,12 @@ pub(super) enum Signal {
     Bridge { bridge: String },
 }
 
+impl Signal {
+    const fn is_end(&self) -> bool {
+        matches!(self, Self::Hangup { .. } | Self::FarHangup { .. })
+    }
+}
+
 /// One leg of a call.
 #[derive(Debug)]
 pub(super) struct Channel {
@@ -55,6 +61,8 @@ pub(super) struct Channel {
     pub cause: u32,
     pub tech_cause: Option<u16>,
     pub signal: watch::Sender<Signal>,
+    /// Where a `Redirect` sends it that it does not follow yet.
+    pub leaving: Option<Signal>,
     /// `state`, for those who wait for a change.
     pub state_told: watch::Sender<u8>,
     /// When it is hung up whatever it does.
@@ -159,6 +167,7 @@ impl Channel {
             cause: 0,
             tech_cause: None,
             signal: watch::Sender::new(Signal::None),
+            leaving: None,
             state_told: watch::Sender::new(0),
             limit: watch::Sender::new(None),
             bridge: None,
@@ -206,6 +215,29 @@ impl Channel {
             to = to.header(&format!("{prefix}{header}"), value);
         }
         to
+    }
+
+    /// Asks the task that runs the channel for something. Of two orders the later one counts; a
+    /// channel that is hung up follows none.
+    pub(super) fn tell(&self, order: Signal) {
+        self.signal.send_if_modified(|now| {
+            let takes = !now.is_end() || order.is_end();
+            if takes {
+                *now = order;
+            }
+            takes
+        });
+    }
+
+    /// The channel follows this order. One that came meanwhile stays.
+    pub(super) fn follows(&self, order: &Signal) {
+        self.signal.send_if_modified(|now| {
+            let done = now == order;
+            if done {
+                *now = Signal::None;
+            }
+            done
+        });
     }
 }
 
@@ -273,5 +305,42 @@ pub(super) const fn cause_of_sip(status: u16) -> u32 {
         488 | 606 => 58,
         504 => 102,
         _ => 127,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bridge(name: &str) -> Signal {
+        let bridge = name.to_owned();
+        Signal::Bridge { bridge }
+    }
+
+    #[test]
+    fn an_order_that_comes_while_the_channel_follows_another_stays() {
+        let channel = Channel::new(
+            "1.1".to_owned(),
+            "PJSIP/1".to_owned(),
+            Timestamp::UNIX_EPOCH,
+        );
+        channel.tell(bridge("first"));
+        channel.tell(bridge("second"));
+        channel.follows(&bridge("first"));
+        assert_eq!(*channel.signal.borrow(), bridge("second"));
+        channel.follows(&bridge("second"));
+        assert_eq!(*channel.signal.borrow(), Signal::None);
+    }
+
+    #[test]
+    fn a_channel_that_is_hung_up_follows_no_order() {
+        let channel = Channel::new(
+            "1.1".to_owned(),
+            "PJSIP/1".to_owned(),
+            Timestamp::UNIX_EPOCH,
+        );
+        channel.tell(Signal::Hangup { cause: 16 });
+        channel.tell(bridge("first"));
+        assert_eq!(*channel.signal.borrow(), Signal::Hangup { cause: 16 });
     }
 }

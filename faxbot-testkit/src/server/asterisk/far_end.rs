@@ -45,6 +45,12 @@ impl MockAsterisk {
         self.world.change(|state| state.talks(id, talks))
     }
 
+    /// The next `Bridge` is answered with success, and both channels stay where they are: a `Redirect`
+    /// that came before it takes them out again (seen in one of forty on Asterisk 22.10).
+    pub fn undo_next_bridge(&self) {
+        self.world.lock().features.undone_bridges += 1;
+    }
+
     /// `Uniqueid` of each channel that is in a bridge with this one.
     pub fn bridged_with(&self, id: &str) -> Vec<String> {
         let state = self.world.lock();

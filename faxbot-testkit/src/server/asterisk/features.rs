@@ -17,4 +17,6 @@ pub(super) struct Features {
     pub hints: Vec<Hint>,
     /// Endpoints that do not exist.
     pub no_endpoints: BTreeSet<String>,
+    /// So many orders to bridge two channels are to come to nothing.
+    pub undone_bridges: usize,
 }

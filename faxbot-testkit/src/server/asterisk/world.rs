@@ -389,7 +389,7 @@ impl State {
     /// Asks something of the task that runs a channel.
     pub(super) fn signal(&self, id: &str, signal: Signal) {
         if let Some(channel) = self.channel(id) {
-            channel.signal.send_replace(signal);
+            channel.tell(signal);
         }
     }
 

@@ -4,21 +4,31 @@ use std::time::Duration;
 
 use faxbot_core::{
     Effect, Error, ErrorKind, Result,
+    clock::later,
     id::{CallId, CallRef},
     sip::CallState,
 };
 
 use super::super::{
-    core::Core,
+    books::line::LiveChannel,
+    core::{Core, State},
     dialplan::{HOLD, MUSIC},
     request::action,
     server::Server,
 };
 use super::{Claim, place, see_extension, send_back};
 
-/// How long channels may take into the bridge that the server said they are in: a millisecond
-/// (observed on Asterisk 16.28 and 22.10).
-const ENTER: Duration = Duration::from_secs(3);
+/// How long channels may take to where the server said that they go: a millisecond or two (observed on
+/// Asterisk 16.28 and 22.10).
+const MOVE: Duration = Duration::from_secs(3);
+/// How long events may take to tell of it before the list of channels is asked for, and how long it takes
+/// until that is asked for once more: twice as long each time.
+const TOLD: Duration = Duration::from_millis(200);
+const LOOK_FIRST: Duration = Duration::from_millis(5);
+
+/// How often the bridge is ordered: an order that comes from elsewhere at the same time may take one
+/// party out of it again.
+const BRIDGE_TRIES: usize = 2;
 
 /// Sends our channel, and the one that it is bridged with, to the music.
 pub(crate) async fn hold(core: &Core, server: &Server, call: &CallRef) -> Result<()> {
@@ -39,9 +49,8 @@ pub(crate) async fn hold(core: &Core, server: &Server, call: &CallRef) -> Result
         }
         see_extension(core, server, &place.own, HOLD, OPERATION).await?;
         core.state().books.will_hold(id, &place);
-        let other = place.other.as_deref();
-        let sent = server.send_to(&core.store, &place.own, other, HOLD, OPERATION);
-        match sent.await {
+        let channels = (place.own.as_str(), place.other.as_deref());
+        match send_to_music(core, server, channels, OPERATION).await {
             Ok(()) => core.events(|state, now| state.books.held(id, &place, now)),
             Err(error) if error.effect() == Effect::Unknown => {
                 claim.unsure();
@@ -91,6 +100,39 @@ pub(crate) async fn resume(core: &Core, server: &Server, call: &CallRef) -> Resu
     done.await.map_err(|error: Error| error.with_call_id(id))
 }
 
+/// Sends channels to the music and sees that they get there. The server answers before they leave their
+/// bridge, and `Bridge` meanwhile is refused, or undone again (observed on Asterisk 16.28 and 22.10).
+pub(super) async fn send_to_music(
+    core: &Core,
+    server: &Server,
+    (own, other): (&str, Option<&str>),
+    operation: &'static str,
+) -> Result<()> {
+    server
+        .send_to(&core.store, own, other, HOLD, operation)
+        .await?;
+    let there = |list: &[LiveChannel]| {
+        let state = core.state();
+        let arrived = |channel: &LiveChannel| {
+            // The extension shows while a channel is in its bridge still, and before it runs anything.
+            let runs = channel.application.as_str();
+            state.books.moves.is_at(channel, HOLD)
+                && channel.bridge.is_empty()
+                && !["", "Dial", "AppDial"].contains(&runs)
+        };
+        std::iter::once(own)
+            .chain(other)
+            .filter_map(|channel| list.iter().find(|it| it.uniqueid == channel))
+            .all(arrived)
+            .then_some(())
+    };
+    if let Err(error) = listed(core, server, there, operation).await {
+        // The order was carried out.
+        tracing::debug!(%error, "asterisk: nobody saw the parties of a held call move");
+    }
+    Ok(())
+}
+
 /// Bridges two channels that are answered, and sees that they are. The server answers before they are
 /// in the bridge.
 pub(crate) async fn bridge(
@@ -101,38 +143,84 @@ pub(crate) async fn bridge(
     operation: &'static str,
 ) -> Result<()> {
     let headers = [("Channel1", one), ("Channel2", two)];
-    server
-        .order(action("Bridge", &headers, operation)?, operation)
-        .await?;
-    let entered = core.until(ENTER, |state| {
-        let bridge = |channel: &str| {
-            let id = state.books.own_call(channel)?;
-            state.books.lines.get(&id)?.bridge.clone()
-        };
-        let ours =
-            [one, two].map(|channel| (state.books.own_call(channel).is_some(), bridge(channel)));
-        match ours {
-            [(true, one), (true, two)] => (one.is_some() && one == two).then_some(()),
-            [(true, one), _] => one.map(drop),
-            [_, two] => two.1.map(drop),
+    let mut moved = false;
+    for _ in 0..BRIDGE_TRIES {
+        let sent = server.order(action("Bridge", &headers, operation)?, operation);
+        sent.await
+            .map_err(|error| if moved { unknown(error) } else { error })?;
+        moved = true;
+        if core.until(TOLD, |state| told(state, one, two)).await == Some(Told::Both) {
+            return Ok(());
         }
-    });
-    if entered.await.is_some() {
-        return Ok(());
+        // An account that reads no events of calls sees none of it.
+        let bridged = |list: &[LiveChannel]| {
+            let bridge = |channel: &str| {
+                let found = list.iter().find(|it| it.uniqueid == channel)?;
+                Some(&found.bridge)
+            };
+            match (bridge(one), bridge(two)) {
+                (Some(one), Some(two)) if one == two && !one.is_empty() => Some(true),
+                (Some(_), Some(_)) => None,
+                _ => Some(false),
+            }
+        };
+        let found = listed(core, server, bridged, operation).await;
+        match found.map_err(unknown)? {
+            Some(true) => return Ok(()),
+            Some(false) => {
+                let text = "one of the parties is gone";
+                return Err(Error::new(ErrorKind::Rejected, operation, text));
+            }
+            None => {}
+        }
     }
-    // An account that reads no events of calls sees none of it.
-    let list = server.channels(operation).await.map_err(unknown)?;
+    // Each of them may have been moved.
+    Err(Error::new(
+        ErrorKind::OutcomeUnknown,
+        operation,
+        "the server took the order, and the two parties are up and not in one bridge; ask for the state \
+         of the call",
+    ))
+}
+
+/// Whom events showed in a bridge.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    /// Both channels, in one.
+    Both,
+    /// Ours. The other one is none, and no event of it is kept.
+    One,
+}
+
+fn told(state: &State, one: &str, two: &str) -> Option<Told> {
     let bridge = |channel: &str| {
-        let found = list.iter().find(|it| it.uniqueid == channel)?;
-        (!found.bridge.is_empty()).then_some(&found.bridge)
+        let id = state.books.own_call(channel)?;
+        Some(state.books.lines.get(&id)?.bridge.as_deref())
     };
     match (bridge(one), bridge(two)) {
-        (Some(one), Some(two)) if one == two => Ok(()),
-        _ => Err(Error::new(
-            ErrorKind::Rejected,
-            operation,
-            "one of the parties is gone",
-        )),
+        (Some(one), Some(two)) => (one.is_some() && one == two).then_some(Told::Both),
+        (Some(one), None) | (None, Some(one)) => one.map(|_| Told::One),
+        (None, None) => None,
+    }
+}
+
+/// Asks for the list of channels until `look` finds what it wants in it, or [`MOVE`] is over.
+async fn listed<T>(
+    core: &Core,
+    server: &Server,
+    look: impl Fn(&[LiveChannel]) -> Option<T>,
+    operation: &'static str,
+) -> Result<Option<T>> {
+    let over = later(core.clock.now(), MOVE);
+    let mut pause = LOOK_FIRST;
+    loop {
+        let found = look(&server.channels(operation).await?);
+        let next = later(core.clock.now(), pause);
+        if found.is_some() || next > over {
+            return Ok(found);
+        }
+        core.clock.sleep_until(next).await;
+        pause *= 2;
     }
 }
 

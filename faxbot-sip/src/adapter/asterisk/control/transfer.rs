@@ -22,7 +22,11 @@ use super::super::{
     request::dial_string,
     server::Server,
 };
-use super::{Claim, hold::bridge, place, see_extension};
+use super::{
+    Claim,
+    hold::{bridge, send_to_music},
+    place, see_extension,
+};
 use crate::adapter::{hub::Book as _, unreached::not_answered};
 
 const OPERATION: &str = "transfer";
@@ -185,9 +189,7 @@ async fn stay(
     if was == CallState::OnHold {
         let held = async {
             see_extension(core, server, own, HOLD, OPERATION).await?;
-            server
-                .send_to(&core.store, own, None, HOLD, OPERATION)
-                .await
+            send_to_music(core, server, (own, None), OPERATION).await
         };
         match held.await {
             Ok(()) => back = CallState::OnHold,

@@ -10,7 +10,8 @@ use super::{
     given, item, list,
 };
 
-/// Both channels leave where they are and go into a new bridge.
+/// Both channels leave where they are and go into a new bridge. One that a `Redirect` is about to take
+/// elsewhere is refused, and the other one may have been moved (observed on Asterisk 16.28 and 22.10).
 pub(super) fn bridge(world: &World, action: &SeenAction) -> Answer {
     let (Some(one), Some(two)) = (given(action, "Channel1"), given(action, "Channel2")) else {
         return error(action, "Missing channel parameter in request");
@@ -19,9 +20,17 @@ pub(super) fn bridge(world: &World, action: &SeenAction) -> Answer {
         let mut ids = Vec::new();
         for (header, name) in [("Channel1", one), ("Channel2", two)] {
             match state.find(name) {
+                Some(channel) if channel.leaving.is_some() => {
+                    let text = format!("Unable to add {header} to bridge: {}", channel.name);
+                    return error(action, &text);
+                }
                 Some(channel) => ids.push(channel.id.clone()),
                 None => return error(action, &format!("{header} does not exist: {name}")),
             }
+        }
+        if let Some(left) = state.features.undone_bridges.checked_sub(1) {
+            state.features.undone_bridges = left;
+            return success(action, "Channels have been bridged");
         }
         let bridge = state.create_bridge(None);
         for id in ids {

@@ -24,7 +24,7 @@ pub(super) fn hangup(world: &World, action: &SeenAction) -> Answer {
     let state = world.lock();
     match state.find(name) {
         Some(channel) => {
-            channel.signal.send_replace(Signal::Hangup { cause });
+            channel.tell(Signal::Hangup { cause });
             success(action, "Channel Hungup")
         }
         None => error(action, "No such channel"),

@@ -102,13 +102,15 @@ pub(in crate::server::asterisk) async fn live(
                 }
                 Err(stop) => stop,
             };
+            if let (Some(order), Some(channel)) = (stop.order(), world.lock().channel(id)) {
+                channel.follows(&order);
+            }
             match stop {
                 Stop::Redirect {
                     context,
                     exten,
                     priority,
                 } => {
-                    calm(world, id);
                     world.change(|state| state.stop_music(id));
                     place = Place::Extension {
                         context,
@@ -116,13 +118,10 @@ pub(in crate::server::asterisk) async fn live(
                         priority,
                     };
                 }
-                Stop::Bridge(bridge) => {
-                    calm(world, id);
-                    match enter(world, id, &bridge) {
-                        Some(entered) => place = entered,
-                        None => return Stop::Ended(16),
-                    }
-                }
+                Stop::Bridge(bridge) => match enter(world, id, &bridge) {
+                    Some(entered) => place = entered,
+                    None => return Stop::Ended(16),
+                },
                 stop => return stop,
             }
         }
@@ -130,19 +129,6 @@ pub(in crate::server::asterisk) async fn live(
     tokio::select! {
         stop = work => stop,
         stop = timers => stop,
-    }
-}
-
-/// The channel does what it was asked to. A hang-up that came meanwhile stays.
-fn calm(world: &World, id: &str) {
-    if let Some(channel) = world.lock().channel(id) {
-        channel.signal.send_if_modified(|signal| {
-            let done = matches!(signal, Signal::Redirect { .. } | Signal::Bridge { .. });
-            if done {
-                *signal = Signal::None;
-            }
-            done
-        });
     }
 }
 

@@ -53,6 +53,25 @@ impl Stop {
         matches!(self, Self::Far(_))
     }
 
+    /// The order that sent the channel on.
+    fn order(&self) -> Option<Signal> {
+        match self {
+            Self::Redirect {
+                context,
+                exten,
+                priority,
+            } => Some(Signal::Redirect {
+                context: context.clone(),
+                exten: exten.clone(),
+                priority: *priority,
+            }),
+            Self::Bridge(bridge) => Some(Signal::Bridge {
+                bridge: bridge.clone(),
+            }),
+            Self::Here(_) | Self::Far(_) | Self::Ended(_) => None,
+        }
+    }
+
     const fn cause(&self) -> u32 {
         match self {
             Self::Here(cause) | Self::Far(cause) | Self::Ended(cause) => *cause,
