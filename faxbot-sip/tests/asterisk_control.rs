@@ -338,6 +338,66 @@ async fn what_became_of_parties_that_come_into_no_bridge_is_asked_for() {
     assert_eq!(party(&rig, call.id()).await, other);
 }
 
+/// The first of two channels is moved before the second one is looked at.
+#[tokio::test(start_paused = true)]
+async fn a_bridge_that_is_refused_half_way_has_an_unknown_effect() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    let (call, _other) = connected(&rig, &adapter).await;
+    hold(&adapter, &call).await.unwrap();
+    for (text, effect) in [
+        ("Channel1", Effect::NoEffect),
+        ("Channel2", Effect::Unknown),
+    ] {
+        let text = format!("Unable to add {text} to bridge: PJSIP/1");
+        rig.mock.next_reply("Bridge", ReplyFault::Refuse(text));
+        let error = resume(&adapter, &call).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.effect()),
+            (ErrorKind::Rejected, effect)
+        );
+        comes_to(&adapter, &call, CallState::OnHold).await;
+    }
+    resume(&adapter, &call).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_party_that_leaves_while_the_call_is_taken_back_ends_it() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    let (call, other) = connected(&rig, &adapter).await;
+    hold(&adapter, &call).await.unwrap();
+    rig.mock.undo_next_bridge();
+    let leaves = async {
+        let ordered = |mock: &MockAsterisk| mock.actions_named("Bridge").pop();
+        rig.mock.wait_until(LONG, ordered).await.unwrap();
+        assert!(rig.mock.far_end_hangs_up(&other, 16));
+    };
+    let (resumed, ()) = tokio::join!(resume(&adapter, &call), leaves);
+    let error = resumed.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.effect()),
+        (ErrorKind::Rejected, Effect::Unknown)
+    );
+    assert!(ended(&call).await.answer.is_some());
+    rig.quiet().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn parties_that_do_not_move_are_not_reported_as_held() {
+    let mut timings = Timings::real();
+    timings.redirect = Duration::from_secs(8);
+    let rig = Rig::with(|builder| builder.timings(timings)).await;
+    let adapter = rig.connected().await;
+    let (call, other) = connected(&rig, &adapter).await;
+    let error = hold(&adapter, &call).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutcomeUnknown);
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    comes_to(&adapter, &call, CallState::OnHold).await;
+    resume(&adapter, &call).await.unwrap();
+    assert_eq!(party(&rig, call.id()).await, other);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_hold_whose_answer_was_lost_is_found_out() {
     for flavour in FLAVOURS {

@@ -68,7 +68,7 @@ pub trait Server: Send + Sync + Sized + fmt::Debug + 'static {
     /// It listens for the first time.
     fn opened(self: &Arc<Self>) {}
 
-    /// It listens again.
+    /// It is about to listen again.
     fn started(self: &Arc<Self>);
 
     /// Whether a channel is answered; `None` when there is none.
@@ -144,8 +144,9 @@ impl<S> Base<S> {
         let mut run = self.lock().run.subscribe();
         self.spawn_free(async move {
             tokio::select! {
-                () = job => {}
+                biased;
                 _ = run.changed() => {}
+                () = job => {}
             }
         });
     }

@@ -37,6 +37,10 @@ impl Link {
         let closing = watch::Sender::new(Closing::No);
         let told = closing.subscribe();
         let number = base.change(|state| {
+            if !state.listening {
+                // It stopped after the link was taken in.
+                closing.send_replace(Closing::Cut);
+            }
             state.client_number += 1;
             let number = state.client_number;
             state.record.note(&format!("connection {number} opened"));

@@ -339,12 +339,13 @@ pub(super) fn stop<S: Server>(world: &Arc<S>, orderly: bool, restart: bool) {
 
 /// Starts a server again.
 pub(super) fn start_again<S: Server>(world: &Arc<S>) {
+    // First what the new run is, which clients ask for.
+    world.started();
     world.base().change(|state| {
         state.listening = true;
         state.shutting_down = false;
         state.record.note("server listens again");
     });
-    world.started();
 }
 
 impl<S: Server> Drop for Mock<S> {

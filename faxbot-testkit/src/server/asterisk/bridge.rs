@@ -96,7 +96,7 @@ impl State {
         let conference = found.room.is_some();
         if let Some(channel) = self.channel_mut(id) {
             channel.bridge = Some(bridge.to_owned());
-            channel.moving = None;
+            channel.moving.take_if(|to| to == bridge);
         }
         if !conference {
             self.link(bridge);

@@ -292,14 +292,15 @@ impl Here<'_> {
             .signal
             .wait_for(|signal| !matches!(signal, Signal::None))
             .await
-            .map(|signal| signal.clone());
-        let Ok(signal) = told else {
+            .is_ok();
+        if !told {
             return Stop::Flow(Flow::Ended);
-        };
-        if !matches!(signal, Signal::Hangup)
-            && let Some(channel) = self.world.lock().channels.get(self.id)
-        {
+        }
+        // Taken where it is: one that comes meanwhile is the one that counts.
+        let mut signal = Signal::Hangup;
+        if let Some(channel) = self.world.lock().channels.get(self.id) {
             channel.signal.send_if_modified(|now| {
+                signal = now.clone();
                 let taken = !matches!(now, Signal::Hangup);
                 if taken {
                     *now = Signal::None;

@@ -371,6 +371,8 @@ impl Books {
     /// Where the server's list shows calls that were moved while nobody looked.
     pub(crate) fn moves_in(&mut self, list: &[LiveChannel], now: Now) -> Vec<SipEvent> {
         let there: HashSet<&str> = list.iter().map(|it| it.uniqueid.as_str()).collect();
+        let held = list.iter().filter(|it| self.hears_music(it));
+        let held: HashSet<&str> = held.map(|it| it.uniqueid.as_str()).collect();
         let asked = self.moves.listing.take();
         let asked = asked.or_else(|| now.instant.checked_sub(SETTLED));
         let lines = &self.lines;
@@ -383,21 +385,25 @@ impl Books {
         let mut out = Vec::new();
         for channel in list {
             if let Some(id) = self.own_call(&channel.uniqueid) {
-                out.extend(self.seen_at(id, channel, &there, asked, now));
+                out.extend(self.seen_at(id, channel, (&there, &held), asked, now));
             }
         }
         out
+    }
+
+    fn hears_music(&self, channel: &LiveChannel) -> bool {
+        self.moves.is_at(channel, HOLD) && channel.bridge.is_empty()
     }
 
     fn seen_at(
         &mut self,
         id: CallId,
         channel: &LiveChannel,
-        there: &HashSet<&str>,
+        (there, held): (&HashSet<&str>, &HashSet<&str>),
         asked: Option<Instant>,
         now: Now,
     ) -> Vec<SipEvent> {
-        let holds = self.moves.is_at(channel, HOLD) && channel.bridge.is_empty();
+        let holds = self.hears_music(channel);
         let calls = channel.bridge.is_empty() && channel.application.eq_ignore_ascii_case("Dial");
         let state = self.calls.state(id);
         let ours = self.moves.context.as_deref() == Some(&channel.context);
@@ -419,11 +425,17 @@ impl Books {
         }
         match (holds, state) {
             (true, Some(CallState::Connected | CallState::OnHold | CallState::Transferring)) => {
-                let held = control.held.get_or_insert(Held {
-                    other: None,
+                // A hold that came about so late that nobody counted on it any more: the party that
+                // `Dial` called was sent with our channel.
+                let mut partners = line.partners.iter().map(|partner| &partner.uniqueid);
+                let held = control.held.get_or_insert_with(|| Held {
+                    other: partners.find(|it| held.contains(it.as_str())).cloned(),
                     back,
                     sure: true,
                 });
+                if let Some(other) = &held.other {
+                    self.moves.watched.insert(other.clone(), id);
+                }
                 held.sure = true;
                 let other = held.other.as_deref();
                 if other.is_some_and(|other| !there.contains(other)) {

@@ -14,16 +14,16 @@ use super::super::{
     core::{Core, State},
     dialplan::{HOLD, MUSIC},
     request::action,
-    server::Server,
+    server::{Server, refusal},
 };
 use super::{Claim, place, see_extension, send_back};
 
 /// How long channels may take to where the server said that they go: a millisecond or two (observed on
 /// Asterisk 16.28 and 22.10).
 const MOVE: Duration = Duration::from_secs(3);
-/// How long events may take to tell of it before the list of channels is asked for, and how long it takes
-/// until that is asked for once more: twice as long each time.
+/// So long events are waited for before the list of channels is asked for.
 const TOLD: Duration = Duration::from_millis(200);
+/// When the list is asked for first; twice as long is waited each time.
 const LOOK_FIRST: Duration = Duration::from_millis(5);
 
 /// How often the bridge is ordered: an order that comes from elsewhere at the same time may take one
@@ -111,26 +111,40 @@ pub(super) async fn send_to_music(
     server
         .send_to(&core.store, own, other, HOLD, operation)
         .await?;
-    let there = |list: &[LiveChannel]| {
+    let arrived = |list: &[LiveChannel]| {
         let state = core.state();
-        let arrived = |channel: &LiveChannel| {
+        let there = |channel: &LiveChannel| {
             // The extension shows while a channel is in its bridge still, and before it runs anything.
             let runs = channel.application.as_str();
             state.books.moves.is_at(channel, HOLD)
                 && channel.bridge.is_empty()
                 && !["", "Dial", "AppDial"].contains(&runs)
         };
-        std::iter::once(own)
-            .chain(other)
-            .filter_map(|channel| list.iter().find(|it| it.uniqueid == channel))
-            .all(arrived)
-            .then_some(())
+        let find = |channel: &str| list.iter().find(|it| it.uniqueid == channel);
+        match (find(own), other.and_then(find)) {
+            (None, _) => Some(false),
+            // The end of the other one ends the call by itself.
+            (Some(own), other) => (there(own) && other.is_none_or(there)).then_some(true),
+        }
     };
-    if let Err(error) = listed(core, server, there, operation).await {
-        // The order was carried out.
-        tracing::debug!(%error, "asterisk: nobody saw the parties of a held call move");
+    match listed(core, server, arrived, operation).await {
+        Ok(Some(true)) => Ok(()),
+        Ok(Some(false)) => {
+            let text = "the call ended";
+            Err(unknown(Error::new(ErrorKind::Rejected, operation, text)))
+        }
+        Ok(None) => Err(Error::new(
+            ErrorKind::OutcomeUnknown,
+            operation,
+            "the server took the order, and the parties did not go where it sends them; ask for the state \
+             of the call",
+        )),
+        Err(error) => {
+            // The order was carried out.
+            tracing::debug!(%error, "asterisk: nobody saw the parties of a held call move");
+            Ok(())
+        }
     }
-    Ok(())
 }
 
 /// Bridges two channels that are answered, and sees that they are. The server answers before they are
@@ -143,13 +157,19 @@ pub(crate) async fn bridge(
     operation: &'static str,
 ) -> Result<()> {
     let headers = [("Channel1", one), ("Channel2", two)];
-    let mut moved = false;
-    for _ in 0..BRIDGE_TRIES {
-        let sent = server.order(action("Bridge", &headers, operation)?, operation);
-        sent.await
-            .map_err(|error| if moved { unknown(error) } else { error })?;
-        moved = true;
-        if core.until(TOLD, |state| told(state, one, two)).await == Some(Told::Both) {
+    for tries in 0..BRIDGE_TRIES {
+        let reply = server
+            .ask(action("Bridge", &headers, operation)?, operation)
+            .await?;
+        if !reply.is_success() {
+            // The first one is moved before the second one is looked at (`action_bridge` in
+            // `main/features.c`).
+            let moved = tries > 0 || reply.message().unwrap_or_default().contains("add Channel2");
+            let error = refusal(&reply, operation);
+            return Err(if moved { unknown(error) } else { error });
+        }
+        let told = core.until(TOLD, |state| are_together(state, one, two).then_some(()));
+        if told.await.is_some() {
             return Ok(());
         }
         // An account that reads no events of calls sees none of it.
@@ -159,8 +179,7 @@ pub(crate) async fn bridge(
                 Some(&found.bridge)
             };
             match (bridge(one), bridge(two)) {
-                (Some(one), Some(two)) if one == two && !one.is_empty() => Some(true),
-                (Some(_), Some(_)) => None,
+                (Some(one), Some(two)) => (one == two && !one.is_empty()).then_some(true),
                 _ => Some(false),
             }
         };
@@ -169,7 +188,8 @@ pub(crate) async fn bridge(
             Some(true) => return Ok(()),
             Some(false) => {
                 let text = "one of the parties is gone";
-                return Err(Error::new(ErrorKind::Rejected, operation, text));
+                let error = Error::new(ErrorKind::Rejected, operation, text);
+                return Err(unknown(error));
             }
             None => {}
         }
@@ -183,24 +203,15 @@ pub(crate) async fn bridge(
     ))
 }
 
-/// Whom events showed in a bridge.
-#[derive(Debug, PartialEq, Eq)]
-enum Told {
-    /// Both channels, in one.
-    Both,
-    /// Ours. The other one is none, and no event of it is kept.
-    One,
-}
-
-fn told(state: &State, one: &str, two: &str) -> Option<Told> {
-    let bridge = |channel: &str| {
-        let id = state.books.own_call(channel)?;
-        Some(state.books.lines.get(&id)?.bridge.as_deref())
-    };
-    match (bridge(one), bridge(two)) {
-        (Some(one), Some(two)) => (one.is_some() && one == two).then_some(Told::Both),
-        (Some(one), None) | (None, Some(one)) => one.map(|_| Told::One),
-        (None, None) => None,
+/// Whether events showed the two channels in one bridge.
+fn are_together(state: &State, one: &str, two: &str) -> bool {
+    let books = &state.books;
+    let line = |channel: &str| books.lines.get(&books.own_call(channel)?);
+    match (line(one), line(two)) {
+        (Some(one), Some(two)) => one.bridge.is_some() && one.bridge == two.bridge,
+        (Some(line), None) => line.bridged_with() == Some(two),
+        (None, Some(line)) => line.bridged_with() == Some(one),
+        (None, None) => false,
     }
 }
 
@@ -214,13 +225,12 @@ async fn listed<T>(
     let over = later(core.clock.now(), MOVE);
     let mut pause = LOOK_FIRST;
     loop {
+        core.clock.sleep_until(later(core.clock.now(), pause)).await;
         let found = look(&server.channels(operation).await?);
-        let next = later(core.clock.now(), pause);
-        if found.is_some() || next > over {
+        pause *= 2;
+        if found.is_some() || later(core.clock.now(), pause) > over {
             return Ok(found);
         }
-        core.clock.sleep_until(next).await;
-        pause *= 2;
     }
 }
 
