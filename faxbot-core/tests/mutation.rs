@@ -41,6 +41,10 @@ const SECONDS: u64 = 2;
 const SEED_VARIABLE: &str = "FAXBOT_TEST_SEED";
 const ROWS: u32 = 600;
 
+/// Inputs of a run at the least, and of one that waits for a kind that is rare.
+const LEAST: u64 = 200;
+const MOST: u64 = 20_000;
+
 #[derive(Debug, Default)]
 struct Counts {
     inputs: u64,
@@ -56,6 +60,27 @@ struct Counts {
     peak: usize,
 }
 
+impl Counts {
+    /// What a run has to see, and how often it did.
+    fn kinds(&self) -> [(&'static str, u64); 7] {
+        [
+            ("clean page", self.clean),
+            ("repaired page", self.repaired),
+            ("page with missing rows", self.missing),
+            ("refused page", self.refused),
+            ("copy", self.copied),
+            ("row of a strip", self.strip_rows),
+            ("error of a strip", self.strip_errors),
+        ]
+    }
+
+    /// Whether more inputs are needed to have seen each of them.
+    fn lacks_any(&self) -> bool {
+        let all = self.kinds().iter().all(|(_, count)| *count > 0);
+        self.inputs < LEAST || (!all && self.inputs < MOST)
+    }
+}
+
 #[test]
 fn no_mutation_of_a_page_panics_or_takes_more_than_it_may() {
     let seconds = env::var("FAXBOT_MUTATION_SECONDS").map_or(SECONDS, |text| {
@@ -67,7 +92,7 @@ fn no_mutation_of_a_page_panics_or_takes_more_than_it_may() {
     let end = Instant::now() + Duration::from_secs(seconds);
     let mut counts = Counts::default();
     // The clock is looked at between inputs only: what an input does depends on its seed alone.
-    while Instant::now() < end || counts.inputs < 200 {
+    while Instant::now() < end || counts.lacks_any() {
         let mut numbers = Numbers(round);
         // The first numbers of neighbouring seeds are alike.
         for _ in 0..3 {
@@ -98,15 +123,7 @@ fn no_mutation_of_a_page_panics_or_takes_more_than_it_may() {
         round = round.wrapping_add(1);
     }
     println!("{counts:#?}");
-    for (kind, count) in [
-        ("clean page", counts.clean),
-        ("repaired page", counts.repaired),
-        ("page with missing rows", counts.missing),
-        ("refused page", counts.refused),
-        ("copy", counts.copied),
-        ("row of a strip", counts.strip_rows),
-        ("error of a strip", counts.strip_errors),
-    ] {
+    for (kind, count) in counts.kinds() {
         assert!(
             count > 0,
             "no {kind} was seen: the mutation tests nothing of it"

@@ -610,14 +610,14 @@ mod sockets {
                 200,
                 server::result(it.id.as_ref(), &json!(it.id.clone().unwrap().to_string())),
             );
-            answer.after(if first { SECOND / 3 } else { Duration::ZERO })
+            answer.after(if first { 2 * SECOND } else { Duration::ZERO })
         })
         .await;
-        let late = within(&rpc, SECOND / 10).await;
+        let late = within(&rpc, SECOND).await;
         assert_eq!(late, Err((ErrorKind::OutcomeUnknown, Effect::Unknown)));
         for id in 2..20 {
             assert_eq!(within(&rpc, 5 * SECOND).await, Ok(id.to_string()));
-            tokio::time::sleep(SECOND / 30).await;
+            tokio::time::sleep(SECOND / 10).await;
         }
         assert_eq!(mock.requests().len(), 19);
     }

@@ -93,7 +93,7 @@ impl Dialect for Freeswitch {
             How::Usual => {}
             How::WrongPassword => config.password = "wrong".into(),
             How::ShortTimeouts => {
-                config.request_timeout = Duration::from_secs(1);
+                config.request_timeout = Duration::from_secs(3);
                 config.incoming_deadline = Duration::from_secs(1);
             }
         }

@@ -96,7 +96,7 @@ impl Dialect for Fusionpbx {
             How::Usual => {}
             How::WrongPassword => config.freeswitch.password = "wrong".into(),
             How::ShortTimeouts => {
-                config.freeswitch.request_timeout = Duration::from_secs(1);
+                config.freeswitch.request_timeout = Duration::from_secs(3);
                 config.freeswitch.incoming_deadline = Duration::from_secs(1);
             }
         }

@@ -127,7 +127,7 @@ impl Dialect for Yate {
         config.recordings = Some(spool.to_string_lossy().into_owned());
         config.cdr = true;
         if how == How::ShortTimeouts {
-            config.request_timeout = Duration::from_secs(1);
+            config.request_timeout = Duration::from_secs(3);
             config.incoming_deadline = Duration::from_secs(1);
         }
         Ok(Arc::new(YateAdapter::new(config)))

@@ -5,7 +5,7 @@ use std::{fmt, future::Future, panic, process::ExitCode, sync::mpsc, thread, tim
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// A case that takes longer has failed: nothing in a suite may wait for ever.
-const LIMIT: Duration = Duration::from_secs(40);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// Cases that run at once unless the command line says otherwise.
 const THREADS: usize = 6;
@@ -57,7 +57,7 @@ impl Case {
         }
     }
 
-    /// A case on a runtime of its own (two threads, real time), ended after 40 seconds.
+    /// A case on a runtime of its own (two threads, real time), ended after two minutes.
     pub fn on_runtime<F>(name: impl Into<String>, body: impl FnOnce() -> F + Send + 'static) -> Self
     where
         F: Future<Output = Verdict> + Send + 'static,

@@ -1,15 +1,12 @@
 //! How a mock is set up.
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::{
-    net::{TcpListener, TcpSocket},
-    sync::mpsc,
-    task::JoinSet,
-};
+use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{
     base::{Job, Server, Shared},
+    door::Door,
     files::Paths,
     mock::Mock,
     script::{CallScript, Timings},
@@ -80,17 +77,16 @@ impl<S: Server> MockBuilder<S> {
     /// Nothing was started before it resolves.
     pub async fn start(self) -> io::Result<Mock<S>> {
         crate::logs::to_directory();
-        let (listener, address) = if self.shared.in_memory {
-            (None, None)
+        let door = if self.shared.in_memory {
+            None
         } else {
-            let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-            let address = listener.local_addr()?;
-            (Some(listener), Some(address))
+            Some(Door::open(("127.0.0.1", 0)).await?)
         };
+        let address = door.as_ref().map(Door::address);
         let (jobs, queue) = mpsc::unbounded_channel();
         let world = Arc::new(S::open(self.own, self.shared, jobs));
         world.opened();
-        let root = tokio::spawn(root(Arc::clone(&world), listener, address, queue));
+        let root = tokio::spawn(root(Arc::clone(&world), door, queue));
         Ok(Mock::new(world, address, root.abort_handle()))
     }
 }
@@ -98,28 +94,32 @@ impl<S: Server> MockBuilder<S> {
 /// Accepts clients while the server listens, and owns every task of the mock: they end with it.
 async fn root<S: Server>(
     world: Arc<S>,
-    mut listener: Option<TcpListener>,
-    address: Option<SocketAddr>,
+    mut door: Option<Door>,
     mut jobs: mpsc::UnboundedReceiver<Job>,
 ) {
     let mut tasks = JoinSet::new();
     loop {
         let changed = world.base().changed.notified();
         let mut retry = false;
-        if let Some(address) = address {
-            if !world.base().lock().listening {
+        if let Some(door) = &mut door {
+            if world.base().lock().listening {
+                retry = door.reopen().is_err();
+            } else {
                 // A stopped server refuses connections.
-                listener = None;
-            } else if listener.is_none() {
-                listener = listen(address).ok();
-                retry = listener.is_none();
+                door.shut();
             }
         }
+        let accepted = async {
+            match &door {
+                Some(door) => door.accept().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             Some(job) = jobs.recv() => {
                 tasks.spawn(job);
             }
-            Some((stream, peer)) = accept(listener.as_ref()) => {
+            (stream, peer) = accepted => {
                 let peer = format!("{}/{}", peer.ip(), peer.port());
                 tasks.spawn(Arc::clone(&world).serve(Box::new(stream), peer));
             }
@@ -129,19 +129,4 @@ async fn root<S: Server>(
             () = tokio::time::sleep(Duration::from_millis(20)), if retry => {}
         }
     }
-}
-
-async fn accept(listener: Option<&TcpListener>) -> Option<(tokio::net::TcpStream, SocketAddr)> {
-    match listener {
-        Some(listener) => listener.accept().await.ok(),
-        None => std::future::pending().await,
-    }
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = TcpSocket::new_v4()?;
-    // Links of the run before may linger in TIME_WAIT.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(128)
 }

@@ -19,6 +19,7 @@ pub mod yate;
 mod base;
 mod builder;
 mod connector;
+mod door;
 mod fax_end;
 mod files;
 mod incoming;

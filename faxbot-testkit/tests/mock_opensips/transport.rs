@@ -89,12 +89,15 @@ async fn answers_without_a_body_do_not_end() {
 
 async fn asked(socket: &UdpSocket, text: &str) -> String {
     socket.send(text.as_bytes()).await.unwrap();
-    received(socket).await.unwrap()
+    received(socket, Duration::from_secs(5)).await.unwrap()
 }
 
-async fn received(socket: &UdpSocket) -> Option<String> {
+/// So long nothing comes where nothing is to come.
+const NOTHING: Duration = Duration::from_millis(200);
+
+async fn received(socket: &UdpSocket, within: Duration) -> Option<String> {
     let mut buffer = vec![0; 65_536];
-    let received = tokio::time::timeout(Duration::from_millis(200), socket.recv(&mut buffer)).await;
+    let received = tokio::time::timeout(within, socket.recv(&mut buffer)).await;
     let length = received.ok()?.ok()?;
     Some(String::from_utf8(buffer[..length].to_vec()).unwrap())
 }
@@ -122,11 +125,16 @@ async fn over_datagrams_nobody_waits_and_some_answers_are_texts() {
             .await
             .contains("OpenSIPS")
     );
-    assert!(received(&socket).await.unwrap().contains("200 OK"));
+    assert!(
+        received(&socket, Duration::from_secs(5))
+            .await
+            .unwrap()
+            .contains("200 OK")
+    );
     assert_eq!(asked(&socket, "{not json").await, "400 Parse_error");
     for nothing in ["", r#"{"jsonrpc":"2.0","method":"version"}"#] {
         socket.send(nothing.as_bytes()).await.unwrap();
-        assert_eq!(received(&socket).await, None);
+        assert_eq!(received(&socket, NOTHING).await, None);
     }
     for number in 0..100 {
         let call = faxbot_testkit::server::opensips::PassingCall::new(
@@ -156,12 +164,12 @@ async fn over_datagrams_nobody_waits_and_some_answers_are_texts() {
         .send(request("version", "[]").as_bytes())
         .await
         .unwrap();
-    assert_eq!(received(&socket).await, None);
+    assert_eq!(received(&socket, NOTHING).await, None);
     // Nobody is there while it is down.
     mock.unreachable(true);
     tokio::time::sleep(Duration::from_millis(50)).await;
     let _refused = socket.send(request("version", "[]").as_bytes()).await;
-    assert_eq!(received(&socket).await, None);
+    assert_eq!(received(&socket, NOTHING).await, None);
     mock.unreachable(false);
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(

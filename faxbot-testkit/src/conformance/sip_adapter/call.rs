@@ -11,6 +11,10 @@ use faxbot_core::{
 use super::{Entry, Fate, Need, SOON, World, ended, entry, error_of, kind_is};
 use crate::conformance::{Failure, Verdict, ensure, eventually, within};
 
+/// How long a far end stays that hangs up: longer than a machine with much to do stands still, as a
+/// server that is polled does not tell of what was over before it was asked.
+const ANSWERED: Duration = Duration::from_secs(1);
+
 pub(super) fn entries() -> Vec<Entry> {
     vec![
         entry!(
@@ -21,7 +25,7 @@ pub(super) fn entries() -> Vec<Entry> {
         ),
         entry!(
             "a far end that hangs up ends the call",
-            [Need::Fate(Fate::AnswersFor(Duration::from_millis(100)))],
+            [Need::Fate(Fate::AnswersFor(ANSWERED))],
             [Calls],
             far_end
         ),
@@ -165,9 +169,7 @@ async fn answered(world: World) -> Verdict {
 
 async fn far_end(world: World) -> Verdict {
     world.connect().await?;
-    let call = world
-        .dial(Fate::AnswersFor(Duration::from_millis(100)))
-        .await?;
+    let call = world.dial(Fate::AnswersFor(ANSWERED)).await?;
     let record = ended(&call).await?;
     no_fault(&record, call.id())?;
     ensure!(

@@ -165,7 +165,7 @@ async fn rapidly(world: World) -> Verdict {
     let tasks = || Handle::current().metrics().num_alive_tasks();
     world.connect().await?;
     world.disconnect().await?;
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
     let before = tasks();
     for _ in 0..20 {
         world.connect().await?;
@@ -180,7 +180,7 @@ async fn rapidly(world: World) -> Verdict {
 async fn dropped(world: World) -> Verdict {
     let tasks = || Handle::current().metrics().num_alive_tasks();
     // A server that was just started may still start tasks of its own.
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
     let idle = tasks();
     world.connect().await?;
     ensure!(tasks() > idle, "a connection without a task");

@@ -12,6 +12,9 @@ use faxbot_core::{
 use super::{Disturbance, Entry, Fate, Need, SOON, World, ended, entry, error_of, kind_is};
 use crate::conformance::{Failure, Verdict, ensure, eventually, within};
 
+/// How long a far end stays that hangs up while nobody listens: long enough to cut the link first.
+const ANSWERED: Duration = Duration::from_secs(2);
+
 pub(super) fn entries() -> Vec<Entry> {
     vec![
         entry!(
@@ -54,7 +57,7 @@ pub(super) fn entries() -> Vec<Entry> {
             "a call that ends while nobody listens is told after the reconnect",
             [
                 Need::Disturb(Disturbance::Unreachable),
-                Need::Fate(Fate::AnswersFor(Duration::from_millis(400)))
+                Need::Fate(Fate::AnswersFor(ANSWERED))
             ],
             [Calls, LookupEnded],
             ended_in_gap
@@ -271,12 +274,10 @@ async fn still_up(world: &World, call: &Call) -> Verdict {
 
 async fn ended_in_gap(world: World) -> Verdict {
     world.connect().await?;
-    let call = world
-        .dial(Fate::AnswersFor(Duration::from_millis(400)))
-        .await?;
+    let call = world.dial(Fate::AnswersFor(ANSWERED)).await?;
     within("the answer", SOON, call.answered()).await??;
     world.setup.disturb(Disturbance::Unreachable).await?;
-    tokio::time::sleep(Duration::from_millis(800)).await;
+    tokio::time::sleep(ANSWERED + Duration::from_secs(1)).await;
     ensure!(!call.state().is_terminated(), "ended without a connection");
     world.setup.disturb(Disturbance::Reachable).await?;
     let record = ended(&call).await?;

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{net::TcpListener, task::AbortHandle, time::Instant};
+use tokio::{task::AbortHandle, time::Instant};
 use url::Url;
 
 use super::{
@@ -19,6 +19,7 @@ use super::{
     webhook::WebhookSender,
     world::World,
 };
+use crate::server::door::Door;
 
 /// A mock HTTP server with a vendor behind it. Dropping it ends all its links and callbacks.
 pub struct MockHttp<V: MockVendor> {
@@ -53,9 +54,7 @@ impl<V: MockVendor> MockHttp<V> {
     /// # Cancel safety
     /// Nothing is left behind.
     pub async fn start_on(vendor: V, address: SocketAddr) -> std::io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        Ok(Self::run(vendor, Some((listener, address))))
+        Ok(Self::run(vendor, Some(Door::open(address).await?)))
     }
 
     /// Starts it without a socket: only [`client`](Self::client) reaches it, also on a clock that
@@ -64,17 +63,17 @@ impl<V: MockVendor> MockHttp<V> {
         Self::run(vendor, None)
     }
 
-    fn run(mut vendor: V, listener: Option<(TcpListener, SocketAddr)>) -> Self {
+    fn run(mut vendor: V, door: Option<Door>) -> Self {
         crate::logs::to_directory();
-        let address = listener.as_ref().map(|(_, address)| *address);
+        let address = door.as_ref().map(Door::address);
         let url = url_of(address);
         vendor.started(&url);
         let world = Arc::new(World::new(vendor));
         let shared = Arc::clone(&world);
         let root = tokio::spawn(async move {
             let listen = async {
-                match listener {
-                    Some((listener, address)) => serve::listen(&shared, listener, address).await,
+                match door {
+                    Some(door) => serve::listen(&shared, door).await,
                     None => std::future::pending().await,
                 }
             };

@@ -3,7 +3,6 @@
 use std::{
     convert::Infallible,
     io,
-    net::SocketAddr,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
@@ -17,7 +16,7 @@ use hyper::{body::Incoming, ext::ReasonPhrase, server::conn::http1, service::ser
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::watch,
     task::JoinSet,
 };
@@ -30,48 +29,38 @@ use super::{
     vendor::MockVendor,
     world::World,
 };
+use crate::server::door::Door;
 
 /// Longest body of a request, in bytes.
 const MAX_BODY: usize = 256 * 1024 * 1024;
 
 /// Serves until the task ends. While the mock is unreachable nobody listens.
-pub(super) async fn listen<V: MockVendor>(
-    world: &Arc<World<V>>,
-    mut listener: TcpListener,
-    address: SocketAddr,
-) -> Infallible {
+pub(super) async fn listen<V: MockVendor>(world: &Arc<World<V>>, mut door: Door) -> Infallible {
     let mut up = world.up.subscribe();
     loop {
         let mut links = JoinSet::new();
         loop {
             tokio::select! {
-                accepted = listener.accept() => {
-                    if let Ok((stream, _)) = accepted {
-                        links.spawn(serve(Arc::clone(world), stream));
-                    }
+                (stream, _) = door.accept() => {
+                    links.spawn(serve(Arc::clone(world), stream));
                 }
                 Some(_) = links.join_next() => {}
                 () = until(&mut up, false) => break,
             }
         }
-        drop((listener, links));
+        door.shut();
+        drop(links);
         until(&mut up, true).await;
-        listener = listen_again(address).await;
+        while door.reopen().is_err() {
+            // Somebody else may hold the port for a moment.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 }
 
 async fn until(up: &mut watch::Receiver<bool>, wanted: bool) {
     if up.wait_for(|up| *up == wanted).await.is_err() {
         std::future::pending().await
-    }
-}
-
-async fn listen_again(address: SocketAddr) -> TcpListener {
-    loop {
-        match TcpListener::bind(address).await {
-            Ok(listener) => return listener,
-            Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
-        }
     }
 }
 

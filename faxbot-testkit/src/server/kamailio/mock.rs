@@ -11,7 +11,6 @@ use bytes::Bytes;
 use faxbot_core::clock::{Clock as _, TokioClock};
 use tokio::{
     io::DuplexStream,
-    net::{TcpListener, TcpSocket},
     task::{AbortHandle, JoinSet},
     time::Instant,
 };
@@ -29,6 +28,7 @@ use super::{
 use crate::server::{
     base::{Closing, Io},
     connector::MemoryConnector,
+    door::Door,
     http::{MemoryClient, MockHttp},
     message::SentMessage,
     proxy::{By, Dialog, PassingCall, Phone, ProxySetup, ProxyWorld},
@@ -94,15 +94,9 @@ impl MockKamailio {
             tasks: Vec::new(),
         };
         if has_evapi && !in_memory {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-            let address = listener.local_addr()?;
-            mock.evapi_address = Some(address);
-            let listen = listen(
-                mock.evapi.clone(),
-                Arc::clone(&mock.http),
-                listener,
-                address,
-            );
+            let door = Door::open((Ipv4Addr::LOCALHOST, 0)).await?;
+            mock.evapi_address = Some(door.address());
+            let listen = listen(mock.evapi.clone(), Arc::clone(&mock.http), door);
             mock.tasks.push(tokio::spawn(listen).abort_handle());
         }
         if let Some(path) = &unix {
@@ -450,28 +444,17 @@ async fn serve_evapi(evapi: Evapi, http: Arc<MockHttp<Kamailio>>, io: Box<dyn Io
 }
 
 /// Takes clients of evapi. While it is down nobody listens.
-async fn listen(
-    evapi: Evapi,
-    http: Arc<MockHttp<Kamailio>>,
-    listener: TcpListener,
-    address: SocketAddr,
-) {
-    let mut listener = Some(listener);
+async fn listen(evapi: Evapi, http: Arc<MockHttp<Kamailio>>, mut door: Door) {
     let mut links = JoinSet::new();
     loop {
         if evapi.is_down() {
-            listener = None;
-        } else if listener.is_none() {
-            listener = listen_again(address).ok();
+            door.shut();
+        } else {
+            // Somebody else may hold the port for a moment.
+            let _later = door.reopen();
         }
-        let accepted = async {
-            match &listener {
-                Some(listener) => listener.accept().await.ok(),
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
-            Some((stream, _)) = accepted => {
+            (stream, _) = door.accept() => {
                 let _late = stream.set_nodelay(true);
                 let served = serve_evapi(evapi.clone(), Arc::clone(&http), Box::new(stream));
                 links.spawn(served);
@@ -481,12 +464,4 @@ async fn listen(
             () = tokio::time::sleep(Duration::from_millis(5)) => {}
         }
     }
-}
-
-fn listen_again(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = TcpSocket::new_v4()?;
-    // Links of the run before may linger in TIME_WAIT.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(128)
 }
