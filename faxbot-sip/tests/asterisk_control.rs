@@ -320,6 +320,32 @@ async fn parties_that_come_into_no_bridge_are_bridged_once_more() {
     }
 }
 
+/// Once the server took the first order, no end of the second one says that nothing was moved.
+#[tokio::test(start_paused = true)]
+async fn a_second_bridge_that_fails_has_an_unknown_effect() {
+    let rig = Rig::new().await;
+    let adapter = rig.connected().await;
+    let (call, other) = connected(&rig, &adapter).await;
+    hold(&adapter, &call).await.unwrap();
+    rig.mock.undo_next_bridge();
+    let refuses = async {
+        let ordered = |mock: &MockAsterisk| mock.actions_named("Bridge").pop();
+        rig.mock.wait_until(LONG, ordered).await.unwrap();
+        rig.mock
+            .next_reply("Bridge", ReplyFault::Refuse("no".to_owned()));
+    };
+    let (resumed, ()) = tokio::join!(resume(&adapter, &call), refuses);
+    let error = resumed.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.effect()),
+        (ErrorKind::Rejected, Effect::Unknown)
+    );
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(state(&adapter, &call).await, CallState::OnHold);
+    resume(&adapter, &call).await.unwrap();
+    assert_eq!(party(&rig, call.id()).await, other);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_became_of_parties_that_come_into_no_bridge_is_asked_for() {
     let rig = Rig::new().await;
@@ -333,7 +359,10 @@ async fn what_became_of_parties_that_come_into_no_bridge_is_asked_for() {
         (error.kind(), error.effect()),
         (ErrorKind::OutcomeUnknown, Effect::Unknown)
     );
-    comes_to(&adapter, &call, CallState::OnHold).await;
+    let before = rig.mock.actions_named("CoreShowChannels").len();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert!(rig.mock.actions_named("CoreShowChannels").len() > before);
+    assert_eq!(state(&adapter, &call).await, CallState::OnHold);
     resume(&adapter, &call).await.unwrap();
     assert_eq!(party(&rig, call.id()).await, other);
 }
@@ -356,7 +385,9 @@ async fn a_bridge_that_is_refused_half_way_has_an_unknown_effect() {
             (error.kind(), error.effect()),
             (ErrorKind::Rejected, effect)
         );
-        comes_to(&adapter, &call, CallState::OnHold).await;
+        // A list was asked for meanwhile.
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert_eq!(state(&adapter, &call).await, CallState::OnHold);
     }
     resume(&adapter, &call).await.unwrap();
 }

@@ -107,6 +107,21 @@ impl Moves {
     }
 }
 
+/// The list of channels.
+struct Seen<'a> {
+    list: &'a [LiveChannel],
+    there: HashSet<&'a str>,
+    /// Those that are held.
+    held: HashSet<&'a str>,
+}
+
+impl Seen<'_> {
+    fn is_alone_in_bridge(&self, channel: &LiveChannel) -> bool {
+        let with = |it: &&LiveChannel| it.bridge == channel.bridge;
+        !channel.bridge.is_empty() && self.list.iter().filter(with).count() == 1
+    }
+}
+
 impl Books {
     /// A call is placed.
     pub(crate) fn placed(&mut self, id: CallId, plan: &CallPlan) {
@@ -373,24 +388,26 @@ impl Books {
         let there: HashSet<&str> = list.iter().map(|it| it.uniqueid.as_str()).collect();
         let held = list.iter().filter(|it| self.hears_music(it));
         let held: HashSet<&str> = held.map(|it| it.uniqueid.as_str()).collect();
+        let seen = Seen { list, there, held };
         let asked = self.moves.listing.take();
         let asked = asked.or_else(|| now.instant.checked_sub(SETTLED));
         let lines = &self.lines;
         self.moves.watched.retain(|_, id| lines.contains_key(id));
         let left = &mut self.moves.left;
-        left.retain(|channel| there.contains(channel.as_str()));
+        left.retain(|channel| seen.there.contains(channel.as_str()));
         if !left.is_empty() && !self.todo.contains(&Todo::LeftAlone) {
             self.todo.push(Todo::LeftAlone);
         }
         let mut out = Vec::new();
         for channel in list {
             if let Some(id) = self.own_call(&channel.uniqueid) {
-                out.extend(self.seen_at(id, channel, (&there, &held), asked, now));
+                out.extend(self.seen_at(id, channel, &seen, asked, now));
             }
         }
         out
     }
 
+    /// Whether a channel is held.
     fn hears_music(&self, channel: &LiveChannel) -> bool {
         self.moves.is_at(channel, HOLD) && channel.bridge.is_empty()
     }
@@ -399,7 +416,7 @@ impl Books {
         &mut self,
         id: CallId,
         channel: &LiveChannel,
-        (there, held): (&HashSet<&str>, &HashSet<&str>),
+        seen: &Seen<'_>,
         asked: Option<Instant>,
         now: Now,
     ) -> Vec<SipEvent> {
@@ -418,7 +435,9 @@ impl Books {
             return Vec::new();
         }
         let alone = channel.bridge.is_empty();
-        let gone = |with: &String| !there.contains(with.as_str());
+        let other = control.held.as_ref().and_then(|held| held.other.as_deref());
+        let waits = other.is_some_and(|other| seen.held.contains(other));
+        let gone = |with: &String| !seen.there.contains(with.as_str());
         if ours && alone && control.with.as_ref().is_some_and(gone) {
             self.hang_up_soon(id);
             return Vec::new();
@@ -429,23 +448,33 @@ impl Books {
                 // `Dial` called was sent with our channel.
                 let mut partners = line.partners.iter().map(|partner| &partner.uniqueid);
                 let held = control.held.get_or_insert_with(|| Held {
-                    other: partners.find(|it| held.contains(it.as_str())).cloned(),
+                    other: partners.find(|it| seen.held.contains(it.as_str())).cloned(),
                     back,
                     sure: true,
                 });
-                if let Some(other) = &held.other {
-                    self.moves.watched.insert(other.clone(), id);
-                }
                 held.sure = true;
-                let other = held.other.as_deref();
-                if other.is_some_and(|other| !there.contains(other)) {
-                    held.other = None;
-                    self.hang_up_soon(id);
+                match &held.other {
+                    Some(other) if !seen.there.contains(other.as_str()) => {
+                        held.other = None;
+                        self.hang_up_soon(id);
+                    }
+                    Some(other) => {
+                        self.moves.watched.insert(other.clone(), id);
+                    }
+                    None => {}
                 }
                 self.jump(id, CallState::OnHold, now)
             }
+            // Of an order to bridge it with the party that it is held with only a half was done: it can be
+            // ordered again.
+            (false, Some(CallState::OnHold | CallState::Transferring))
+                if seen.is_alone_in_bridge(channel) && waits =>
+            {
+                control.calling = None;
+                self.jump(id, CallState::OnHold, now)
+            }
             (false, Some(CallState::OnHold)) => {
-                if alone {
+                if alone || waits {
                     self.leave_held(id);
                 } else {
                     self.not_held(id);

@@ -78,14 +78,8 @@ impl Desk {
 
     /// The server's list shows our channel in an extension, and the party or not.
     fn listed(&mut self, exten: &str, bridge: &str, party: bool) -> Vec<SipEvent> {
-        let own = LiveChannel {
-            uniqueid: self.books.own_channel(self.id).unwrap(),
-            state: "Up".to_owned(),
-            context: "faxbot-faxbot".to_owned(),
-            exten: exten.to_owned(),
-            bridge: bridge.to_owned(),
-            ..LiveChannel::default()
-        };
+        let own = self.books.own_channel(self.id).unwrap();
+        let own = channel(&own, exten, bridge);
         let other = LiveChannel {
             uniqueid: PARTY.to_owned(),
             ..LiveChannel::default()
@@ -135,6 +129,46 @@ fn a_resumed_call_that_stayed_behind_its_party_is_hung_up() {
         desk.listed(exten, bridge, party);
         let hangs_up = desk.books.take_todo() == [Todo::HangUp(desk.id)];
         assert_eq!(hangs_up, ends, "{party} {bridge:?}");
+    }
+}
+
+fn channel(uniqueid: &str, exten: &str, bridge: &str) -> LiveChannel {
+    LiveChannel {
+        uniqueid: uniqueid.to_owned(),
+        state: "Up".to_owned(),
+        context: "faxbot-faxbot".to_owned(),
+        exten: exten.to_owned(),
+        bridge: bridge.to_owned(),
+        ..LiveChannel::default()
+    }
+}
+
+#[test]
+fn a_call_that_was_bridged_without_its_party_is_held_still() {
+    for transferred in [false, true] {
+        for (partner, state, left) in [
+            (None, CallState::OnHold, false),
+            (Some("1795248000.9"), CallState::Connected, true),
+        ] {
+            let mut desk = Desk::new();
+            desk.hold(Some(PARTY));
+            if transferred {
+                desk.books.shift(desk.id, CallState::Transferring, desk.now);
+            }
+            desk.books.perhaps_held(desk.id);
+            let own = desk.books.own_channel(desk.id).unwrap();
+            let mut list = vec![channel(&own, HOLD, "b1"), channel(PARTY, HOLD, "")];
+            list.extend(partner.map(|partner| channel(partner, "s", "b1")));
+            desk.books.moves_in(&list, desk.now);
+            assert_eq!(desk.state(), state, "{partner:?}");
+            assert_eq!(!desk.books.moves.left.is_empty(), left, "{partner:?}");
+            if partner.is_none() {
+                // Nobody stays behind either way.
+                assert!(desk.books.is_held_with(desk.id, PARTY));
+                desk.hangs_up(&own);
+                assert_eq!(desk.books.moves.left, [PARTY]);
+            }
+        }
     }
 }
 

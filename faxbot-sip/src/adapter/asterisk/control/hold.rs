@@ -127,23 +127,20 @@ pub(super) async fn send_to_music(
             (Some(own), other) => (there(own) && other.is_none_or(there)).then_some(true),
         }
     };
-    match listed(core, server, arrived, operation).await {
-        Ok(Some(true)) => Ok(()),
-        Ok(Some(false)) => {
+    // The order was carried out.
+    let seen = listed(core, server, arrived, operation).await;
+    match seen.map_err(unknown)? {
+        Some(true) => Ok(()),
+        Some(false) => {
             let text = "the call ended";
             Err(unknown(Error::new(ErrorKind::Rejected, operation, text)))
         }
-        Ok(None) => Err(Error::new(
+        None => Err(Error::new(
             ErrorKind::OutcomeUnknown,
             operation,
             "the server took the order, and the parties did not go where it sends them; ask for the state \
              of the call",
         )),
-        Err(error) => {
-            // The order was carried out.
-            tracing::debug!(%error, "asterisk: nobody saw the parties of a held call move");
-            Ok(())
-        }
     }
 }
 
@@ -158,15 +155,20 @@ pub(crate) async fn bridge(
 ) -> Result<()> {
     let headers = [("Channel1", one), ("Channel2", two)];
     for tries in 0..BRIDGE_TRIES {
-        let reply = server
-            .ask(action("Bridge", &headers, operation)?, operation)
-            .await?;
+        let moved = |error: Error, half: bool| {
+            if half || tries > 0 {
+                unknown(error)
+            } else {
+                error
+            }
+        };
+        let reply = server.ask(action("Bridge", &headers, operation)?, operation);
+        let reply = reply.await.map_err(|error| moved(error, false))?;
         if !reply.is_success() {
-            // The first one is moved before the second one is looked at (`action_bridge` in
+            // The first one is moved before the second one is taken (`action_bridge` in
             // `main/features.c`).
-            let moved = tries > 0 || reply.message().unwrap_or_default().contains("add Channel2");
-            let error = refusal(&reply, operation);
-            return Err(if moved { unknown(error) } else { error });
+            let half = reply.message().unwrap_or_default().contains("add Channel2");
+            return Err(moved(refusal(&reply, operation), half));
         }
         let told = core.until(TOLD, |state| are_together(state, one, two).then_some(()));
         if told.await.is_some() {
@@ -225,12 +227,13 @@ async fn listed<T>(
     let over = later(core.clock.now(), MOVE);
     let mut pause = LOOK_FIRST;
     loop {
-        core.clock.sleep_until(later(core.clock.now(), pause)).await;
+        let next = later(core.clock.now(), pause).min(over);
+        core.clock.sleep_until(next).await;
         let found = look(&server.channels(operation).await?);
-        pause *= 2;
-        if found.is_some() || later(core.clock.now(), pause) > over {
+        if found.is_some() || next == over {
             return Ok(found);
         }
+        pause *= 2;
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Both channels leave where they are and go into a new bridge. One that a `Redirect` is about to take
-/// elsewhere is refused, and the other one may have been moved (observed on Asterisk 16.28 and 22.10).
+/// elsewhere is refused (observed on Asterisk 16.28 and 22.10).
 pub(super) fn bridge(world: &World, action: &SeenAction) -> Answer {
     let (Some(one), Some(two)) = (given(action, "Channel1"), given(action, "Channel2")) else {
         return error(action, "Missing channel parameter in request");
