@@ -190,7 +190,13 @@ async fn a_call_is_taken_back_right_after_it_was_held(version: Version) {
     high.hang_up();
     ended(&call).await;
     low.wait_over().await;
-    quiet(&asterisk).await;
+    // The count of `quiet` may be one more than there are: in one of forty such runs Asterisk 22.10 still
+    // counts a channel that it does not list, one of those that it makes to move others.
+    until("no channel is listed", LIMIT, async || {
+        let channels = asterisk.console("core show channels concise").await;
+        channels.trim().is_empty().then_some(())
+    })
+    .await;
 }
 
 async fn a_held_call_stays_up_where_there_is_no_music(version: Version) {
