@@ -468,7 +468,7 @@ impl Books {
             // Of an order to bridge it with the party that it is held with only a half was done: it can be
             // ordered again.
             (false, Some(CallState::OnHold | CallState::Transferring))
-                if seen.is_alone_in_bridge(channel) && waits =>
+                if waits && seen.is_alone_in_bridge(channel) =>
             {
                 control.calling = None;
                 self.jump(id, CallState::OnHold, now)
