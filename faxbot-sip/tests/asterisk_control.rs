@@ -367,7 +367,7 @@ async fn what_became_of_parties_that_come_into_no_bridge_is_asked_for() {
     assert_eq!(party(&rig, call.id()).await, other);
 }
 
-/// The first of two channels is moved before the second one is looked at.
+/// The first of two channels is moved before the second one is taken.
 #[tokio::test(start_paused = true)]
 async fn a_bridge_that_is_refused_half_way_has_an_unknown_effect() {
     let rig = Rig::new().await;
@@ -385,7 +385,7 @@ async fn a_bridge_that_is_refused_half_way_has_an_unknown_effect() {
             (error.kind(), error.effect()),
             (ErrorKind::Rejected, effect)
         );
-        // A list was asked for meanwhile.
+        // Where the effect is unknown a list is asked for meanwhile.
         tokio::time::sleep(Duration::from_secs(20)).await;
         assert_eq!(state(&adapter, &call).await, CallState::OnHold);
     }
